@@ -1,0 +1,1 @@
+"""The laboratory: a private Asterisk and RabbitMQ, softphones with audio, and the demo."""

@@ -1,0 +1,1 @@
+"""The other end of the wire: a reference Processor Bridge that checks every message it gets."""

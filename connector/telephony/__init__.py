@@ -1,0 +1,1 @@
+"""The living room: a pure model of agents, interactions, conversations and parties."""
