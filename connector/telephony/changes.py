@@ -1,0 +1,151 @@
+"""What the model reports when a fact changed something: the only way anybody learns of it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connector.telephony.facts import EndpointState
+from connector.telephony.states import Cause, ConversationState, Role
+
+
+class MemberType(StrEnum):
+    """Who a party of a conversation is, seen from the agent's desk."""
+
+    AGENT = "AGENT"
+    CUSTOMER = "CUSTOMER"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One remote party of a conversation: its id, its number, its name."""
+
+    id: str
+    address: str
+    name: str
+    type: MemberType
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Who works at a phone: the agent logged in there (None: nobody), and whether calls may come."""
+
+    agent: str | None = None
+    ready: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionAdded:
+    """A new interaction exists on a phone."""
+
+    interaction: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionStarted:
+    """Agent and first party talk for the first time."""
+
+    interaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionEnded:
+    """The agent has no part in the contact any more; wrap-up begins."""
+
+    interaction: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionCompleted:
+    """Wrap-up is over."""
+
+    interaction: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataChanged:
+    """Interaction data has new values; `values` holds the changed keys only."""
+
+    interaction: str
+    values: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationAdded:
+    """A conversation joined its interaction after the interaction itself was reported."""
+
+    interaction: str
+    conversation: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationChanged:
+    """A conversation is in another state; `cause` is there with RELEASED."""
+
+    interaction: str
+    conversation: str
+    state: ConversationState
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberJoined:
+    """A party joined a conversation."""
+
+    interaction: str
+    conversation: str
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLeft:
+    """A party left a conversation."""
+
+    interaction: str
+    conversation: str
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceChanged:
+    """Somebody logged in or out at a phone, or went ready or not ready."""
+
+    endpoint: str
+    before: Presence
+    now: Presence
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneChanged:
+    """A phone is in another state."""
+
+    endpoint: str
+    before: EndpointState
+    now: EndpointState
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """The PBX reported something that the state tables do not allow: an error in tests, else a resync."""
+
+    subject: str
+    text: str
+
+
+Change = (
+    InteractionAdded
+    | InteractionStarted
+    | InteractionEnded
+    | InteractionCompleted
+    | DataChanged
+    | ConversationAdded
+    | ConversationChanged
+    | MemberJoined
+    | MemberLeft
+    | PresenceChanged
+    | PhoneChanged
+    | Anomaly
+)

@@ -1,0 +1,266 @@
+"""What a PBX can tell the model: facts about legs, bridges, queues and phones, in no PBX's words.
+
+A *leg* is one channel of the PBX, named by an id that never changes while it lives. An *internal* leg is
+plumbing (one half of a pair that joins two pieces of routing) and never a party. A *bridge* is whatever
+lets its legs hear one another. `at` is the PBX's own clock in seconds since 1970, so that a recorded
+trace replays to the same figures.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from connector.telephony.states import DialOutcome
+
+
+class EndpointState(StrEnum):
+    """What the PBX says of a phone."""
+
+    IDLE = "IDLE"
+    RINGING = "RINGING"
+    IN_USE = "IN_USE"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class LegCreated:
+    """A leg came to be. `placed` is true when the phone itself started the call."""
+
+    leg: str
+    endpoint: str
+    tree: str
+    placed: bool
+    internal: bool = False
+    number: str = ""
+    name: str = ""
+    dialled: str = ""
+    answered: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LegNamed:
+    """The caller id of a leg, or that of its opposite (`connected_*`), became known."""
+
+    leg: str
+    number: str
+    name: str
+    connected_number: str
+    connected_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegRinging:
+    """The phone of a leg rings."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegAnswered:
+    """A leg was picked up."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnded:
+    """A leg is gone. `cause` is the ISDN (Q.850) cause number, 0 when the PBX gave none."""
+
+    leg: str
+    cause: int
+
+
+@dataclass(frozen=True, slots=True)
+class HangupAsked:
+    """Somebody asked for the end of a leg; `by_phone` is true when its own phone did."""
+
+    leg: str
+    by_phone: bool
+    cause: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DialStarted:
+    """`callee` is being rung, for `caller` or (None) for nobody yet."""
+
+    caller: str | None
+    callee: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialEnded:
+    """The attempt to reach `callee` is over."""
+
+    caller: str | None
+    callee: str
+    outcome: DialOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class DialReported:
+    """The dialplan's own word on how a call that leg `leg` placed went."""
+
+    leg: str
+    outcome: DialOutcome
+    cause: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementFailed:
+    """A call that we asked for never reached its phone."""
+
+    leg: str
+    timed_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LegJoined:
+    """A leg entered a bridge."""
+
+    leg: str
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegLeft:
+    """A leg left a bridge."""
+
+    leg: str
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegsPaired:
+    """Two internal legs are the two halves of one joint."""
+
+    one: str
+    two: str
+
+
+@dataclass(frozen=True, slots=True)
+class MusicStarted:
+    """A leg hears music on hold."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class MusicStopped:
+    """A leg no longer hears music on hold."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneHeld:
+    """The phone of a leg pressed hold."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneResumed:
+    """The phone of a leg went back to its call."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class VariableSet:
+    """A variable that the site cares about has a new value on a leg."""
+
+    leg: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntered:
+    """A caller waits in a queue."""
+
+    leg: str
+    queue: str
+    position: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOffered:
+    """A queue rings an agent's phone (`agent_leg`) for a caller (`leg`)."""
+
+    leg: str
+    agent_leg: str
+    queue: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLeft:
+    """A caller no longer waits; `abandoned` when nobody had answered."""
+
+    leg: str
+    queue: str
+    abandoned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChanged:
+    """State of an endpoint's membership in a queue; `member` is the agent's id there."""
+
+    queue: str
+    endpoint: str
+    member: str
+    paused: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberGone:
+    """An endpoint is no longer a member of a queue."""
+
+    queue: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChanged:
+    """A phone's state changed."""
+
+    endpoint: str
+    state: EndpointState
+
+
+@dataclass(frozen=True, slots=True)
+class PbxStopped:
+    """The PBX ends: every leg, bridge and membership with it."""
+
+
+Fact = (
+    LegCreated
+    | LegNamed
+    | LegRinging
+    | LegAnswered
+    | LegEnded
+    | HangupAsked
+    | DialStarted
+    | DialEnded
+    | DialReported
+    | PlacementFailed
+    | LegJoined
+    | LegLeft
+    | LegsPaired
+    | MusicStarted
+    | MusicStopped
+    | PhoneHeld
+    | PhoneResumed
+    | VariableSet
+    | QueueEntered
+    | QueueOffered
+    | QueueLeft
+    | MemberChanged
+    | MemberGone
+    | EndpointChanged
+    | PbxStopped
+)

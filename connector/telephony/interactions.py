@@ -1,0 +1,161 @@
+"""Interactions, conversations and parties: what an agent's desk shows of the legs of the PBX."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from connector.telephony.changes import (
+    Anomaly,
+    Change,
+    ConversationChanged,
+    InteractionEnded,
+    InteractionStarted,
+    Member,
+    MemberJoined,
+    MemberLeft,
+    MemberType,
+)
+from connector.telephony.legs import Leg
+from connector.telephony.states import (
+    ANSWERED_STATES,
+    CONVERSATION_STEPS,
+    ENDED_STATES,
+    INTERACTION_STEPS,
+    Cause,
+    ConversationState,
+    InteractionState,
+    Role,
+)
+
+Emit = Callable[[Change], None]
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One call leg of an interaction, with the parties at its far end."""
+
+    id: str
+    role: Role
+    state: ConversationState
+    cause: Cause | None = None
+    candidates: set[str] = field(default_factory=set)
+    """Legs that are being rung for this conversation and may become parties."""
+    parties: dict[str, Member] = field(default_factory=dict)
+    """Remote legs of the conversation, by leg id."""
+    placeholder: Member | None = None
+    """The party that was dialled, until a leg stands for it."""
+    _numbered: int = 0
+
+    @property
+    def released(self) -> bool:
+        """Whether the conversation is over."""
+        return self.state is ConversationState.RELEASED
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The parties as the bridge sees them."""
+        if self.parties:
+            return tuple(self.parties.values())
+        return (self.placeholder,) if self.placeholder is not None else ()
+
+    def next_member_id(self) -> str:
+        """Return the next id for a party of this conversation."""
+        self._numbered += 1
+        return f"{self.id}.{self._numbered}"
+
+    def expect(self, address: str, member_type: MemberType) -> None:
+        """Show the dialled number as the party until somebody answers."""
+        self.placeholder = Member(self.next_member_id(), address, "", member_type)
+
+    def admit(self, interaction: str, leg: Leg, member_type: MemberType, emit: Emit, *, silent: bool) -> None:
+        """Make a leg a party; it takes the dialled party's place when nobody stands for that yet."""
+        if leg.id in self.parties:
+            return
+        if self.placeholder is not None and not self.parties:
+            expected = self.placeholder
+            self.parties[leg.id] = Member(expected.id, expected.address or leg.number, leg.name, member_type)
+            return
+        member = Member(self.next_member_id(), leg.number, leg.name, member_type)
+        self.parties[leg.id] = member
+        if not silent:
+            emit(MemberJoined(interaction, self.id, member))
+
+    def dismiss(self, interaction: str, leg: str, emit: Emit) -> None:
+        """Take a party out; the last one's going is told by the release instead."""
+        member = self.parties.pop(leg, None)
+        if member is not None and self.parties:
+            emit(MemberLeft(interaction, self.id, member))
+        elif member is not None:
+            self.placeholder = member
+
+    def step(
+        self, interaction: str, state: ConversationState, emit: Emit, cause: Cause | None = None
+    ) -> None:
+        """Go to another state along the table; an illegal step is reported and not taken."""
+        if state is self.state:
+            return
+        if state not in CONVERSATION_STEPS[self.state]:
+            emit(Anomaly(self.id, f"a conversation cannot go from {self.state} to {state}"))
+            return
+        self.state = state
+        self.cause = cause
+        emit(ConversationChanged(interaction, self.id, state, cause))
+
+
+@dataclass(slots=True)
+class Interaction:
+    """One customer contact on an agent's phone."""
+
+    id: str
+    endpoint: str
+    leg: str
+    state: InteractionState
+    primary: Conversation
+    consult: Conversation | None = None
+    data: dict[str, str] = field(default_factory=dict)
+    cause: Cause | None = None
+    answered: bool = False
+    """Whether the agent's own phone was ever picked up for it."""
+    _conversations: int = 1
+
+    @property
+    def over(self) -> bool:
+        """Whether the call is over (wrap-up may still go on)."""
+        return self.state in ENDED_STATES
+
+    @property
+    def live_conversations(self) -> tuple[Conversation, ...]:
+        """The conversations that are not released: primary first."""
+        return tuple(conversation for conversation in self.conversations() if not conversation.released)
+
+    def conversations(self) -> Iterator[Conversation]:
+        """Iterate over primary and, where there is one, consult."""
+        yield self.primary
+        if self.consult is not None:
+            yield self.consult
+
+    def conversation(self, conversation_id: str) -> Conversation | None:
+        """Return the conversation of that id."""
+        return next((one for one in self.conversations() if one.id == conversation_id), None)
+
+    def next_conversation_id(self) -> str:
+        """Return the id of the next conversation after the primary."""
+        self._conversations += 1
+        return f"{self.id}-{self._conversations}"
+
+    def step(self, state: InteractionState, emit: Emit, cause: Cause | None = None) -> None:
+        """Go to another state along the table; an illegal step is reported and not taken."""
+        if state is self.state:
+            return
+        if state not in INTERACTION_STEPS[self.state]:
+            emit(Anomaly(self.id, f"an interaction cannot go from {self.state} to {state}"))
+            return
+        self.state = state
+        if state is InteractionState.STARTED:
+            emit(InteractionStarted(self.id))
+        elif state is InteractionState.ENDED:
+            self.cause = cause or Cause.NORMAL
+            emit(InteractionEnded(self.id, self.cause))
+
+    def was_answered(self, conversation: Conversation) -> bool:
+        """Whether agent and far end ever talked in a conversation."""
+        return conversation.state in ANSWERED_STATES

@@ -1,0 +1,49 @@
+"""Who works at which phone, and whether calls may come: read from the queues' own membership events."""
+
+from connector.telephony import facts
+from connector.telephony.changes import Presence, PresenceChanged
+
+NO_QUEUE = ""
+"""The membership of an agent who has no queue: the connector alone keeps it."""
+
+
+class PresenceBoard:
+    """Memberships of every phone, and the presence that follows from them.
+
+    An agent counts as ready as soon as one of the phone's memberships takes calls, so that NOT_READY
+    always means that no queue will ring the phone.
+    """
+
+    def __init__(self) -> None:
+        self._members: dict[str, dict[str, facts.MemberChanged]] = {}
+
+    def presence(self, endpoint: str) -> Presence:
+        """Return who works at a phone now."""
+        members = self._members.get(endpoint)
+        if not members:
+            return Presence()
+        newest = list(members.values())
+        agent = newest[-1].member
+        ready = any(not member.paused for member in newest)
+        reason = "" if ready else newest[-1].reason
+        return Presence(agent, ready, reason)
+
+    def queues(self, endpoint: str) -> dict[str, facts.MemberChanged]:
+        """Return the memberships of a phone by queue."""
+        return dict(self._members.get(endpoint, {}))
+
+    def endpoints(self) -> frozenset[str]:
+        """Return every phone at which somebody is logged in."""
+        return frozenset(self._members)
+
+    def apply(self, fact: facts.MemberChanged | facts.MemberGone) -> list[PresenceChanged]:
+        """Take a membership fact in. Return the change of presence, if any."""
+        before = self.presence(fact.endpoint)
+        members = self._members.setdefault(fact.endpoint, {})
+        members.pop(fact.queue, None)
+        if isinstance(fact, facts.MemberChanged):
+            members[fact.queue] = fact
+        if not members:
+            del self._members[fact.endpoint]
+        now = self.presence(fact.endpoint)
+        return [] if now == before else [PresenceChanged(fact.endpoint, before, now)]
