@@ -128,6 +128,14 @@ class PhoneChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceChanged:
+    """The PBX can be worked with, or no longer; `reason` says why not."""
+
+    available: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Anomaly:
     """The PBX reported something that the state tables do not allow: an error in tests, else a resync."""
 
@@ -147,5 +155,6 @@ Change = (
     | MemberLeft
     | PresenceChanged
     | PhoneChanged
+    | ServiceChanged
     | Anomaly
 )

@@ -1,0 +1,104 @@
+"""The one writer: every manager event goes through here into the model, and its changes out to all who listen."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from connector.asterisk.events import translate
+from connector.asterisk.wire import AmiMessage
+from connector.telephony.changes import Anomaly, Change, ServiceChanged
+from connector.telephony.facts import Fact, PlacementFailed
+from connector.telephony.model import TelephonyModel
+from connector.telephony.pbx import Listener, PbxDown, TimedOut
+
+log = structlog.get_logger(__name__)
+
+
+class Exchange:
+    """Model, listeners and waiters on one event loop. Nothing else may change the model."""
+
+    def __init__(self, *, proof_timeout: float) -> None:
+        self.model = TelephonyModel()
+        self.proof_timeout = proof_timeout
+        self.available = False
+        self.failed_placements: dict[str, PlacementFailed] = {}
+        self._listeners: list[Listener] = []
+        self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell `listener` every change from now on. Returns how to stop it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def on_event(self, event: AmiMessage) -> None:
+        """Take one manager event in."""
+        for fact in translate(event):
+            self.apply(fact)
+
+    def apply(self, fact: Fact) -> None:
+        """Take one fact in, tell its changes, wake who waited for them."""
+        if isinstance(fact, PlacementFailed) and fact.leg in self.failed_placements:
+            self.failed_placements[fact.leg] = fact
+        self.publish(self.model.apply(fact))
+
+    def publish(self, changes: list[Change]) -> None:
+        """Tell changes to every listener; a listener's fault never stops the others."""
+        for change in changes:
+            if isinstance(change, Anomaly):
+                log.warning("model anomaly", subject=change.subject, text=change.text)
+            for listener in tuple(self._listeners):
+                try:
+                    listener(change)
+                except Exception:
+                    log.exception("a listener failed", change=type(change).__name__)
+        self._wake()
+
+    def set_available(self, *, available: bool, reason: str = "") -> None:
+        """Record whether the PBX can be worked with; tell it once per change."""
+        if available is self.available:
+            return
+        self.available = available
+        self.publish([ServiceChanged(available, reason)])
+
+    def require_available(self) -> None:
+        """Refuse at once while the PBX cannot be reached.
+
+        Raises:
+            PbxDown: the link is down.
+
+        """
+        if not self.available:
+            raise PbxDown("The telephone system cannot be reached at the moment; please try again soon.")
+
+    async def until(self, proven: Callable[[], bool], what: str, timeout: float | None = None) -> None:
+        """Wait until the PBX has shown that something is so.
+
+        Raises:
+            TimedOut: it did not within `timeout` seconds (default: the proof timeout).
+            PbxDown: the link broke meanwhile.
+
+        """
+        if proven():
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (proven, waiter)
+        self._waiters.append(entry)
+        try:
+            async with asyncio.timeout(timeout if timeout is not None else self.proof_timeout):
+                await waiter
+        except TimeoutError:
+            raise TimedOut(f"The telephone system did not confirm in time: {what}.") from None
+        finally:
+            self._waiters.remove(entry)
+
+    def _wake(self) -> None:
+        for proven, waiter in tuple(self._waiters):
+            if waiter.done():
+                continue
+            if not self.available:
+                waiter.set_exception(
+                    PbxDown("The link to the telephone system broke; please try again soon.")
+                )
+            elif proven():
+                waiter.set_result(None)

@@ -1,0 +1,93 @@
+"""What all destinations share: life cycle, event gate, and how a request finds its handler."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from connector.bridge.messages import Body
+    from connector.destinations.tree import Tree
+    from connector.telephony.changes import Change
+
+Handler = Callable[[Any, Any], "Awaitable[Body | None]"]
+_H = TypeVar("_H", bound=Callable[..., Any])
+
+
+class Refusal(Exception):
+    """A request that is answered with FAILURE. The text is one sentence that an agent may read."""
+
+
+def handles(*bodies: type[Body]) -> Callable[[_H], _H]:
+    """Mark the method of a destination that carries out the requests with these bodies."""
+
+    def mark(method: _H) -> _H:
+        method.__dict__["handled_bodies"] = bodies
+        return method
+
+    return mark
+
+
+class Destination:
+    """One object of the protocol's tree.
+
+    It is *open* from the moment its init query is answered until it is disposed: events before and after are
+    not sent, for what happened before is part of the init answer.
+    """
+
+    handlers: ClassVar[dict[type, str]] = {}
+    kind: ClassVar[str] = "destination"
+
+    def __init__(self, tree: Tree, target: str, parent: Destination | None) -> None:
+        self.tree = tree
+        self.target = target
+        self.parent = parent
+        self.children: dict[str, Destination] = {}
+        self.topics: list[str] = []
+        self.open = False
+        self.disposed = False
+        if parent is not None:
+            parent.children[target] = self
+
+    def __init_subclass__(cls) -> None:
+        cls.handlers = {
+            body: name
+            for name, method in inspect.getmembers(cls, inspect.isfunction)
+            for body in method.__dict__.get("handled_bodies", ())
+        }
+
+    def lane_for(self, _name: str, _body: Mapping[str, Any]) -> str:
+        """Return the lane in which a request to this destination runs."""
+        return self.target
+
+    def handler_for(self, body: Body) -> Callable[[Body], Awaitable[Body | None]] | None:
+        """Return the bound method for a request, or None if this destination has none."""
+        name = self.handlers.get(type(body))
+        return getattr(self, name) if name is not None else None
+
+    def emit(self, body: Body) -> None:
+        """Send an event if the destination is open."""
+        if self.open and not self.disposed:
+            self.tree.emit(self, body)
+
+    def on_change(self, change: Change) -> None:
+        """React to a change of the telephony model."""
+
+    def answered(self, name: str) -> None:
+        """Go on after the SUCCESS of the request `name` has left: the place for events that must follow it."""
+
+    def dispose(self) -> None:
+        """Leave the tree, children first. The PBX is not touched."""
+        for child in tuple(self.children.values()):
+            child.dispose()
+        if self.disposed:
+            return
+        self.disposed = True
+        self.on_disposed()
+        if self.parent is not None:
+            self.parent.children.pop(self.target, None)
+        self.tree.forget(self)
+
+    def on_disposed(self) -> None:
+        """Release what this destination alone holds."""

@@ -1,0 +1,87 @@
+"""Lanes: requests of one branch of the tree run one after the other, different branches never wait.
+
+While a request runs, events of its branch are kept back, so that they follow its response in the order in
+which they happened.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+Job = Callable[[], Awaitable[None]]
+
+LANE_LIMIT = 64
+"""Requests that may wait in one lane; the next one is refused."""
+
+
+class LaneFull(Exception):
+    """More requests wait in one lane than a well-behaved bridge ever sends."""
+
+
+class Lanes:
+    """Serial execution per branch, named by the branch's target."""
+
+    def __init__(self, release: Callable[[Callable[[], None]], None]) -> None:
+        """`release` gets each kept-back event again once its lane is free."""
+        self._release = release
+        self._waiting: dict[str, deque[Job]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, deque[Callable[[], None]]] = {}
+
+    def run(self, lane: str, job: Job) -> None:
+        """Have a job run after those that wait in the lane already.
+
+        Raises:
+            LaneFull: too many wait.
+
+        """
+        waiting = self._waiting.setdefault(lane, deque())
+        if len(waiting) >= LANE_LIMIT:
+            raise LaneFull
+        waiting.append(job)
+        if lane not in self._tasks:
+            self._tasks[lane] = asyncio.get_running_loop().create_task(self._drain(lane))
+
+    def busy_above(self, target: str) -> str | None:
+        """Return the topmost lane at or above `target` in which a request runs, if there is one."""
+        if not self._tasks:
+            return None
+        end = target.find(".")
+        while end >= 0:
+            if target[:end] in self._tasks:
+                return target[:end]
+            end = target.find(".", end + 1)
+        return target if target in self._tasks else None
+
+    def hold(self, lane: str, send: Callable[[], None]) -> None:
+        """Keep an event back until the lane's request is answered."""
+        self._held.setdefault(lane, deque()).append(send)
+
+    def cancel_all(self) -> None:
+        """Stop everything that runs or waits; kept-back events are dropped."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._waiting.clear()
+        self._tasks.clear()
+        self._held.clear()
+
+    async def _drain(self, lane: str) -> None:
+        me = asyncio.current_task()
+        try:
+            while waiting := self._waiting.get(lane):
+                await waiting.popleft()()
+                self._let_go(lane)
+        finally:
+            # After cancel_all a new task may own the lane: leave that one alone.
+            if self._tasks.get(lane) is me:
+                del self._tasks[lane]
+                self._waiting.pop(lane, None)
+                self._let_go(lane)
+
+    def _let_go(self, lane: str) -> None:
+        held = self._held.pop(lane, None)
+        task = self._tasks.pop(lane, None)
+        for send in held or ():
+            self._release(send)
+        if task is not None:
+            self._tasks[lane] = task

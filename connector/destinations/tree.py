@@ -1,0 +1,246 @@
+"""The tree of destinations: finds who a message is for, sees to one response each, and gates the events."""
+
+from collections import OrderedDict
+from typing import Protocol
+
+import structlog
+
+from connector.bridge.codec import Malformed
+from connector.bridge.messages import (
+    Body,
+    BodyInvalid,
+    Kind,
+    Message,
+    Unknown,
+    event_message,
+    failure,
+    parse_body,
+    success,
+)
+from connector.destinations.base import Destination, Refusal
+from connector.destinations.directory import Directory
+from connector.destinations.lanes import LaneFull, Lanes
+from connector.telephony.changes import (
+    Anomaly,
+    Change,
+    InteractionAdded,
+    InteractionEnded,
+    PhoneChanged,
+    PresenceChanged,
+    ServiceChanged,
+)
+from connector.telephony.pbx import Pbx, PbxProblem
+
+log = structlog.get_logger(__name__)
+
+REMEMBERED_REQUESTS = 4096
+"""Answered requests whose response is kept, for a bridge that asks again with the same id."""
+
+
+SERVICE_TOPIC = "service"
+"""Changes that concern everybody."""
+
+
+def endpoint_topic(endpoint: str) -> str:
+    """Return the topic of a phone: its presence, its state, its new interactions."""
+    return f"endpoint {endpoint}"
+
+
+def interaction_topic(interaction: str) -> str:
+    """Return the topic of an interaction and its conversations."""
+    return f"interaction {interaction}"
+
+
+def topic_of(change: Change) -> str:
+    """Return the topic under which a change is told."""
+    if isinstance(change, InteractionAdded | PresenceChanged | PhoneChanged):
+        return endpoint_topic(change.endpoint)
+    if isinstance(change, ServiceChanged | Anomaly):
+        return SERVICE_TOPIC
+    return interaction_topic(change.interaction)
+
+
+class Wire(Protocol):
+    """Where responses and events go: a transport."""
+
+    def send(self, message: Message) -> None:
+        """Queue a message for the bridge; never blocks."""
+        ...
+
+
+class Tree:
+    """All destinations of one processor. It is the receiver of the transport."""
+
+    def __init__(self, processor: str, pbx: Pbx, directory: Directory, wire: Wire) -> None:
+        self.processor = processor
+        self.pbx = pbx
+        self.directory = directory
+        self.root: Destination | None = None
+        self._wire = wire
+        self._destinations: dict[str, Destination] = {}
+        self._lanes = Lanes(lambda send: send())
+        self._listening: dict[str, dict[Destination, None]] = {}
+        self._epoch = 0
+        self._requests: OrderedDict[str, Message | None] = OrderedDict()
+        self._unsubscribe = pbx.subscribe(self._on_change)
+
+    # -- the transport's side --------------------------------------------------------------------------
+
+    def connected(self) -> None:
+        """Nothing to do: the bridge speaks first."""
+
+    def disconnected(self, reason: str) -> None:
+        """Forget all destinations: the bridge begins anew. Agents and calls stay as they are."""
+        self._epoch += 1
+        self._lanes.cancel_all()
+        self._requests.clear()
+        if self.root is not None:
+            for child in tuple(self.root.children.values()):
+                child.dispose()
+            self.root.open = False
+        log.info("destinations forgotten", reason=reason)
+
+    def malformed(self, problem: Malformed) -> None:
+        """Answer broken input where it can be answered."""
+        log.warning("malformed message", problem=problem.reason, name=problem.name, target=problem.target)
+        if problem.request_id is not None and problem.name is not None:
+            asked = Message(
+                kind=Kind.REQUEST,
+                name=problem.name,
+                target=problem.target or "",
+                body={},
+                request_id=problem.request_id,
+            )
+            self._wire.send(failure(asked, f"The message cannot be read: {problem.reason}"))
+
+    def received(self, message: Message) -> None:
+        """Take one message of the bridge in; its response follows when the outcome is known."""
+        if message.kind not in {Kind.QUERY, Kind.REQUEST}:
+            log.warning("unexpected kind of message", kind=message.kind, name=message.name)
+            return
+        if message.request_id is None:
+            log.warning("a request without requestId cannot be answered", name=message.name)
+            return
+        if message.request_id in self._requests:
+            earlier = self._requests[message.request_id]
+            log.info("request asked again", name=message.name, request_id=message.request_id)
+            if earlier is not None:
+                self._wire.send(earlier)
+            return
+        self._remember(message.request_id, None)
+        try:
+            self._lanes.run(self._lane_of(message), lambda: self._carry_out(message, self._epoch))
+        except LaneFull:
+            self._respond(message, failure(message, "Too many requests wait already; please slow down."))
+
+    # -- the destinations' side ------------------------------------------------------------------------
+
+    def add(self, destination: Destination) -> None:
+        """Put a destination into the tree.
+
+        Raises:
+            Refusal: the target is taken.
+
+        """
+        if destination.target in self._destinations:
+            raise Refusal(f"The destination {destination.target} exists already.")
+        self._destinations[destination.target] = destination
+
+    def forget(self, destination: Destination) -> None:
+        """Take a destination out of the tree."""
+        if self._destinations.get(destination.target) is destination:
+            del self._destinations[destination.target]
+        for topic in destination.topics:
+            heard = self._listening.get(topic, {})
+            heard.pop(destination, None)
+            if not heard:
+                self._listening.pop(topic, None)
+
+    def find(self, target: str) -> Destination | None:
+        """Return the destination of a target."""
+        return self._destinations.get(target)
+
+    def listen(self, topic: str, destination: Destination) -> None:
+        """Tell a destination the changes of a topic, until it is disposed."""
+        self._listening.setdefault(topic, {})[destination] = None
+        destination.topics.append(topic)
+
+    def listeners(self, topic: str) -> tuple[Destination, ...]:
+        """Return who listens to a topic, in the order in which they began to."""
+        return tuple(self._listening.get(topic, ()))
+
+    def emit(self, destination: Destination, body: Body) -> None:
+        """Send an event of a destination, after the response of a request that runs above it."""
+        lane = self._lanes.busy_above(destination.target)
+        if lane is not None:
+            self._lanes.hold(lane, lambda: self._release(destination, body))
+            return
+        self._wire.send(event_message(destination.target, body))
+
+    def _release(self, destination: Destination, body: Body) -> None:
+        if not destination.disposed:
+            self.emit(destination, body)
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    def _lane_of(self, message: Message) -> str:
+        """The lane of the target, or of its nearest known ancestor: a create request may still run there."""
+        target = message.target
+        while target:
+            destination = self._destinations.get(target)
+            if destination is not None:
+                return destination.lane_for(message.name, message.body)
+            if "." not in target:
+                break
+            target = target.rpartition(".")[0]
+        return message.target
+
+    async def _carry_out(self, message: Message, epoch: int) -> None:
+        destination: Destination | None = None
+        reply: Body | None = None
+        problem: str | None = None
+        try:
+            destination = self._destinations.get(message.target)
+            if destination is None:
+                raise Refusal(f"There is no destination {message.target}.")
+            body = parse_body(message)
+            handler = None if isinstance(body, Unknown) else destination.handler_for(body)
+            if handler is None or isinstance(body, Unknown):
+                raise Refusal(f"A {destination.kind} does not know {message.name}.")
+            reply = await handler(body)
+        except (Refusal, PbxProblem, BodyInvalid) as refusal:
+            problem = str(refusal)
+        except Exception:
+            log.exception("a request failed", name=message.name, target=message.target)
+            problem = "The connector failed to carry this out; its log says why."
+        if epoch != self._epoch:
+            return
+        if problem is not None:
+            log.info("request refused", name=message.name, target=message.target, reason=problem)
+            self._respond(message, failure(message, problem))
+            return
+        self._respond(message, success(message, reply))
+        if destination is not None:
+            destination.answered(message.name)
+
+    def _remember(self, request_id: str, response: Message | None) -> None:
+        self._requests[request_id] = response
+        while len(self._requests) > REMEMBERED_REQUESTS:
+            self._requests.popitem(last=False)
+
+    def _respond(self, message: Message, response: Message) -> None:
+        if message.request_id is not None:
+            self._remember(message.request_id, response)
+        self._wire.send(response)
+
+    def _on_change(self, change: Change) -> None:
+        for destination in self.listeners(topic_of(change)):
+            destination.on_change(change)
+        if isinstance(change, InteractionEnded):
+            self._complete_if_unclaimed(change.interaction)
+
+    def _complete_if_unclaimed(self, interaction_id: str) -> None:
+        """Nobody wraps up a call of a phone at which no session works."""
+        interaction = self.pbx.model.interaction(interaction_id)
+        if interaction is not None and not self.listeners(endpoint_topic(interaction.endpoint)):
+            self.pbx.complete(interaction_id)

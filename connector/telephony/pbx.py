@@ -1,0 +1,100 @@
+"""The port: what the connector asks of a PBX, whatever its make.
+
+Every procedure returns when the PBX has *shown* the outcome (by its events), not when it accepted the wish,
+and raises a `PbxProblem` whose text can be shown to an agent.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from connector.telephony.changes import Change
+from connector.telephony.model import TelephonyModel
+
+
+class PbxProblem(Exception):
+    """A request was not carried out. The text is one sentence that may be shown to an agent."""
+
+
+class Refused(PbxProblem):
+    """The request makes no sense now, or the PBX said no. Nothing has changed."""
+
+
+class TimedOut(PbxProblem):
+    """The PBX accepted the request but did not show the outcome in time."""
+
+
+class PbxDown(PbxProblem):
+    """The PBX cannot be reached at the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """An agent at a phone: who, where, for which queues."""
+
+    agent: str
+    endpoint: str
+    queues: tuple[str, ...] = ()
+    penalty: int = 0
+    phone_model: str = "default"
+
+
+Listener = Callable[[Change], None]
+
+
+class Pbx(Protocol):
+    """A PBX as the destinations see it."""
+
+    @property
+    def model(self) -> TelephonyModel:
+        """The model: to be read, never written, by others than the PBX."""
+        ...
+
+    @property
+    def available(self) -> bool:
+        """Whether requests can be carried out now."""
+        ...
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Have every change told to `listener`, synchronously and in order. Returns how to stop it."""
+        ...
+
+    def watch(self, endpoint: str) -> None:
+        """Follow the calls of a phone from now on."""
+        ...
+
+    def complete(self, interaction: str) -> None:
+        """End the wrap-up of an ended interaction."""
+        ...
+
+    async def log_in(self, seat: Seat) -> None:
+        """Make the agent a member of all queues of the seat, not ready."""
+        ...
+
+    async def log_out(self, seat: Seat) -> None:
+        """Take the agent out of all queues."""
+        ...
+
+    async def set_ready(self, seat: Seat) -> None:
+        """Let the queues offer calls."""
+        ...
+
+    async def set_not_ready(self, seat: Seat, reason: str) -> None:
+        """Have the queues offer no more calls. `reason` is a site's reason code or empty."""
+        ...
+
+    async def dial(self, seat: Seat, number: str) -> str:
+        """Ring the agent's phone, then dial. Returns the id of the interaction, which exists by then."""
+        ...
+
+    async def answer(self, interaction: str, seat: Seat) -> None:
+        """Have the agent's phone pick up an offered call, where the phone model can."""
+        ...
+
+    async def reject(self, interaction: str, seat: Seat) -> None:
+        """Decline an offered call; the agent goes not ready first, so that it is not offered again."""
+        ...
+
+    async def release(self, interaction: str, conversation: str) -> None:
+        """End a conversation of an interaction."""
+        ...
