@@ -1,0 +1,1 @@
+"""The protocol's messages, one module per kind of destination. A body is imported from its module."""
