@@ -1,0 +1,127 @@
+"""The configuration: defaults, then the file, then the site's file, then the environment; typed and checked.
+
+`docs/configuration.md` tells how the layers work and lists every key.
+"""
+
+import os
+import re
+from collections.abc import Mapping as AbstractMapping
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from connector.settings_checks import check
+from connector.settings_environ import read_environment
+from connector.settings_schema import (
+    AgentSettings,
+    AmqpSettings,
+    Answer,
+    AsteriskSettings,
+    BridgeSettings,
+    DialSettings,
+    LimitSettings,
+    LogFormat,
+    LogLevel,
+    LogSettings,
+    PhoneSettings,
+    QueueSettings,
+    Secret,
+    Settings,
+    SystemUser,
+    TlsSettings,
+    Transport,
+)
+from connector.settings_typed import closest, listed, root_shape, typed
+from connector.settings_yaml import ConfigError, Node, merge, parse, read_file
+
+__all__ = [
+    "AgentSettings",
+    "AmqpSettings",
+    "Answer",
+    "AsteriskSettings",
+    "BridgeSettings",
+    "ConfigError",
+    "DialSettings",
+    "LimitSettings",
+    "LogFormat",
+    "LogLevel",
+    "LogSettings",
+    "PhoneSettings",
+    "QueueSettings",
+    "Secret",
+    "Settings",
+    "SystemUser",
+    "TlsSettings",
+    "Transport",
+    "explain",
+    "load_settings",
+]
+
+_BUILT_IN = "phones: {default: {}}"
+_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def load_settings(
+    path: Path, *, site: str | None = None, environ: AbstractMapping[str, str] = os.environ
+) -> Settings:
+    """Read and check the configuration: `path`, then `sites/<site>.yaml` next to it, then `CONNECTOR_...`.
+
+    Reads files, and those that `CONNECTOR_..._FILE` name; connects to nothing.
+
+    Raises:
+        ConfigError: one line with the file or variable, the key, what was expected and what was found.
+
+    """
+    # The built-in layer bears the file's name: what is missing from both is missing from the file.
+    tree: Node = merge(parse(_BUILT_IN, str(path), lines=False), read_file(path))
+    if site is not None:
+        tree = merge(tree, read_file(_site_file(path, site)))
+    tree = merge(tree, read_environment(environ, tree))
+    plain = typed(tree, root_shape())
+    settings = msgspec.convert(plain, Settings, dec_hook=_keep)
+    settings = _with_paths(settings, path.parent)
+    check(settings, tree, str(path))
+    return settings
+
+
+def explain(settings: Settings) -> str:
+    """Return the whole configuration in force as YAML, secrets hidden."""
+    return yaml.safe_dump(settings.redacted(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _site_file(path: Path, site: str) -> Path:
+    folder = path.parent / "sites"
+    file = folder / f"{site}.yaml"
+    if _SITE.fullmatch(site) is None or not file.is_file():
+        known = sorted(one.stem for one in folder.glob("*.yaml"))
+        near = closest(site, known)
+        hint = (
+            f"did you mean `{near}`?" if near else f"there is {listed(known)}" if known else "there is none"
+        )
+        raise ConfigError(
+            str(folder), "", f'expected the name of a site (NAME of NAME.yaml), found "{site}"; {hint}'
+        )
+    return file
+
+
+def _keep(wanted: type, value: object) -> object:
+    if isinstance(value, wanted):
+        return value
+    raise TypeError(wanted.__name__)
+
+
+def _with_paths(settings: Settings, folder: Path) -> Settings:
+    """Return the settings with TLS paths that hold from any working directory."""
+    replace = msgspec.structs.replace
+    return replace(
+        settings,
+        bridge=replace(settings.bridge, tls=_absolute(settings.bridge.tls, folder)),
+        asterisk=replace(settings.asterisk, tls=_absolute(settings.asterisk.tls, folder)),
+    )
+
+
+def _absolute(tls: TlsSettings, folder: Path) -> TlsSettings:
+    names = ("ca_file", "cert_file", "key_file")
+    paths = {name: str(folder.absolute() / getattr(tls, name)) for name in names if getattr(tls, name)}
+    return msgspec.structs.replace(tls, **paths)

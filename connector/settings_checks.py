@@ -1,0 +1,130 @@
+"""Checks across keys, after each one is right by itself."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from connector.settings_schema import Answer, Settings, TlsSettings, Transport
+from connector.settings_typed import closest, listed, variable_of
+from connector.settings_yaml import ConfigError, Mapping, Node, dotted, find
+
+_Path = tuple[str, ...]
+
+
+def check(settings: Settings, tree: Node, origin: str) -> None:
+    """Check what keys say of each other. `tree` tells where each key was set, `origin` stands for defaults.
+
+    Raises:
+        ConfigError: the first contradiction.
+
+    """
+    for path, problem in _problems(settings):
+        raise ConfigError(_place(tree, path, origin), dotted(path), problem)
+
+
+def _place(tree: Node, path: _Path, origin: str) -> str:
+    for length in range(len(path), 0, -1):
+        parent = find(tree, path[: length - 1])
+        if isinstance(parent, Mapping) and path[length - 1] in parent.nodes:
+            return parent.where(path[length - 1])
+    return origin
+
+
+def _problems(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    yield from _connections(settings)
+    yield from _patterns(settings)
+    yield from _references(settings)
+    yield from _names(settings)
+    yield from _numbers(settings)
+
+
+def _connections(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    bridge, asterisk = settings.bridge, settings.asterisk
+    if bridge.transport is Transport.TCP and not bridge.host:
+        path = ("bridge", "host")
+        yield (
+            path,
+            f"expected a host name or an address, found nothing; add the key or set {variable_of(path)}",
+        )
+    if bridge.transport is Transport.AMQP and not settings.amqp.url:
+        path = ("amqp", "url")
+        yield path, f"expected a URL, as bridge.transport is amqp, found nothing; set {variable_of(path)}"
+    for name, section in (("bridge", bridge), ("asterisk", asterisk)):
+        if section.reconnect_initial > section.reconnect_max:
+            yield (
+                (name, "reconnect_initial"),
+                _at_most(section.reconnect_initial, f"{name}.reconnect_max", section.reconnect_max),
+            )
+        yield from _tls(name, section.tls)
+    if asterisk.ping_timeout > asterisk.ping_interval:
+        yield (
+            ("asterisk", "ping_timeout"),
+            _at_most(asterisk.ping_timeout, "asterisk.ping_interval", asterisk.ping_interval),
+        )
+    if asterisk.system is not None and asterisk.system.username == asterisk.username:
+        yield ("asterisk", "system", "username"), "expected another user than asterisk.username"
+
+
+def _at_most(found: float, other: str, limit: float) -> str:
+    return f"expected at most {other} ({limit:g}), found {found:g}"
+
+
+def _tls(name: str, tls: TlsSettings) -> Iterator[tuple[_Path, str]]:
+    for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
+        if getattr(tls, one) and not getattr(tls, other):
+            yield (name, "tls", one), f"expected {name}.tls.{other} with it, found nothing"
+    for key in ("ca_file", "cert_file", "key_file") if tls.enabled else ():
+        path = getattr(tls, key)
+        if path and not Path(path).is_file():
+            yield (name, "tls", key), f'expected a file, found none at "{path}"'
+
+
+def _patterns(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    for key in ("allow", "deny"):
+        for pattern in getattr(settings.dial, key):
+            for group in re.findall(r"\[[^\]]+\]", pattern):
+                try:
+                    re.compile(group)
+                except re.error:
+                    yield ("dial", key), f"expected digits in rising order in [ ], found {group}"
+
+
+def _references(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    for agent_id, agent in settings.agents.items():
+        for queue in agent.queues:
+            if queue not in settings.queues:
+                yield ("agents", agent_id, "queues"), _missing("queues", queue, list(settings.queues))
+        if agent.phone not in settings.phones:
+            yield ("agents", agent_id, "phone"), _missing("phones", agent.phone, list(settings.phones))
+    for name, phone in settings.phones.items():
+        if phone.answer is Answer.NOTIFY_TALK and settings.asterisk.system is None:
+            yield ("phones", name, "answer"), "notify-talk needs asterisk.system.username and .secret"
+
+
+def _missing(section: str, name: str, known: list[str]) -> str:
+    near = closest(name, known)
+    hint = f"did you mean `{near}`?" if near else f"it has {listed(known)}" if known else "it is empty"
+    return f'expected a key of `{section}`, found "{name}"; {hint}'
+
+
+def _names(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    taken = {agent_id: agent_id for agent_id in settings.agents}
+    for agent_id, agent in settings.agents.items():
+        if agent.login and taken.setdefault(agent.login, agent_id) != agent_id:
+            yield (
+                ("agents", agent_id, "login"),
+                f'"{agent.login}" is the id or login of agent {taken[agent.login]} already',
+            )
+
+
+def _numbers(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    taken: dict[str, str] = {}
+    for name, queue in settings.queues.items():
+        if queue.extension:
+            other = taken.setdefault(queue.extension, f"queue {name}")
+            if other != f"queue {name}":
+                yield ("queues", name, "extension"), f'"{queue.extension}" belongs to {other} already'
+    for agent_id, agent in settings.agents.items():
+        other = taken.setdefault(agent.extension, f"agent {agent_id}")
+        if other != f"agent {agent_id}":
+            yield ("agents", agent_id, "extension"), f'"{agent.extension}" belongs to {other} already'

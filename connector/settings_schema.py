@@ -1,0 +1,444 @@
+"""The typed settings: one frozen struct a section, and every key with its description, bounds and default.
+
+This module is the single source: the reader takes types, bounds and wording of errors from it, and
+`config/connector.yaml` and the table in `docs/configuration.md` are generated from it.
+"""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+HIDDEN: Final = "***"
+"""What is shown in a secret's place."""
+
+
+class Secret:
+    """A text that must not be shown: `repr` and `str` hide it, `reveal` gives it to the one that needs it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself; never log it."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return f"Secret({HIDDEN})" if self else "Secret()"
+
+    __str__ = __repr__
+
+
+class Transport(StrEnum):
+    """How the bridge is reached."""
+
+    TCP = "tcp"
+    AMQP = "amqp"
+
+
+class Answer(StrEnum):
+    """How a phone model can be made to pick up."""
+
+    NONE = "none"
+    AUTO_ANSWER = "auto-answer"
+    NOTIFY_TALK = "notify-talk"
+
+
+class LogLevel(StrEnum):
+    """The least important records that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How a record is written; `auto` is `console` on a terminal and `json` elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A mapping of the configuration."""
+
+
+def _seconds(about: str, least: float = 0.1, most: float = 3600.0) -> Meta:
+    return Meta(ge=least, le=most, description=about, extra={"unit": "seconds"})
+
+
+def _text(about: str, pattern: str, expected: str, *, example: str = "") -> Meta:
+    return Meta(
+        pattern=f"^(?:{pattern})$", description=about, extra={"expected": expected, "example": example}
+    )
+
+
+_LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
+_HOST: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}"
+_PATTERN: Final = r"_?(?:[0-9XZN*#+]|\[[0-9*#-]+\])+[.!]?|_?[.!]"
+
+Host = Annotated[str, _text("Name or address.", _HOST, "a host name or an address without a port")]
+Port = Annotated[int, Meta(ge=1, le=65535, description="TCP port.")]
+FilePath = Annotated[str, _text("A path.", rf"{_LINE}*", "the path of a file")]
+Endpoint = Annotated[
+    str,
+    _text(
+        "The phone: its PJSIP endpoint.",
+        r"[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,63}",
+        "the name of a PJSIP endpoint (letters, digits, _ . + -)",
+        example="1001",
+    ),
+]
+Label = Annotated[str, _text("A name to show.", rf"{_LINE}{{0,80}}", "at most 80 characters on one line")]
+AgentId = Annotated[
+    str,
+    _text("", r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}", "an agent id (letters, digits, _ . @ -)", example="1001"),
+]
+QueueName = Annotated[
+    str,
+    _text(
+        "", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", "a queue's name (letters, digits, _ . -)", example="support"
+    ),
+]
+ModelName = Annotated[
+    str,
+    _text("", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", "a phone model's name (letters, digits, _ . -)"),
+]
+
+
+class TlsSettings(Section, frozen=True, kw_only=True):
+    """TLS of a connection. Paths are relative to the folder of the configuration file."""
+
+    enabled: Annotated[bool, Meta(description="Whether the connection is encrypted.")] = False
+    ca_file: Annotated[
+        FilePath, Meta(description="PEM file of the authorities to trust; empty: those of the system.")
+    ] = ""
+    verify: Annotated[
+        bool,
+        Meta(description="Whether the peer's certificate and name are checked. Switch off in a lab only."),
+    ] = True
+    server_name: Annotated[
+        str,
+        _text("Name expected in the peer's certificate; empty: `host`.", f"|{_HOST}", "a host name"),
+    ] = ""
+    cert_file: Annotated[FilePath, Meta(description="PEM file of our own certificate, if asked for.")] = ""
+    key_file: Annotated[FilePath, Meta(description="PEM file of the key of `cert_file`.")] = ""
+
+
+class BridgeSettings(Section, frozen=True, kw_only=True):
+    """Where Harmony's Processor Bridge is."""
+
+    transport: Annotated[
+        Transport, Meta(description="`tcp`: straight to the bridge; `amqp`: by way of a message broker.")
+    ] = Transport.TCP
+    host: Annotated[
+        str,
+        _text(
+            "Where the bridge listens. Required with `tcp`.",
+            f"|{_HOST}",
+            "a host name or an address without a port",
+            example="bridge.example.com",
+        ),
+    ] = ""
+    port: Annotated[Port, Meta(description="TCP port at which the bridge listens.")] = 7760
+    tls: Annotated[TlsSettings, Meta(description="TLS towards the bridge.")] = TlsSettings()
+    max_frame_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024, le=64 * 1024 * 1024, description="Longest frame that is read.", extra={"unit": "bytes"}
+        ),
+    ] = 1024 * 1024
+    connect_timeout: Annotated[float, _seconds("Longest wait for a connection.")] = 5.0
+    reconnect_initial: Annotated[float, _seconds("First pause before connecting again.", 0.05)] = 0.5
+    reconnect_max: Annotated[float, _seconds("Longest pause before connecting again.", 0.05)] = 30.0
+    send_queue: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Messages that may wait for a slow bridge; more end the connection.",
+            extra={"unit": "messages"},
+        ),
+    ] = 10_000
+
+
+class AmqpSettings(Section, frozen=True, kw_only=True):
+    """The message broker, for `bridge.transport: amqp`."""
+
+    url: Annotated[
+        Secret | None,
+        Meta(
+            description="The broker with user, password and virtual host. Required with `amqp`.",
+            extra={
+                "pattern": r"^amqps?://\S+$",
+                "expected": "a URL that starts with amqp:// or amqps://",
+                "example": "amqps://connector:PASSWORD@rabbit.example.com/harmony",
+            },
+        ),
+    ] = None
+
+
+class SystemUser(Section, frozen=True, kw_only=True):
+    """A second AMI user with the class `system`, only for phones with `answer: notify-talk`."""
+
+    username: Annotated[
+        str, _text("Its name in manager.conf.", r"[^\s\x00-\x1f\x7f]{1,80}", "a user of manager.conf")
+    ]
+    secret: Annotated[Secret, Meta(description="Its password.")]
+
+
+class AsteriskSettings(Section, frozen=True, kw_only=True):
+    """The PBX and our manager (AMI) user on it."""
+
+    host: Annotated[Host, Meta(description="Where Asterisk's manager interface listens.")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Its port (usually 5039 with TLS).")] = 5038
+    username: Annotated[
+        str,
+        _text(
+            "Our user in manager.conf.",
+            r"[^\s\x00-\x1f\x7f]{1,80}",
+            "a user of manager.conf",
+            example="harmony",
+        ),
+    ]
+    secret: Annotated[
+        Secret,
+        Meta(
+            description="Its password; best given as CONNECTOR_ASTERISK__SECRET_FILE.",
+            extra={"example": "PASSWORD"},
+        ),
+    ]
+    tls: Annotated[TlsSettings, Meta(description="TLS towards Asterisk.")] = TlsSettings()
+    connect_timeout: Annotated[float, _seconds("Longest wait for a connection and the login.")] = 5.0
+    action_timeout: Annotated[float, _seconds("Longest wait for the reply to an action.")] = 5.0
+    ping_interval: Annotated[float, _seconds("Pause between two checks that the link lives.")] = 10.0
+    ping_timeout: Annotated[float, _seconds("Longest wait for the reply to such a check.")] = 3.0
+    reconnect_initial: Annotated[float, _seconds("First pause before connecting again.", 0.05)] = 0.5
+    reconnect_max: Annotated[float, _seconds("Longest pause before connecting again.", 0.05)] = 30.0
+    system: Annotated[
+        SystemUser | None,
+        Meta(description="A second user with the class `system`, for phones with `answer: notify-talk`."),
+    ] = None
+
+
+DialPattern = Annotated[
+    str,
+    _text(
+        "A pattern of the dialplan.",
+        _PATTERN,
+        "a dialplan pattern made of digits, * # +, X Z N, [1-5], and . or ! at the end",
+    ),
+]
+
+
+class DialSettings(Section, frozen=True, kw_only=True):
+    """How calls are placed for agents."""
+
+    context: Annotated[
+        str,
+        _text(
+            "Context of the dialplan in which numbers are dialled.",
+            r"[A-Za-z0-9_][A-Za-z0-9_-]{0,78}",
+            "a context of the dialplan (letters, digits, _ -)",
+        ),
+    ] = "from-internal"
+    agent_timeout: Annotated[float, _seconds("How long the agent's own phone rings first.", 1.0, 600.0)] = (
+        30.0
+    )
+    timeout: Annotated[float, _seconds("How long the destination rings.", 1.0, 600.0)] = 60.0
+    caller_id: Annotated[
+        str,
+        _text(
+            "Caller id shown to the destination; empty: the agent's extension.",
+            rf"|(?:\"{_LINE.replace('[^', '[^<>;,')}{{0,80}}\" ?)?<\+?[0-9*#]{{1,32}}>|\+?[0-9*#]{{1,32}}",
+            'a number, or "Name" <number>',
+        ),
+    ] = ""
+    allow: Annotated[
+        tuple[DialPattern, ...],
+        Meta(
+            description="Patterns of numbers that agents may dial; empty: all.", extra={"example": "[_0X.]"}
+        ),
+    ] = ()
+    deny: Annotated[
+        tuple[DialPattern, ...],
+        Meta(
+            description="Patterns of numbers that agents must not dial; wins over `allow`.",
+            extra={"example": "[_0900X.]"},
+        ),
+    ] = ()
+
+    def permits(self, number: str) -> bool:
+        """Return whether `allow` and `deny` let agents dial this number (digits, * # +)."""
+        if any(_matches(pattern, number) for pattern in self.deny):
+            return False
+        return not self.allow or any(_matches(pattern, number) for pattern in self.allow)
+
+
+_PIECES: Final = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": "[0-9*#+]+", "!": "[0-9*#+]*"}
+
+
+def _matches(pattern: str, number: str) -> bool:
+    pieces = re.findall(r"\[[^\]]+\]|.", pattern.removeprefix("_"))
+    expression = "".join(
+        _PIECES.get(piece) or (piece if piece.startswith("[") else re.escape(piece)) for piece in pieces
+    )
+    return re.fullmatch(expression, number) is not None
+
+
+class PhoneSettings(Section, frozen=True, kw_only=True):
+    """What a model of phone can do."""
+
+    answer: Annotated[
+        Answer,
+        Meta(
+            description="How it picks up by request: `none`; `auto-answer`: by a header on calls that we "
+            "place; `notify-talk`: by NOTIFY, which ends the call on phones that don't know it."
+        ),
+    ] = Answer.NONE
+    auto_answer_header: Annotated[
+        str,
+        _text(
+            "SIP header that makes it pick up at once.",
+            rf"[A-Za-z][A-Za-z0-9-]*: {_LINE}{{1,200}}",
+            "a SIP header such as `Alert-Info: info=alert-autoanswer`",
+        ),
+    ] = "Call-Info: <sip:localhost>;answer-after=0"
+
+
+class QueueSettings(Section, frozen=True, kw_only=True):
+    """A queue of the PBX that agents may serve."""
+
+    extension: Annotated[
+        str,
+        _text(
+            "Number under which it is called.",
+            r"|\+?[0-9*#]{1,32}",
+            "a number of digits, * # +",
+            example="7000",
+        ),
+    ] = ""
+    label: Annotated[
+        Label, Meta(description="Name to show; empty: the queue's own.", extra={"example": "Support"})
+    ] = ""
+
+
+class AgentSettings(Section, frozen=True, kw_only=True):
+    """An agent: who, with which password, at which phone, for which queues."""
+
+    password_hash: Annotated[
+        Secret,
+        Meta(
+            description="Argon2 hash of the password; never the password itself.",
+            extra={
+                "pattern": r"^\$argon2(?:id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$",
+                "expected": "an argon2 hash that starts with $argon2",
+                "example": "$argon2id$v=19$m=65536,t=3,p=4$SALT$HASH",
+            },
+        ),
+    ]
+    login: Annotated[
+        str,
+        _text(
+            "Name used to log in instead of the id; empty: the id.",
+            r"|[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}",
+            "a login name (letters, digits, _ . @ -)",
+        ),
+    ] = ""
+    extension: Annotated[Endpoint, Meta(description="The usual phone: its PJSIP endpoint.")]
+    first_name: Annotated[Label, Meta(description="First name.", extra={"example": "Ada"})] = ""
+    last_name: Annotated[Label, Meta(description="Last name.", extra={"example": "Agent"})] = ""
+    queues: Annotated[
+        tuple[QueueName, ...],
+        Meta(description="Queues served, each one a key of `queues`.", extra={"example": "[support]"}),
+    ] = ()
+    phone: Annotated[ModelName, Meta(description="Model of the phone, a key of `phones`.")] = "default"
+    team: Annotated[Label, Meta(description="Team, for the team status.")] = ""
+    penalty: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="Queue penalty: agents with a lower one are called first."),
+    ] = 0
+
+
+class LogSettings(Section, frozen=True, kw_only=True):
+    """The log, on standard error: one line a record."""
+
+    level: Annotated[LogLevel, Meta(description="Least important records that are written.")] = LogLevel.INFO
+    format: Annotated[
+        LogFormat, Meta(description="`json`, `console`, or `auto`: `console` on a terminal, else `json`.")
+    ] = LogFormat.AUTO
+
+
+class LimitSettings(Section, frozen=True, kw_only=True):
+    """Bounds on waits and attempts."""
+
+    proof_timeout: Annotated[
+        float, _seconds("Longest wait for the event of the PBX that proves a request done.", 0.5, 60.0)
+    ] = 5.0
+    password_free_failures: Annotated[
+        int,
+        Meta(ge=0, le=100, description="Wrong passwords of one agent in a row before answers are delayed."),
+    ] = 3
+    password_delay_max: Annotated[
+        float, _seconds("Longest delay of an answer after many wrong passwords.", 0.0, 60.0)
+    ] = 8.0
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """The connector's whole configuration."""
+
+    processor: Annotated[
+        str,
+        _text(
+            "Name of the interaction processor, as configured in Harmony.",
+            r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+            "a processor name (letters, digits, _ -)",
+            example="ASTERISK_1",
+        ),
+    ]
+    bridge: Annotated[BridgeSettings, Meta(description="Where Harmony's Processor Bridge is.")] = (
+        BridgeSettings()
+    )
+    amqp: Annotated[AmqpSettings, Meta(description="The message broker, for `bridge.transport: amqp`.")] = (
+        AmqpSettings()
+    )
+    asterisk: Annotated[AsteriskSettings, Meta(description="The PBX and our manager user on it.")]
+    dial: Annotated[DialSettings, Meta(description="How calls are placed for agents.")] = DialSettings()
+    phones: Annotated[
+        dict[ModelName, PhoneSettings],
+        Meta(description="Models of phones by name; `default` is always there."),
+    ] = msgspec.field(default_factory=lambda: {"default": PhoneSettings()})
+    queues: Annotated[
+        dict[QueueName, QueueSettings], Meta(description="Queues of the PBX by name, as in queues.conf.")
+    ] = msgspec.field(default_factory=dict)
+    agents: Annotated[dict[AgentId, AgentSettings], Meta(description="Agents by id.")] = msgspec.field(
+        default_factory=dict
+    )
+    log: Annotated[LogSettings, Meta(description="The log, on standard error.")] = LogSettings()
+    limits: Annotated[LimitSettings, Meta(description="Bounds on waits and attempts.")] = LimitSettings()
+
+    def redacted(self) -> dict[str, Any]:
+        """Return the settings as plain dicts, lists and scalars, with `***` in the place of every secret."""
+        plain: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_hide)
+        return plain
+
+
+def _hide(value: object) -> str:
+    if isinstance(value, Secret):
+        return HIDDEN if value else ""
+    raise NotImplementedError(type(value).__name__)
