@@ -1,7 +1,7 @@
 """Call control on AMI: one recipe a verb, each finished by the events that prove it."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -33,7 +33,7 @@ class AnswerMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhoneModel:
-    """What a model of phone can do for us. `auto_answer_header` is `Name: value`, put on calls that we place."""
+    """What a model of phone can do. `auto_answer_header` is `Name: value`, put on calls that we place."""
 
     answer: AnswerMethod = AnswerMethod.NONE
     auto_answer_header: str = "Call-Info: <sip:localhost>;answer-after=0"
@@ -47,6 +47,8 @@ class DialSettings:
     agent_timeout: float = 30.0
     timeout: float = 60.0
     caller_id: str = ""
+    permits: Callable[[str], bool] = lambda _number: True
+    """The site's word on whether agents may dial a (checked) number."""
     phones: Mapping[str, PhoneModel] = field(default_factory=dict)
 
 
@@ -71,6 +73,8 @@ class CallControl:
         """Originate: ring the agent's phone; when it is picked up, the dialplan dials the number."""
         self._exchange.require_available()
         destination = check_number(number)
+        if not self._settings.permits(destination):
+            raise Refused(f"The number {destination} may not be dialled from here.")
         model = self._exchange.model
         if any(not one.over for one in model.interactions(seat.endpoint)):
             raise Refused(f"Phone {seat.endpoint} is on a call already.")

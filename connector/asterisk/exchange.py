@@ -1,4 +1,4 @@
-"""The one writer: every manager event goes through here into the model, and its changes out to all who listen."""
+"""The one writer: manager events go through here into the model, and its changes out to all who listen."""
 
 import asyncio
 from collections.abc import Callable

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from connector.bridge.targets import child
+
 if TYPE_CHECKING:
     from connector.bridge.messages import Body
     from connector.destinations.tree import Tree
@@ -71,16 +73,28 @@ class Destination:
         if self.open and not self.disposed:
             self.tree.emit(self, body)
 
+    def target_of_child(self, bridge_id: str) -> str:
+        """Return the target of a child with that bridge id.
+
+        Raises:
+            Refusal: the id cannot stand in a target.
+
+        """
+        try:
+            return child(self.target, bridge_id)
+        except ValueError as unfit:
+            raise Refusal(str(unfit)) from unfit
+
     def on_change(self, change: Change) -> None:
         """React to a change of the telephony model."""
 
     def answered(self, name: str) -> None:
-        """Go on after the SUCCESS of the request `name` has left: the place for events that must follow it."""
+        """Go on after the SUCCESS of a request has left: the place for events that must follow it."""
 
     def dispose(self) -> None:
         """Leave the tree, children first. The PBX is not touched."""
-        for child in tuple(self.children.values()):
-            child.dispose()
+        for one in tuple(self.children.values()):
+            one.dispose()
         if self.disposed:
             return
         self.disposed = True

@@ -184,7 +184,7 @@ class Tree:
     # -- inside ----------------------------------------------------------------------------------------
 
     def _lane_of(self, message: Message) -> str:
-        """The lane of the target, or of its nearest known ancestor: a create request may still run there."""
+        """Return the lane of the target, or of its nearest known ancestor: it may be created there just now."""
         target = message.target
         while target:
             destination = self._destinations.get(target)
@@ -196,18 +196,11 @@ class Tree:
         return message.target
 
     async def _carry_out(self, message: Message, epoch: int) -> None:
-        destination: Destination | None = None
         reply: Body | None = None
         problem: str | None = None
+        destination = self._destinations.get(message.target)
         try:
-            destination = self._destinations.get(message.target)
-            if destination is None:
-                raise Refusal(f"There is no destination {message.target}.")
-            body = parse_body(message)
-            handler = None if isinstance(body, Unknown) else destination.handler_for(body)
-            if handler is None or isinstance(body, Unknown):
-                raise Refusal(f"A {destination.kind} does not know {message.name}.")
-            reply = await handler(body)
+            reply = await self._handle(destination, message)
         except (Refusal, PbxProblem, BodyInvalid) as refusal:
             problem = str(refusal)
         except Exception:
@@ -222,6 +215,15 @@ class Tree:
         self._respond(message, success(message, reply))
         if destination is not None:
             destination.answered(message.name)
+
+    async def _handle(self, destination: Destination | None, message: Message) -> Body | None:
+        if destination is None:
+            raise Refusal(f"There is no destination {message.target}.")
+        body = parse_body(message)
+        handler = None if isinstance(body, Unknown) else destination.handler_for(body)
+        if handler is None or isinstance(body, Unknown):
+            raise Refusal(f"A {destination.kind} does not know {message.name}.")
+        return await handler(body)
 
     def _remember(self, request_id: str, response: Message | None) -> None:
         self._requests[request_id] = response

@@ -26,6 +26,6 @@ def check_number(text: str) -> str:
         shown = "".join(char if char.isprintable() else "?" for char in text[:_SHOWN])
         more = "..." if len(text) > _SHOWN else ""
         raise Refused(
-            f"The number '{shown}{more}' cannot be dialled: use up to 32 digits, * and #, and + only in front."
+            f"The number '{shown}{more}' cannot be dialled: use up to 32 digits, * and #; + only in front."
         )
     return number

@@ -68,7 +68,7 @@ def agent_dials() -> tuple[Fact, ...]:
 
 
 def customer_answers_dial() -> tuple[Fact, ...]:
-    """The far end picks up; the joint is then taken out."""
+    """Have the far end pick up; the joint is then taken out."""
     return (
         facts.LegAnswered(CUSTOMER),
         facts.DialEnded("l2", CUSTOMER, DialOutcome.ANSWERED),

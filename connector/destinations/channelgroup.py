@@ -1,0 +1,67 @@
+"""The channel group destination: the agent's place of work, with the telephony channel in it."""
+
+from connector.bridge.messages import channelgroup as wire
+from connector.bridge.messages import session as session_wire
+from connector.destinations.base import Destination, Refusal, handles
+from connector.destinations.channel import Channel
+from connector.destinations.tree import Tree
+from connector.telephony.pbx import Seat
+from connector.telephony.states import InteractionState
+
+_DISPOSE = "channelgroup.request.dispose"
+
+
+class ChannelGroup(Destination):
+    """Holds the one telephony channel of a seat."""
+
+    kind = "channel group"
+
+    def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat) -> None:
+        super().__init__(tree, target, parent)
+        tree.add(self)
+        self.seat = seat
+        tree.pbx.watch(seat.endpoint)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is up on the seat's phone."""
+        return any(not one.over for one in self.tree.pbx.model.interactions(self.seat.endpoint))
+
+    @handles(wire.ChannelGroupInit)
+    async def init(self, _body: wire.ChannelGroupInit) -> wire.ChannelGroupInitReply:
+        """List the channels: always the telephony channel at the seat's phone."""
+        self.open = True
+        return wire.ChannelGroupInitReply(
+            channels=(
+                wire.ListedChannel(endpoint=self.seat.endpoint, type=session_wire.ChannelType.TELEPHONY),
+            )
+        )
+
+    @handles(wire.CreateChannel)
+    async def create_channel(self, body: wire.CreateChannel) -> None:
+        """Prepare the channel destination of a listed end point."""
+        if body.endpoint != self.seat.endpoint:
+            raise Refusal(f"The channel group has no channel at {body.endpoint}.")
+        Channel(self.tree, self.target_of_child(body.id), self, self.seat)
+
+    @handles(wire.Dispose)
+    async def dispose_request(self, _body: wire.Dispose) -> None:
+        """Answer; the branch is released after it."""
+
+    def answered(self, name: str) -> None:
+        """Leave the tree after dispose."""
+        if name == _DISPOSE:
+            self.dispose()
+
+    async def close(self) -> None:
+        """Complete ended interactions, go not ready, log out, drop the channel from the group."""
+        pbx = self.tree.pbx
+        for interaction in pbx.model.interactions(self.seat.endpoint):
+            if interaction.state is InteractionState.ENDED:
+                pbx.complete(interaction.id)
+        presence = pbx.model.presence(self.seat.endpoint)
+        if presence.agent == self.seat.agent:
+            if presence.ready:
+                await pbx.set_not_ready(self.seat, "")
+            await pbx.log_out(self.seat)
+        self.emit(wire.ChannelRemoved(endpoint=self.seat.endpoint, type=session_wire.ChannelType.TELEPHONY))

@@ -1,0 +1,113 @@
+"""The telephony interaction destination: one customer contact on an agent's phone."""
+
+from connector.bridge.messages import conversation as conversation_wire
+from connector.bridge.messages import interaction as wire
+from connector.destinations.base import Destination, Refusal, handles
+from connector.destinations.conversation import Conversation
+from connector.destinations.tree import Tree, interaction_topic
+from connector.telephony import changes
+from connector.telephony.changes import Change
+from connector.telephony.interactions import Interaction as Model
+from connector.telephony.pbx import Seat
+from connector.telephony.states import InteractionState, Role
+
+_DISPOSE = "interaction.request.dispose"
+
+
+class Interaction(Destination):
+    """What the bridge knows an interaction of the model by."""
+
+    kind = "telephony interaction"
+
+    def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat, nativeid: str) -> None:
+        super().__init__(tree, target, parent)
+        tree.add(self)
+        tree.listen(interaction_topic(nativeid), self)
+        self.seat = seat
+        self.nativeid = nativeid
+
+    @handles(wire.InteractionInit)
+    async def init(self, _body: wire.InteractionInit) -> wire.InteractionInitReply:
+        """Tell state, data and the live conversations; an ended interaction has none."""
+        self.open = True
+        model = self._find()
+        if model is None:
+            return wire.InteractionInitReply(
+                interaction_state=wire.InteractionState.COMPLETED,
+                interaction_data={},
+                conversations=wire.Conversations(),
+            )
+        live = {one.role: wire.ConversationRef(id=one.id) for one in model.live_conversations}
+        if model.over:
+            live = {}
+        return wire.InteractionInitReply(
+            interaction_state=wire.InteractionState(model.state),
+            interaction_data=dict(model.data),
+            conversations=wire.Conversations(primary=live.get(Role.PRIMARY), consult=live.get(Role.CONSULT)),
+        )
+
+    @handles(wire.CreateConversation)
+    async def create_conversation(self, body: wire.CreateConversation) -> None:
+        """Prepare the destination of a conversation that init or a consult named."""
+        model = self._find()
+        if model is None or model.conversation(body.nativeid) is None:
+            raise Refusal(f"The interaction has no conversation {body.nativeid}.")
+        Conversation(
+            self.tree, self.target_of_child(body.id), self, self.seat, (self.nativeid, body.nativeid)
+        )
+
+    @handles(wire.Accept)
+    async def accept(self, _body: wire.Accept) -> None:
+        """Have the phone pick up."""
+        await self.tree.pbx.answer(self.nativeid, self.seat)
+
+    @handles(wire.Reject)
+    async def reject(self, _body: wire.Reject) -> None:
+        """Decline the offered call."""
+        await self.tree.pbx.reject(self.nativeid, self.seat)
+
+    @handles(wire.Complete)
+    async def complete(self, _body: wire.Complete) -> None:
+        """End the wrap-up."""
+        model = self._find()
+        state = model.state if model is not None else InteractionState.COMPLETED
+        if state is not InteractionState.ENDED:
+            raise Refusal(f"Only an ended interaction can be completed: this one is {state}.")
+        self.tree.pbx.complete(self.nativeid)
+
+    @handles(wire.GetData)
+    async def get_data(self, _body: wire.GetData) -> wire.DataReply:
+        """Return the interaction data as it is now."""
+        model = self._find()
+        return wire.DataReply(interaction_data=dict(model.data) if model is not None else {})
+
+    @handles(wire.Dispose)
+    async def dispose_request(self, _body: wire.Dispose) -> None:
+        """Answer; the branch is released after it."""
+
+    def answered(self, name: str) -> None:
+        """Leave the tree after dispose; an ended interaction needs no wrap-up any more then."""
+        if name == _DISPOSE:
+            self.dispose()
+            model = self._find()
+            if model is not None and model.over:
+                self.tree.pbx.complete(self.nativeid)
+
+    def on_change(self, change: Change) -> None:
+        """Report what happens to the interaction itself."""
+        match change:
+            case changes.InteractionStarted():
+                self.emit(wire.Started())
+            case changes.InteractionEnded(cause=cause):
+                self.emit(wire.Ended(cause=conversation_wire.Cause(cause)))
+            case changes.InteractionCompleted():
+                self.emit(wire.Completed())
+            case changes.DataChanged(values=values):
+                self.emit(wire.DataChanged(interaction_data=dict(values)))
+            case changes.ConversationAdded(conversation=conversation):
+                self.emit(wire.ConsultStarted(nativeid=conversation))
+            case _:
+                pass
+
+    def _find(self) -> Model | None:
+        return self.tree.pbx.model.interaction(self.nativeid)
