@@ -1,0 +1,220 @@
+"""The agents of the configuration: who they are, and whether a password is theirs.
+
+Passwords are checked with argon2 in worker threads, so the event loop never waits for them. An agent that
+doesn't exist takes the same work as one that does. Wrong passwords never lock an agent out: they make the answers
+slower.
+"""
+
+import asyncio
+import base64
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
+
+from connector.config import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE: Final = 2
+_LONGEST_PASSWORD: Final = 1024
+_FIRST_DELAY: Final = 0.5
+"""Seconds; doubles with every further failure."""
+_FORGIVEN_AFTER: Final = 600.0
+"""Seconds without a failure after which failures are forgotten."""
+_WAITING_AT_MOST: Final = 4
+"""Checks of one name that may be under way or wait; more are refused at once."""
+_STRANGERS_AT_MOST: Final = 1000
+"""Names of no agent for which failures are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """One agent of the configuration, without the password's hash."""
+
+    agent_id: str
+    login: str
+    first_name: str
+    last_name: str
+    extension: str
+    queues: tuple[str, ...]
+    phone: str
+    team: str
+    penalty: int
+
+    @property
+    def full_name(self) -> str:
+        """First and last name, or the id of an agent without names."""
+        return f"{self.first_name} {self.last_name}".strip() or self.agent_id
+
+
+@dataclass(slots=True)
+class _Failures:
+    count: int = 0
+    last: float = 0.0
+    waiting: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class AgentDirectory:
+    """Finds agents by id or login name and checks their passwords. `close` it when done."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._records: dict[str, AgentRecord] = {}
+        self._hashes: dict[str, str] = {}
+        self._by_login: dict[str, str] = {}
+        for agent_id, agent in settings.agents.items():
+            record = AgentRecord(
+                agent_id=agent_id,
+                login=agent.login or agent_id,
+                first_name=agent.first_name,
+                last_name=agent.last_name,
+                extension=agent.extension,
+                queues=agent.queues,
+                phone=agent.phone,
+                team=agent.team,
+                penalty=agent.penalty,
+            )
+            self._records[agent_id] = record
+            self._by_login[record.login] = agent_id
+            self._hashes[agent_id] = agent.password_hash.reveal()
+        self._nobody = _hash_of_nobody(self._hashes)
+        self._free_failures = settings.limits.password_free_failures
+        self._delay_max = settings.limits.password_delay_max
+        self._failures = {agent_id: _Failures() for agent_id in self._records}
+        self._strangers: OrderedDict[str, _Failures] = OrderedDict()
+        self._hasher = PasswordHasher()
+        self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="password")
+
+    def __repr__(self) -> str:
+        return f"<AgentDirectory of {len(self._records)} agents>"
+
+    def get(self, agent_id: str) -> AgentRecord | None:
+        """Return the agent of that id or login name."""
+        return self._records.get(agent_id) or self._records.get(self._by_login.get(agent_id, ""))
+
+    def agents(self) -> tuple[AgentRecord, ...]:
+        """Return all agents, in the order of the configuration."""
+        return tuple(self._records.values())
+
+    async def verify(self, agent_id: str, password: str) -> bool:
+        """Return whether this is the password of the agent with that id or login name.
+
+        Takes some 100 ms, and longer after several failures in a row: up to `limits.password_delay_max` seconds,
+        and the checks of the same name before it. False at once when too many checks of that name wait.
+        """
+        record = self.get(agent_id)
+        failures = self._failures_of(record, agent_id)
+        if failures.waiting >= _WAITING_AT_MOST:
+            log.warning("password check refused: too many at once", agent=_shown(record))
+            return False
+        async with _turn(failures):
+            now = asyncio.get_running_loop().time
+            delay = self._delay(failures, now())
+            if delay:
+                await asyncio.sleep(delay)
+            known = record is not None and len(password) <= _LONGEST_PASSWORD
+            right = await self._check(record, password if known else "")
+            if right:
+                failures.count = 0
+                return True
+            failures.count += 1
+            failures.last = now()
+            log.warning("wrong agent id or password", agent=_shown(record), failures=failures.count)
+            return False
+
+    async def close(self) -> None:
+        """Let go of the worker threads; a check that runs is finished, those that wait are dropped."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    async def _check(self, record: AgentRecord | None, password: str) -> bool:
+        encoded = self._nobody if record is None else self._hashes[record.agent_id]
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._workers, self._hasher.verify, encoded, _encode(password))
+        except VerifyMismatchError:
+            return False
+        except (Argon2Error, InvalidHashError) as error:
+            log.error(  # noqa: TRY400 - the traceback would show nothing more
+                "password_hash of an agent cannot be used", agent=_shown(record), problem=type(error).__name__
+            )
+            return False
+        return record is not None
+
+    def _failures_of(self, record: AgentRecord | None, name: str) -> _Failures:
+        if record is not None:
+            return self._failures[record.agent_id]
+        found = self._strangers.pop(name[:_LONGEST_PASSWORD], None) or _Failures()
+        self._strangers[name[:_LONGEST_PASSWORD]] = found
+        if len(self._strangers) > _STRANGERS_AT_MOST:
+            self._strangers.popitem(last=False)
+        return found
+
+    def _delay(self, failures: _Failures, now: float) -> float:
+        if failures.count and now - failures.last > _FORGIVEN_AFTER:
+            failures.count = 0
+        beyond = failures.count - self._free_failures
+        # The exponent is bounded: the count is not.
+        return (
+            min(self._delay_max, _FIRST_DELAY * 2 ** min(beyond, 16))
+            if beyond >= 0 and failures.count
+            else 0.0
+        )
+
+
+@asynccontextmanager
+async def _turn(failures: _Failures) -> "AsyncIterator[None]":
+    """One check of a name at a time, so that the delay can't be dodged by asking in parallel."""
+    failures.waiting += 1
+    try:
+        async with failures.turn:
+            yield
+    finally:
+        failures.waiting -= 1
+
+
+def hash_password(password: str) -> str:
+    """Return the argon2id hash of a password, as `agents.<id>.password_hash` takes it.
+
+    Raises:
+        ValueError: the password is empty or longer than 1024 characters.
+
+    """
+    if not 0 < len(password) <= _LONGEST_PASSWORD:
+        raise ValueError(f"expected a password of 1 to {_LONGEST_PASSWORD} characters")
+    return PasswordHasher().hash(_encode(password))
+
+
+def _encode(password: str) -> bytes:
+    # JSON can carry lone surrogates: a wrong password then, not an error.
+    return password.encode(errors="surrogatepass")
+
+
+def _hash_of_nobody(hashes: Mapping[str, str]) -> str:
+    """Return a hash that no password fits, of the same cost as the agents' own."""
+    sample = next(iter(hashes.values()), None)
+    if sample is None:
+        hasher = PasswordHasher()
+        cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+        sample = f"$argon2id$v=19${cost}${_random(16)}${_random(32)}"
+    head, _, digest = sample.rpartition("$")
+    return f"{head}${_random(len(digest) * 3 // 4)}"
+
+
+def _random(size: int) -> str:
+    return base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+
+
+def _shown(record: AgentRecord | None) -> str:
+    # What was typed as a name may be a password in the wrong field.
+    return "(unknown)" if record is None else record.agent_id
