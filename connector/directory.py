@@ -1,8 +1,8 @@
 """The agents of the configuration: who they are, and whether a password is theirs.
 
 Passwords are checked with argon2 in worker threads, so the event loop never waits for them. An agent that
-doesn't exist takes the same work as one that does. Wrong passwords never lock an agent out: they make the answers
-slower.
+doesn't exist takes the same work as one that does. Wrong passwords never lock an agent out, they
+make the answers slower.
 """
 
 import asyncio
@@ -110,8 +110,8 @@ class AgentDirectory:
     async def verify(self, agent_id: str, password: str) -> bool:
         """Return whether this is the password of the agent with that id or login name.
 
-        Takes some 100 ms, and longer after several failures in a row: up to `limits.password_delay_max` seconds,
-        and the checks of the same name before it. False at once when too many checks of that name wait.
+        Takes some 100 ms, and up to `limits.password_delay_max` seconds more after several failures in a row;
+        checks of one name wait for each other. False at once when too many of them wait.
         """
         record = self.get(agent_id)
         failures = self._failures_of(record, agent_id)

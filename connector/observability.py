@@ -3,7 +3,6 @@
 import logging
 import re
 import sys
-import warnings
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -85,7 +84,6 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     # A log that can't be written must not write about it where the log goes.
     logging.raiseExceptions = False
     logging.captureWarnings(capture=True)
-    warnings.formatwarning = _one_line_warning
 
 
 def bound(**fields: object) -> AbstractContextManager[None]:
@@ -126,7 +124,8 @@ def flat(_logger: object, _method: str, record: MutableMapping[str, Any]) -> Mut
     """Make a cleaned record printable as one line: JSON escapes by itself, the console does not."""
     for name, inline in (("exception", "traceback"), ("stack", "stack_trace")):
         if name in record:
-            record[inline] = record.pop(name)
+            lines = str(record.pop(name)).splitlines()
+            record[inline] = " | ".join(line.strip() for line in lines)
     for key, value in record.items():
         if isinstance(value, str):
             record[key] = _CONTROLS.sub(_escape, value)
@@ -160,9 +159,3 @@ def _repr(value: object) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     return match.group().encode("unicode_escape", "surrogatepass").decode()
-
-
-def _one_line_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, _line: str | None = None
-) -> str:
-    return f"{category.__name__}: {message} ({filename}:{lineno})"
