@@ -11,7 +11,7 @@ from connector.bridge.envelope import Message
 from connector.bridge.schema import Body, Empty, Kind, MessageSpec, Result, specs
 
 
-class BodyInvalid(Exception):  # noqa: N818 - a fact about a message, not a fault of ours
+class BodyInvalid(Exception):
     """A body does not fit its message. The text is one sentence that names the key and what was expected."""
 
 
