@@ -103,14 +103,8 @@ class Tree:
     def malformed(self, problem: Malformed) -> None:
         """Answer broken input where it can be answered."""
         log.warning("malformed message", problem=problem.reason, name=problem.name, target=problem.target)
-        if problem.request_id is not None and problem.name is not None:
-            asked = Message(
-                kind=Kind.REQUEST,
-                name=problem.name,
-                target=problem.target or "",
-                body={},
-                request_id=problem.request_id,
-            )
+        asked = problem.answer_to()
+        if asked is not None:
             self._wire.send(failure(asked, f"The message cannot be read: {problem.reason}"))
 
     def received(self, message: Message) -> None:
@@ -184,7 +178,7 @@ class Tree:
     # -- inside ----------------------------------------------------------------------------------------
 
     def _lane_of(self, message: Message) -> str:
-        """Return the lane of the target, or of its nearest known ancestor: it may be created there just now."""
+        """Return the lane of the target, or of its nearest known ancestor, where it may just be created."""
         target = message.target
         while target:
             destination = self._destinations.get(target)

@@ -1,0 +1,74 @@
+# Everything a newcomer types. Each target sets up what it needs and says what it does.
+#   make demo         a real call through a real Asterisk, with a readable timeline
+#   make test         all tests: unit, replay, end to end on the laboratory
+#   make check        linters, types, import table, dialplan
+#   make lab          the laboratory until Ctrl-C
+#   make bench        side-by-side measurements
+#   make test-docker  the end-to-end suite on containers (installs an engine where none answers)
+# LAB=native|docker chooses the laboratory; without it: docker if an engine answers, else native.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+PYTEST := $(BIN)/pytest
+
+.PHONY: help venv check demo test test-unit test-e2e test-docker lab bench lock docs clean
+help:
+	@sed -n 's/^#   //p' Makefile
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	@echo "== virtual environment in $(VENV)/ (locked dependencies)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 15) else f"Python 3.11 to 3.14 is needed, this is {v[0]}.{v[1]}: use make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+check: venv
+	@echo "== ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@echo "== mypy --strict"
+	@$(BIN)/mypy
+	@echo "== import table"
+	@$(BIN)/lint-imports --no-cache
+	@echo "== dialplan"
+	@$(BIN)/python tests/lint_dialplan.py
+
+demo: venv
+	@$(BIN)/connector demo
+
+test: venv
+	@echo "== unit and replay tests"
+	@$(PYTEST) -q tests/unit tests/replay
+	@echo "== end-to-end tests on the laboratory"
+	@$(PYTEST) -q tests/e2e
+
+test-unit: venv
+	@$(PYTEST) -q tests/unit tests/replay
+
+test-e2e: venv
+	@$(PYTEST) -q tests/e2e
+
+test-docker: venv
+	@tests/docker/run.sh
+
+lab: venv
+	@$(BIN)/connector lab up --foreground
+
+bench: venv
+	@$(PYTEST) -q -s tests/bench
+
+docs: venv
+	@$(BIN)/python -m connector.bridge.docs
+
+# New pins: run it on the oldest supported Python, look at the difference, commit.
+lock:
+	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --allow-unsafe --extra lab --extra dev --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -1,0 +1,76 @@
+"""Plays a recorded manager session through the model: what would the desks have shown?"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from connector.asterisk.events import endpoint_of_interface, translate, translate_channel_row
+from connector.asterisk.trace import TraceReader
+from connector.asterisk.wire import AmiMessage
+from connector.telephony.changes import Anomaly, Change
+from connector.telephony.model import TelephonyModel
+
+_RECEIVED = "<<<"
+
+
+class ReplayError(Exception):
+    """The model cannot follow the trace. The text says where and why."""
+
+
+def agents_in(path: Path) -> frozenset[str]:
+    """Return the phones that a trace shows as agents': queue members, and those that calls were placed from.
+
+    Raises:
+        TraceError: the file is no trace.
+
+    """
+    found: set[str] = set()
+    for direction, _at, message in TraceReader(path):
+        if direction == _RECEIVED and message.name.startswith("QueueMember"):
+            found.add(endpoint_of_interface(message.get("Interface") or message.get("Location") or ""))
+        elif message.get("Action") in {"Originate", "QueueAdd"}:
+            found.add(endpoint_of_interface(message.get("Interface") or message.get("Channel") or ""))
+    return frozenset(found - {""})
+
+
+def replay(path: Path, watch: Iterable[str]) -> Iterator[tuple[float, Change]]:
+    """Yield every change of the model with its time in milliseconds.
+
+    Raises:
+        TraceError: the file is no trace.
+        ReplayError: the trace holds something that the state tables do not allow.
+
+    """
+    model = TelephonyModel()
+    for endpoint in sorted(watch):
+        model.watch(endpoint)
+    for direction, at, message in TraceReader(path):
+        if direction != _RECEIVED:
+            _announce(model, message)
+            continue
+        for change in _apply(model, message):
+            if isinstance(change, Anomaly):
+                raise ReplayError(f"{path}: at {at:.1f} ms, {message.name}: {change.subject}: {change.text}")
+            yield at, change
+
+
+def describe(change: Change) -> str:
+    """Return a change as one readable line."""
+    said = " ".join(
+        f"{each.name}={value}" for each in fields(change) if (value := getattr(change, each.name)) is not None
+    )
+    return f"{type(change).__name__} {said}"
+
+
+def _announce(model: TelephonyModel, action: AmiMessage) -> None:
+    leg = action.get("ChannelId")
+    if action.get("Action") == "Originate" and leg:
+        model.expect_dial(leg, action.get("Exten") or "")
+
+
+def _apply(model: TelephonyModel, message: AmiMessage) -> list[Change]:
+    if message.name == "CoreShowChannel":
+        if message.get("Uniqueid") in model.legs.legs:
+            return []
+        return [change for fact in translate_channel_row(message) for change in model.apply(fact)]
+    return [change for fact in translate(message) for change in model.apply(fact)]

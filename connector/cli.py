@@ -1,0 +1,148 @@
+"""The command line: `connector run|check|replay|record|bridge|lab|demo`."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from connector import __version__
+
+app = typer.Typer(
+    name="connector",
+    help="Harmony connector for Asterisk: the client of Harmony's Processor Bridge on a real PBX.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_USAGE = 2
+_FAILURE = 1
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=True)]
+SiteOption = Annotated[str | None, typer.Option("--site", help="Site: config/sites/NAME.yaml goes on top.")]
+_DEFAULT_CONFIG = Path("config/connector.yaml")
+
+
+def _fail(text: str, status: int) -> NoReturn:
+    typer.echo(text, err=True)
+    raise typer.Exit(status)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False
+) -> None:
+    """Take the options that belong to no command."""
+    if version:
+        typer.echo(f"connector {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
+    """Run the connector until SIGTERM or Ctrl-C. Calls in progress stay up when it ends."""
+    from connector.app import Connector
+    from connector.config import ConfigError, load_settings
+    from connector.observability import configure_logging
+
+    try:
+        settings = load_settings(config, site=site)
+    except ConfigError as problem:
+        _fail(str(problem), _USAGE)
+    configure_logging(settings.log)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await Connector(settings).run(stop)
+
+    asyncio.run(serve())
+
+
+@app.command()
+def check(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
+    """Check a configuration without a PBX, and print what would be in force (secrets hidden)."""
+    from connector.config import ConfigError, explain, load_settings
+
+    try:
+        typer.echo(explain(load_settings(config, site=site)), nl=False)
+    except ConfigError as problem:
+        _fail(str(problem), _USAGE)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A trace, recorded by `connector record` or by hand.")],
+    agent: Annotated[
+        list[str] | None,
+        typer.Option("--agent", help="Phone of an agent (repeat it). Default: those that the trace shows."),
+    ] = None,
+) -> None:
+    """Play a recorded manager session through the model and print every change."""
+    from connector.asterisk.replay import ReplayError, agents_in, describe
+    from connector.asterisk.replay import replay as changes_of
+    from connector.asterisk.trace import TraceError
+
+    try:
+        for at, change in changes_of(file, agent or agents_in(file)):
+            typer.echo(f"{at:10.1f}  {describe(change)}")
+    except (TraceError, ReplayError) as problem:
+        _fail(str(problem), _FAILURE)
+    except OSError as problem:
+        _fail(f"{file}: {problem.strerror}", _FAILURE)
+
+
+@app.command()
+def record(
+    file: Annotated[Path, typer.Argument(help="Where to write the trace; `.gz` at the end compresses it.")],
+    config: ConfigOption = _DEFAULT_CONFIG,
+    site: SiteOption = None,
+) -> None:
+    """Record the manager session of the configured PBX until Ctrl-C, secrets left out."""
+    from connector.app import ami_settings
+    from connector.asterisk.recorder import record_until
+    from connector.asterisk.trace import TraceError
+    from connector.config import ConfigError, load_settings
+    from connector.observability import configure_logging
+
+    try:
+        settings = load_settings(config, site=site)
+    except ConfigError as problem:
+        _fail(str(problem), _USAGE)
+    configure_logging(settings.log)
+
+    async def serve() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        return await record_until(file, ami_settings(settings), stop)
+
+    try:
+        typer.echo(f"{asyncio.run(serve())} messages written to {file}")
+    except (TraceError, OSError) as problem:
+        _fail(f"{file}: {problem}", _FAILURE)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is told in one line."""
+    _mount()
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _mount() -> None:
+    from connector.lab.commands import app as lab_app
+    from connector.lab.demo import demo
+    from connector.processor.commands import bridge_command
+
+    app.command(name="bridge")(bridge_command)
+    app.command(name="demo")(demo)
+    app.add_typer(lab_app, name="lab")
