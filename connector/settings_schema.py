@@ -197,9 +197,15 @@ class SystemUser(Section, frozen=True, kw_only=True):
     """A second AMI user with the class `system`, only for phones with `answer: notify-talk`."""
 
     username: Annotated[
-        str, _text("Its name in manager.conf.", r"[^\s\x00-\x1f\x7f]{1,80}", "a user of manager.conf")
+        str,
+        _text(
+            "Its name in manager.conf.",
+            r"[^\s\x00-\x1f\x7f]{1,80}",
+            "a user of manager.conf",
+            example="harmony-system",
+        ),
     ]
-    secret: Annotated[Secret, Meta(description="Its password.")]
+    secret: Annotated[Secret, Meta(description="Its password.", extra={"example": "PASSWORD"})]
 
 
 class AsteriskSettings(Section, frozen=True, kw_only=True):

@@ -115,7 +115,7 @@ def _section(node: Node, shape: Shape, path: Path) -> dict[str, Any]:
                 raise ConfigError(
                     node.origin, dotted(here), f"expected {expected(inner)}, found nothing{variable}"
                 )
-        elif not (_is_nothing(found) and not field.required and _may_be_empty(inner, field)):
+        elif field.required or not (_is_nothing(found) and _may_be_empty(inner, field)):
             values[key] = typed(found, inner, here)
     return values
 
@@ -154,7 +154,7 @@ def _as_mapping(node: Node, shape: Shape, path: Path) -> Mapping:
 
 
 def _is_nothing(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.kind is Kind.NOTHING
+    return isinstance(node, Scalar) and (node.kind is Kind.NOTHING or not node.text)
 
 
 def _scalar(node: Node, shape: Shape, path: Path) -> Any:
