@@ -1,6 +1,6 @@
 """What is written about the settings, generated from the schema: `python -m connector.settings_docs`.
 
-Writes `config/connector.yaml` and the table of keys in `docs/configuration.md`, below the folder given (or here).
+Writes `config/connector.yaml` and the table of keys in `docs/configuration.md`, below a folder (or here).
 """
 
 import sys

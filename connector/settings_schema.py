@@ -440,7 +440,7 @@ class Settings(Section, frozen=True, kw_only=True):
 
     def redacted(self) -> dict[str, Any]:
         """Return the settings as plain dicts, lists and scalars, with `***` in the place of every secret."""
-        plain: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_hide)
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self, enc_hook=_hide))
         return plain
 
 

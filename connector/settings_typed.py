@@ -289,7 +289,7 @@ def _quoted(text: str) -> str:
     return f'"{shown}{"..." if len(text) > _SHOWN else ""}"'
 
 
-def _hint(node: Node, shape: Shape) -> str:  # noqa: PLR0911 - a list of cases
+def _hint(node: Node, shape: Shape) -> str:  # noqa: PLR0911 - one return a kind of mistake
     kind = node.kind if isinstance(node, Scalar) else None
     text = node.text if isinstance(node, Scalar) else ""
     match shape.type:
@@ -299,14 +299,8 @@ def _hint(node: Node, shape: Shape) -> str:  # noqa: PLR0911 - a list of cases
             return "; write each entry as `name: {...}`"
         case inspect.VarTupleType() if kind is Kind.TEXT:
             return "; put it in [ ]"
-        case inspect.IntType() | inspect.FloatType() if kind is Kind.TEXT and _REAL.fullmatch(text):
-            return (
-                "; write it without quotes"
-                if not re.search("[eE]", text)
-                else "; write it without an exponent"
-            )
-        case inspect.FloatType() if kind is Kind.TEXT and re.fullmatch(r"[0-9.]+ ?(s|sec|seconds)", text):
-            return "; write the number without a unit"
+        case inspect.IntType() | inspect.FloatType():
+            return _number_hint(text, quoted=kind is Kind.TEXT)
         case inspect.BoolType() if kind is Kind.TEXT and text.lower() in _BOOLEANS:
             return "; write it without quotes"
         case inspect.EnumType(cls=choices):
@@ -316,4 +310,14 @@ def _hint(node: Node, shape: Shape) -> str:  # noqa: PLR0911 - a list of cases
             return "; put it in quotes if it is meant as text"
     if shape.secret and shape.pattern.startswith(r"^\$argon2"):
         return "; make it with `connector hash-password` and put it in single quotes (compose: $$ for each $)"
+    return ""
+
+
+def _number_hint(text: str, *, quoted: bool) -> str:
+    if re.fullmatch("0[0-9]+", text):
+        return "; write it without the leading zero"
+    if quoted and _REAL.fullmatch(text):
+        return "; write it without an exponent" if "e" in text.lower() else "; write it without quotes"
+    if quoted and re.fullmatch(r"[0-9.]+ ?(s|sec|seconds)", text):
+        return "; write the number without a unit"
     return ""

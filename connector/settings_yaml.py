@@ -229,7 +229,9 @@ def _problem(text: str) -> str:
     if any(word in text for word in ("alias", "anchor", "tag", "cannot start any token", "directive")):
         return "put a value that starts with * & ! % @ ` in quotes"
     if "but found" in text and "block end" in text:
-        return "the indentation does not fit the lines above"
+        return "the indentation does not fit the lines above, or a quote above is not closed"
+    if text == "but found another document":
+        return "a second document; take the `---` out"
     if "but found" in text and "document start" in text:
         return "more after the end of the value; check quotes and brackets"
     if "end of stream" in text or "flow" in text or "',' or" in text:
