@@ -106,6 +106,7 @@ class CallControl:
         variables = [
             f"__HARMONY_ID={leg}",
             "HARMONY_ROLE=agent",
+            f"HARMONY_DEST={destination}",
             f"HARMONY_CTX={self._settings.context}",
             f"HARMONY_TIMEOUT={int(self._settings.timeout)}",
             f"HARMONY_CALLERID={self._settings.caller_id or seat.endpoint}",
@@ -117,7 +118,7 @@ class CallControl:
         return {
             "Channel": interface_of(seat.endpoint),
             "Context": "harmony-dial",
-            "Exten": destination,
+            "Exten": "s",
             "Priority": "1",
             "Timeout": str(int(self._settings.agent_timeout * 1000)),
             "CallerID": f'"{destination}" <{destination}>',

@@ -27,6 +27,7 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_P1",
         "HARMONY_P2",
         "HARMONY_ROLE",
+        "HARMONY_STATUS",
         "HARMONY_TIMEOUT",
     }
 )

@@ -12,7 +12,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiDown, AmiLink, AmiRefused, AmiSettings, AmiTimeout
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recovery import resync
-from connector.asterisk.wire import AmiMessage
+from connector.asterisk.wire import AmiMessage, AmiValueRejected
 from connector.telephony.model import TelephonyModel
 from connector.telephony.pbx import Listener, PbxDown, Refused, Seat, TimedOut
 
@@ -166,3 +166,5 @@ def _in_port_words() -> Iterator[None]:
         raise TimedOut("The telephone system did not reply in time.") from problem
     except AmiRefused as problem:
         raise Refused(f"The telephone system refused: {problem}.") from problem
+    except AmiValueRejected as problem:
+        raise Refused(f"The telephone system cannot be told this: {problem}.") from problem

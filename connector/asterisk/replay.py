@@ -64,8 +64,10 @@ def describe(change: Change) -> str:
 
 def _announce(model: TelephonyModel, action: AmiMessage) -> None:
     leg = action.get("ChannelId")
-    if action.get("Action") == "Originate" and leg:
-        model.expect_dial(leg, action.get("Exten") or "")
+    if action.get("Action") != "Originate" or not leg:
+        return
+    variables = dict(one.partition("=")[::2] for one in action.all("Variable"))
+    model.expect_dial(leg, variables.get("HARMONY_DEST") or action.get("Exten") or "")
 
 
 def _apply(model: TelephonyModel, message: AmiMessage) -> list[Change]:

@@ -103,7 +103,7 @@ class Tree:
     def malformed(self, problem: Malformed) -> None:
         """Answer broken input where it can be answered."""
         log.warning("malformed message", problem=problem.reason, name=problem.name, target=problem.target)
-        asked = problem.answer_to()
+        asked = problem.answer_to
         if asked is not None:
             self._wire.send(failure(asked, f"The message cannot be read: {problem.reason}"))
 

@@ -236,7 +236,8 @@ class TelephonyModel:
                     data["CALLER_NAME"] = caller.name
                 if caller.queue and caller.queue_offered:
                     data["QUEUE"] = caller.queue
-                    data["WAIT_TIME"] = str(max(0, int(caller.queue_offered - caller.queue_entered)))
+                    if caller.queue_entered:
+                        data["WAIT_TIME"] = str(max(0, int(caller.queue_offered - caller.queue_entered)))
         for leg in (caller, agent):
             if leg is not None:
                 data.update(leg.variables)
