@@ -1,0 +1,55 @@
+"""What the rest of the connector knows of a transport, and what a transport knows of the rest."""
+
+from typing import Protocol
+
+from connector.bridge.codec import Malformed
+from connector.bridge.messages import Message
+
+
+class Receiver(Protocol):
+    """Who takes what arrives. All methods are called on the event loop and must be quick."""
+
+    def connected(self) -> None:
+        """Know that a connection to the other side is up."""
+        ...
+
+    def disconnected(self, reason: str) -> None:
+        """Know that the connection is gone; messages that were on their way may be lost."""
+        ...
+
+    def received(self, message: Message) -> None:
+        """Take one message, in the order in which it was sent."""
+        ...
+
+    def malformed(self, problem: Malformed) -> None:
+        """Take note of what is no message; `problem.answer_to` says whether it can be answered."""
+        ...
+
+
+class Transport(Protocol):
+    """A way to the other side that survives the loss of connections."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection is up."""
+        ...
+
+    async def run(self, receiver: Receiver) -> None:
+        """Connect, and connect again whenever the connection is lost, until cancelled or closed."""
+        ...
+
+    def send(self, message: Message) -> None:
+        """Queue a message; never blocks.
+
+        Without a connection the message is dropped: the other side initialises anew, and learns the state
+        then. When more messages wait than the limit allows, the whole connection is dropped, for the same reason.
+        """
+        ...
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait until everything queued was handed to the network; False if that takes longer (seconds)."""
+        ...
+
+    async def close(self) -> None:
+        """Flush what is queued for a short while, close the connection and end `run`."""
+        ...
