@@ -9,8 +9,8 @@ from connector.asterisk.control import AnswerMethod, DialSettings, PhoneModel
 from connector.asterisk.link import AmiSettings, AmiTls
 from connector.asterisk.pbx import AsteriskPbx
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
-from connector.bridge.transport import Transport
-from connector.config import Settings, TlsSettings
+from connector.config import ConfigError, Settings, TlsSettings
+from connector.config import Transport as TransportKind
 from connector.destinations.control import Control
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
@@ -49,7 +49,81 @@ class Connector:
             stopping.cancel()
             await self.transport.close()
             await self.pbx.close()
+            await self.directory.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
             log.info("connector stopped")
+
+
+def ami_settings(settings: Settings) -> AmiSettings:
+    """Return the link's settings for the configured PBX."""
+    asterisk = settings.asterisk
+    return AmiSettings(
+        host=asterisk.host,
+        port=asterisk.port,
+        username=asterisk.username,
+        secret=asterisk.secret.reveal(),
+        tls=_ami_tls(asterisk.tls),
+        connect_timeout=asterisk.connect_timeout,
+        action_timeout=asterisk.action_timeout,
+        ping_interval=asterisk.ping_interval,
+        ping_timeout=asterisk.ping_timeout,
+        reconnect_initial=asterisk.reconnect_initial,
+        reconnect_max=asterisk.reconnect_max,
+    )
+
+
+def _ami_tls(tls: TlsSettings) -> AmiTls | None:
+    if not tls.enabled:
+        return None
+    return AmiTls(
+        ca_file=tls.ca_file or None,
+        verify=tls.verify,
+        server_name=tls.server_name or None,
+        cert_file=tls.cert_file or None,
+        key_file=tls.key_file or None,
+    )
+
+
+def _pbx(settings: Settings) -> AsteriskPbx:
+    dial = settings.dial
+    phones = {
+        name: PhoneModel(AnswerMethod(phone.answer), phone.auto_answer_header)
+        for name, phone in settings.phones.items()
+    }
+    system = settings.asterisk.system
+    return AsteriskPbx(
+        ami_settings(settings),
+        DialSettings(
+            context=dial.context,
+            agent_timeout=dial.agent_timeout,
+            timeout=dial.timeout,
+            caller_id=dial.caller_id,
+            permits=dial.permits,
+            phones=phones,
+        ),
+        system=(system.username, system.secret.reveal()) if system is not None else None,
+        proof_timeout=settings.limits.proof_timeout,
+    )
+
+
+def _transport(settings: Settings) -> TcpTransport:
+    bridge = settings.bridge
+    if bridge.transport is not TransportKind.TCP:
+        raise ConfigError("configuration", "bridge.transport", "expected `tcp`: `amqp` is not built in yet")
+    tls = bridge.tls
+    return TcpTransport(
+        TcpSettings(
+            host=bridge.host,
+            port=bridge.port,
+            tls=TlsClient(tls.ca_file, tls.verify, tls.server_name, tls.cert_file, tls.key_file)
+            if tls.enabled
+            else None,
+            max_frame=bridge.max_frame_bytes,
+            send_queue=bridge.send_queue,
+            connect_timeout=bridge.connect_timeout,
+            reconnect_initial=bridge.reconnect_initial,
+            reconnect_max=bridge.reconnect_max,
+        )
+    )

@@ -50,6 +50,7 @@ def run(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None
 
     try:
         settings = load_settings(config, site=site)
+        connector = Connector(settings)
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
     configure_logging(settings.log)
@@ -59,9 +60,12 @@ def run(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await Connector(settings).run(stop)
+        await connector.run(stop)
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    except OSError as problem:
+        _fail(f"the connector stopped: {problem}", _FAILURE)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Plays a recorded manager session through the model: what would the desks have shown?"""
+"""Plays a recorded manager session through the model, to see what the desks would have shown."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields

@@ -1,0 +1,137 @@
+"""Manager events to facts: names, numbers, variables, and events that lack what they should have."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.asterisk.events import (
+    data_key,
+    endpoint_of_channel,
+    endpoint_of_interface,
+    translate,
+    translate_channel_row,
+)
+from connector.asterisk.wire import AmiMessage
+from connector.telephony import facts
+from connector.telephony.states import DialOutcome
+
+
+def event(name: str, **headers: str) -> AmiMessage:
+    return AmiMessage([("Event", name), *headers.items()])
+
+
+@pytest.mark.parametrize(
+    ("channel", "endpoint"),
+    [
+        ("PJSIP/1001-0000002a", "1001"),
+        ("PJSIP/desk-4.b-0000002a", "desk-4.b"),
+        ("Local/2001@from-internal-00000001;1", ""),
+        ("DAHDI/i1/5551234-1", ""),
+        ("PJSIP/1001", ""),
+        ("", ""),
+    ],
+)
+def test_the_phone_of_a_channel(channel: str, endpoint: str) -> None:
+    assert endpoint_of_channel(channel) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("interface", "state", "endpoint"),
+    [
+        ("PJSIP/1001", "", "1001"),
+        ("Local/1001@agents/n", "PJSIP/1001", "1001"),
+        ("Local/1001@agents/n", "", ""),
+        ("PJSIP/1001@trunk", "", ""),
+    ],
+)
+def test_the_phone_of_a_queue_member(interface: str, state: str, endpoint: str) -> None:
+    assert endpoint_of_interface(interface, state) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("variable", "key"),
+    [
+        ("HARMONY_ACCOUNT", "ACCOUNT"),
+        ("__HARMONY_ACCOUNT", "ACCOUNT"),
+        ("HARMONY_DEST", ""),
+        ("__HARMONY_ID", ""),
+        ("HARMONYX", ""),
+        ("CALLERID", ""),
+        ("HARMONY_", ""),
+    ],
+)
+def test_which_variables_are_interaction_data(variable: str, key: str) -> None:
+    assert data_key(variable) == key
+
+
+def test_channels_that_asterisk_makes_for_itself_are_no_legs() -> None:
+    furniture = event(
+        "Newchannel", Channel="CBAnn/7000-00000001;1", Uniqueid="9.1", Linkedid="9.1", ChannelState="6"
+    )
+    assert translate(furniture) == []
+
+
+def test_half_a_local_channel_is_internal_and_never_placed_by_a_phone() -> None:
+    half = event(
+        "Newchannel",
+        Channel="Local/2001@from-internal-00000001;2",
+        Uniqueid="9.1",
+        Linkedid="9.1",
+        ChannelState="4",
+    )
+    (fact,) = translate(half)
+    assert isinstance(fact, facts.LegCreated)
+    assert (fact.internal, fact.placed, fact.endpoint) == (True, False, "")
+
+
+def test_a_row_of_a_list_tells_the_leg_and_its_bridge() -> None:
+    row = event(
+        "CoreShowChannel",
+        Channel="PJSIP/1001-00000001",
+        Uniqueid="9.1",
+        Linkedid="9.1",
+        ChannelState="6",
+        BridgeId="b-1",
+    )
+    created, joined = translate_channel_row(row)
+    assert isinstance(created, facts.LegCreated)
+    assert created.answered
+    assert joined == facts.LegJoined("9.1", "b-1")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [("BUSY", DialOutcome.BUSY), ("TORTURE", DialOutcome.FAILED), ("INVALID", DialOutcome.INVALID)],
+)
+def test_the_dialplans_word_on_a_dial(status: str, outcome: DialOutcome) -> None:
+    said = event("UserEvent", UserEvent="HarmonyDial", Uniqueid="9.1", Status=status, Cause="x")
+    assert translate(said) == [facts.DialReported("9.1", outcome, 0)]
+
+
+def test_other_peoples_user_events_are_none_of_ours() -> None:
+    assert translate(event("UserEvent", UserEvent="Other", Uniqueid="9.1")) == []
+
+
+KNOWN = [
+    "Newchannel",
+    "Newstate",
+    "Hangup",
+    "DialBegin",
+    "DialEnd",
+    "BridgeEnter",
+    "QueueCallerJoin",
+    "VarSet",
+]
+
+
+@given(
+    st.sampled_from(KNOWN),
+    st.dictionaries(
+        st.sampled_from(
+            ["Channel", "Uniqueid", "ChannelState", "Cause", "Position", "Timestamp", "Variable"]
+        ),
+        st.text(max_size=20),
+    ),
+)
+def test_no_event_raises(name: str, headers: dict[str, str]) -> None:
+    translate(event(name, **headers))
