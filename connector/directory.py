@@ -22,7 +22,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 from connector.config import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,10 @@ class _Failures:
 class AgentDirectory:
     """Finds agents by id or login name and checks their passwords. `close` it when done."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, sleep: "Callable[[float], Awaitable[None]]" = asyncio.sleep
+    ) -> None:
+        self._sleep = sleep
         self._records: dict[str, AgentRecord] = {}
         self._hashes: dict[str, str] = {}
         self._by_login: dict[str, str] = {}
@@ -122,7 +125,7 @@ class AgentDirectory:
             now = asyncio.get_running_loop().time
             delay = self._delay(failures, now())
             if delay:
-                await asyncio.sleep(delay)
+                await self._sleep(delay)
             known = record is not None and len(password) <= _LONGEST_PASSWORD
             right = await self._check(record, password if known else "")
             if right:

@@ -28,7 +28,7 @@ _IN_TEXT: Final = re.compile(
     ( [^\s"',;}&]+ )
     """
 )
-_IN_URL: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@")
+_IN_URL: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)[^\s/@\"']+@")
 _ARGON2: Final = re.compile(r"\$argon2[a-z]{1,2}\$[A-Za-z0-9+/=,$]+")
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -112,11 +112,13 @@ def is_secret(key: str) -> bool:
 
 def clean_text(text: str) -> str:
     """Return a text of bounded length with `password=...`, `user:password@` of URLs and hashes hidden."""
-    text = _IN_URL.sub(rf"\1{HIDDEN}@", text)
+    length = len(text)
+    # More than is kept, so that a secret at the cut is still recognised; never all of something huge.
+    text = _IN_URL.sub(rf"\1{HIDDEN}@", text[: 2 * _LONGEST])
     text = _ARGON2.sub(HIDDEN, text)
     text = _IN_TEXT.sub(rf"\1{HIDDEN}", text)
     if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}... ({len(text) - _LONGEST} characters more)"
+        text = f"{text[:_LONGEST]}... ({length} characters)"
     return text
 
 

@@ -88,7 +88,7 @@ def _text(about: str, pattern: str, expected: str, *, example: str = "") -> Meta
     )
 
 
-_LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
+_LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 _HOST: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}"
 _PATTERN: Final = r"_?(?:[0-9XZN*#+]|\[[0-9*#-]+\])+[.!]?|_?[.!]"
 
