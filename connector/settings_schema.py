@@ -89,6 +89,8 @@ def _text(about: str, pattern: str, expected: str, *, example: str = "") -> Meta
 
 
 _LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+# What would end the value in the dialplan or in a variable's assignment is left out.
+_CALLER_NAME: Final = r"""[^<>;,"$\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"""
 _HOST: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}"
 _PATTERN: Final = r"_?(?:[0-9XZN*#+]|\[[0-9*#-]+\])+[.!]?|_?[.!]"
 
@@ -271,7 +273,7 @@ class DialSettings(Section, frozen=True, kw_only=True):
         str,
         _text(
             "Caller id shown to the destination; empty: the agent's extension.",
-            rf"|(?:\"{_LINE.replace('[^', '[^<>;,')}{{0,80}}\" ?)?<\+?[0-9*#]{{1,32}}>|\+?[0-9*#]{{1,32}}",
+            rf'|(?:"{_CALLER_NAME}{{0,80}}" ?)?<\+?[0-9*#]{{1,32}}>|\+?[0-9*#]{{1,32}}',
             'a number, or "Name" <number>',
         ),
     ] = ""

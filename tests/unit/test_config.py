@@ -9,6 +9,7 @@ import yaml
 
 from connector.config import (
     Answer,
+    ConfigError,
     DialSettings,
     LogLevel,
     Secret,
@@ -232,6 +233,17 @@ def test_dial_patterns(pattern: str, fits: list[str], does_not: list[str]) -> No
     for number in does_not:
         assert not allowing.permits(number)
         assert denying.permits(number)
+
+
+@pytest.mark.parametrize("text", ["", "7000", "<+49441>", '"Müller & Co" <7000>', '"A"<1>'])
+def test_caller_ids(file: Path, text: str) -> None:
+    assert load(file, DIAL__CALLER_ID=text).dial.caller_id == text
+
+
+@pytest.mark.parametrize("text", ['"a"b" <1>', '"${X}" <1>', '"a,b" <1>', '"a" <1', '"a" <1>\n', "1,2"])
+def test_caller_ids_that_would_reach_into_the_dialplan(file: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"dial\.caller_id: expected a number"):
+        load(file, DIAL__CALLER_ID=text)
 
 
 def test_deny_wins_over_allow() -> None:
