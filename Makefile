@@ -64,6 +64,7 @@ bench: venv
 
 docs: venv
 	@$(BIN)/python -m connector.bridge.docs
+	@$(BIN)/python -m connector.settings_docs
 
 # New pins: run it on the oldest supported Python, look at the difference, commit.
 lock:

@@ -50,10 +50,10 @@ def run(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None
 
     try:
         settings = load_settings(config, site=site)
+        configure_logging(settings.log)
         connector = Connector(settings)
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
-    configure_logging(settings.log)
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -76,6 +76,18 @@ def check(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> No
     try:
         typer.echo(explain(load_settings(config, site=site)), nl=False)
     except ConfigError as problem:
+        _fail(str(problem), _USAGE)
+
+
+@app.command(name="hash-password")
+def hash_password() -> None:
+    """Read a password (hidden on a terminal, else one line of standard input) and print its argon2 hash."""
+    from connector.directory import hash_password as hashed
+
+    password = typer.prompt("Password", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+    try:
+        typer.echo(hashed(password.rstrip("\n")))
+    except ValueError as problem:
         _fail(str(problem), _USAGE)
 
 
