@@ -1,0 +1,367 @@
+"""The destinations through their own door: messages in, messages out, on a model that tests feed."""
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fake_pbx import FakePbx
+from telephony_script import AGENT, CUSTOMER, agent_answers, agent_rings, customer_waits
+
+from connector.bridge.codec import Malformed
+from connector.bridge.messages import Kind, Message, Result
+from connector.destinations.control import Control
+from connector.destinations.tree import Tree
+from connector.telephony import facts
+from connector.telephony.pbx import Refused
+
+SESSION = "desk.S1"
+GROUP = f"{SESSION}.g1"
+CHANNEL = f"{GROUP}.c1"
+INTERACTION = f"{CHANNEL}.i1"
+CONVERSATION = f"{INTERACTION}.v1"
+
+
+@dataclass(frozen=True)
+class Ada:
+    agent_id: str = "1001"
+    login: str = "ada"
+    first_name: str = "Ada"
+    last_name: str = "Ashdown"
+    extension: str = "1001"
+    queues: tuple[str, ...] = ("support",)
+    penalty: int = 0
+    phone: str = "default"
+
+
+class Agents:
+    def get(self, agent_id: str) -> Ada | None:
+        return Ada() if agent_id in {"1001", "ada"} else None
+
+    async def verify(self, agent_id: str, password: str) -> bool:
+        await asyncio.sleep(0)
+        return agent_id in {"1001", "ada"} and password == "right"
+
+
+class Wire:
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+
+class Bridge:
+    """Speaks to a tree directly and waits until it has nothing more to do."""
+
+    def __init__(self) -> None:
+        self.pbx = FakePbx()
+        self.wire = Wire()
+        self.tree = Tree("P", self.pbx, Agents(), self.wire)
+        Control(self.tree)
+        self._ids = itertools.count(1)
+
+    def send(self, name: str, target: str = "P.CONTROL", /, **body: Any) -> str:
+        request_id = f"r{next(self._ids)}"
+        kind = Kind.QUERY if ".query." in name else Kind.REQUEST
+        self.tree.received(Message(kind, name, target, body, request_id=request_id))
+        return request_id
+
+    async def ask(self, name: str, target: str = "P.CONTROL", /, **body: Any) -> Message:
+        request_id = self.send(name, target, **body)
+        await settle()
+        (answer,) = [one for one in self.wire.sent if one.request_id == request_id]
+        return answer
+
+    async def must(self, name: str, target: str = "P.CONTROL", /, **body: Any) -> Message:
+        answer = await self.ask(name, target, **body)
+        assert answer.result is Result.SUCCESS, answer
+        return answer
+
+    def take_events(self) -> list[str]:
+        taken = [
+            " ".join([one.name, *(str(value) for value in one.body.values())])
+            for one in self.wire.sent
+            if one.kind is Kind.EVENT
+        ]
+        self.wire.sent.clear()
+        return taken
+
+    async def log_in(self) -> None:
+        await self.must("cti.request.serverstatus")
+        await self.must("cti.request.createsession", **credentials())
+        await self.must("session.query.init", SESSION, name="x")
+        await self.must("session.request.createchannelgroup", SESSION, name="group-1001", id="g1")
+        await self.must("channelgroup.query.init", GROUP)
+        await self.must(
+            "channelgroup.request.createchannel", GROUP, id="c1", endpoint="1001", type="TELEPHONY"
+        )
+        await self.must("channel.query.init", CHANNEL)
+
+    async def take_call(self) -> None:
+        self.pbx.tell(*customer_waits(), *agent_rings())
+        await self.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid=AGENT)
+        await self.must("interaction.query.init", INTERACTION)
+        await self.must("interaction.request.createconversation", INTERACTION, id="v1", nativeid=f"{AGENT}-1")
+        await self.must("conversation.query.init", CONVERSATION)
+
+
+def credentials(**other: str) -> dict[str, str]:
+    return {
+        "agentId": "1001",
+        "agentPassword": "right",
+        "sessionId": "S1",
+        "destination": SESSION,
+    } | other
+
+
+async def settle() -> None:
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def bridge() -> Bridge:
+    return Bridge()
+
+
+async def test_status_follows_its_request_and_every_change(bridge: Bridge) -> None:
+    bridge.pbx.set_available(available=False)
+    await settle()
+    assert bridge.take_events() == []
+    await bridge.must("cti.request.serverstatus")
+    assert [one.kind for one in bridge.wire.sent] == [Kind.RESPONSE, Kind.EVENT]
+    assert bridge.take_events() == ["cti.serverstatuschanged out-of-service"]
+    bridge.pbx.set_available(available=True)
+    assert bridge.take_events() == ["cti.serverstatuschanged in-service"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"agentPassword": "wrong"}, "Agent id or password is wrong."),
+        ({"agentId": "nobody"}, "Agent id or password is wrong."),
+        ({"agentPassword": 7}, "Key 'agentPassword' must be a string, not a number."),
+    ],
+)
+async def test_a_session_needs_the_right_password(bridge: Bridge, wrong: dict[str, Any], said: str) -> None:
+    answer = await bridge.ask("cti.request.createsession", **(credentials() | wrong))
+    assert (answer.result, answer.error_message) == (Result.FAILURE, said)
+    assert (await bridge.ask("session.query.init", SESSION)).result is Result.FAILURE
+
+
+async def test_a_login_shows_the_true_state(bridge: Bridge) -> None:
+    await bridge.log_in()
+    init = next(one for one in bridge.wire.sent if one.name == "channel.query.init")
+    assert init.body == {
+        "channel-state": "INACTIVE",
+        "agent-state": "NOT_READY",
+        "reason": None,
+        "interactions": (),
+    }
+
+
+async def test_events_follow_the_response_that_produced_them(bridge: Bridge) -> None:
+    await bridge.log_in()
+    bridge.take_events()
+    await bridge.must("channel.request.activate", CHANNEL)
+    assert [one.name for one in bridge.wire.sent] == [
+        "channel.request.activate",
+        "channel.activated",
+        "channel.notready",
+    ]
+    bridge.take_events()
+    await bridge.must("channel.request.ready", CHANNEL)
+    assert [one.name for one in bridge.wire.sent] == ["channel.request.ready", "channel.ready"]
+    bridge.take_events()
+    await bridge.must("channel.request.notready", CHANNEL, reasonCodeId="lunch")
+    assert bridge.take_events() == ["channel.notready lunch"]
+
+
+async def test_an_inbound_call_from_offer_to_completion(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    bridge.take_events()
+    await bridge.take_call()
+    init = next(one for one in bridge.wire.sent if one.name == "interaction.query.init")
+    assert init.body["interaction-state"] == "ALERTING"
+    assert init.body["conversations"] == {"primary": {"id": f"{AGENT}-1"}}
+    assert init.body["interaction-data"]["ANI"] == "2001"
+    assert bridge.take_events() == [f"channel.interaction.added {AGENT} TELEPHONY"]
+    bridge.pbx.tell(*agent_answers())
+    assert bridge.take_events() == ["conversation.statechanged TALKING", "interaction.started"]
+    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
+    assert bridge.take_events() == [
+        "conversation.statechanged RELEASED NORMAL",
+        "conversation.disposed",
+        "interaction.ended NORMAL",
+    ]
+    await bridge.must("interaction.request.complete", INTERACTION)
+    assert bridge.take_events() == ["interaction.completed"]
+    again = await bridge.ask("interaction.request.complete", INTERACTION)
+    assert again.error_message == "Only an ended interaction can be completed: this one is COMPLETED."
+
+
+async def test_no_event_before_init_is_answered(bridge: Bridge) -> None:
+    await bridge.log_in()
+    bridge.take_events()
+    bridge.pbx.tell(*customer_waits(), *agent_rings())
+    await bridge.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid=AGENT)
+    bridge.pbx.tell(*agent_answers())
+    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
+    assert bridge.take_events() == [f"channel.interaction.added {AGENT} TELEPHONY"]
+    init = await bridge.must("interaction.query.init", INTERACTION)
+    assert (init.body["interaction-state"], init.body["conversations"]) == ("ENDED", {})
+
+
+async def test_a_conversation_that_ended_before_its_init_is_disposed_after_it(bridge: Bridge) -> None:
+    await bridge.log_in()
+    bridge.pbx.tell(*customer_waits(), *agent_rings())
+    await bridge.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid=AGENT)
+    await bridge.must("interaction.query.init", INTERACTION)
+    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
+    await bridge.must("interaction.request.createconversation", INTERACTION, id="v1", nativeid=f"{AGENT}-1")
+    bridge.take_events()
+    init = await bridge.must("conversation.query.init", CONVERSATION)
+    assert init.body == {"conversation-state": "RELEASED", "members": ()}
+    assert bridge.take_events() == ["conversation.disposed"]
+
+
+async def test_dial_answers_first_then_announces(bridge: Bridge) -> None:
+    await bridge.log_in()
+    bridge.take_events()
+    bridge.pbx.gate = asyncio.Event()
+    bridge.send("channel.request.dial", CHANNEL, destination="2001")
+    await settle()
+    assert bridge.wire.sent == []
+    bridge.pbx.gate.set()
+    await settle()
+    assert [one.name for one in bridge.wire.sent] == ["channel.request.dial", "channel.interaction.added"]
+
+
+async def test_a_refused_request_changes_nothing(bridge: Bridge) -> None:
+    await bridge.log_in()
+    bridge.take_events()
+    bridge.pbx.refuse = Refused("Phone 1001 is not registered.")
+    answer = await bridge.ask("channel.request.dial", CHANNEL, destination="2001")
+    assert (answer.result, answer.error_message) == (Result.FAILURE, "Phone 1001 is not registered.")
+    assert bridge.take_events() == []
+
+
+async def test_a_fault_of_ours_is_a_failure_and_not_a_silence(bridge: Bridge) -> None:
+    await bridge.log_in()
+
+    def fail(_what: str) -> None:
+        raise ZeroDivisionError
+
+    bridge.pbx._do = fail  # type: ignore[method-assign, assignment]
+    answer = await bridge.ask("channel.request.dial", CHANNEL, destination="2001")
+    assert answer.result is Result.FAILURE
+    assert "ZeroDivision" not in str(answer.error_message)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "said"),
+    [
+        ("channel.request.dial", "nowhere.g.c", "There is no destination nowhere.g.c."),
+        ("channel.request.fly", CHANNEL, "A telephony channel does not know channel.request.fly."),
+        ("session.request.close", CHANNEL, "A telephony channel does not know session.request.close."),
+        ("channel.request.dial", CHANNEL, "Key 'destination' is missing."),
+    ],
+)
+async def test_what_makes_no_sense_is_answered(bridge: Bridge, name: str, target: str, said: str) -> None:
+    await bridge.log_in()
+    assert (await bridge.ask(name, target)).error_message == said
+
+
+async def test_the_same_request_twice_is_carried_out_once(bridge: Bridge) -> None:
+    await bridge.log_in()
+    bridge.pbx.gate = asyncio.Event()
+    message = Message(
+        Kind.REQUEST, "channel.request.dial", CHANNEL, {"destination": "2001"}, request_id="dup"
+    )
+    bridge.tree.received(message)
+    await settle()
+    bridge.tree.received(message)
+    bridge.pbx.gate.set()
+    await settle()
+    bridge.tree.received(message)
+    await settle()
+    assert bridge.pbx.done == ["dial 2001"]
+    answers = [one for one in bridge.wire.sent if one.request_id == "dup"]
+    assert len(answers) == 2
+    assert answers[0] == answers[1]
+
+
+async def test_broken_input_is_answered_where_it_can_be(bridge: Bridge) -> None:
+    bridge.tree.malformed(
+        Malformed("the body is no JSON object", request_id="r9", name="x", target="P.CONTROL")
+    )
+    bridge.tree.malformed(Malformed("broken JSON"))
+    (answer,) = bridge.wire.sent
+    assert (answer.request_id, answer.result) == ("r9", Result.FAILURE)
+
+
+async def test_close_is_refused_while_a_call_is_up_and_has_its_order(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    await bridge.must("channel.request.ready", CHANNEL)
+    await bridge.take_call()
+    refused = await bridge.ask("session.request.close", SESSION)
+    assert refused.error_message == "The session cannot be closed: the agent is on a call."
+    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
+    bridge.take_events()
+    await bridge.must("session.request.close", SESSION)
+    assert [one.name for one in bridge.wire.sent] == [
+        "session.request.close",
+        "interaction.completed",
+        "channel.notready",
+        "channel.deactivated",
+        "channelgroup.channel.removed",
+        "session.closed",
+    ]
+    assert bridge.pbx.model.presence("1001").agent is None
+
+
+async def test_dispose_leaves_the_agent_alone(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    await bridge.must("session.request.dispose", SESSION)
+    assert bridge.pbx.model.presence("1001").agent == "1001"
+    assert (await bridge.ask("channel.query.init", CHANNEL)).result is Result.FAILURE
+    bridge.take_events()
+    await bridge.log_in()
+    init = next(one for one in bridge.wire.sent if one.name == "channel.query.init")
+    assert init.body["channel-state"] == "ACTIVE"
+
+
+async def test_a_lost_bridge_begins_anew_and_finds_the_call(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    await bridge.take_call()
+    bridge.tree.disconnected("connection reset")
+    bridge.take_events()
+    bridge.pbx.tell(*agent_answers())
+    assert bridge.take_events() == []
+    await bridge.log_in()
+    init = next(one for one in bridge.wire.sent if one.name == "channel.query.init")
+    assert init.body["interactions"] == ({"id": AGENT, "type": "TELEPHONY"},)
+
+
+async def test_somebody_elses_phone_is_unavailable_until_they_leave(bridge: Bridge) -> None:
+    bridge.pbx.tell(facts.MemberChanged("support", "1001", "1002", paused=False, reason=""))
+    await bridge.log_in()
+    init = next(one for one in bridge.wire.sent if one.name == "channel.query.init")
+    assert (init.body["channel-state"], init.body["agent-state"]) == ("UNAVAILABLE", "NOT_READY")
+    bridge.take_events()
+    bridge.pbx.tell(facts.MemberGone("support", "1001"))
+    assert bridge.take_events() == ["channel.available"]
+
+
+async def test_a_call_of_a_phone_without_session_completes_by_itself(bridge: Bridge) -> None:
+    bridge.pbx.watch("1001")
+    bridge.pbx.tell(*customer_waits(), *agent_rings())
+    assert len(bridge.pbx.model.interactions("1001")) == 1
+    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
+    assert bridge.pbx.model.interactions("1001") == []
