@@ -1,0 +1,147 @@
+"""What a laboratory is, whichever way it is run: one interface, one description.
+
+A provider starts a private Asterisk (and RabbitMQ) from `asterisk-conf/` and tells where everything is. Calls are
+synchronous; from a coroutine use `asyncio.to_thread`.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import msgspec
+
+
+class LabError(Exception):
+    """The laboratory can't do it; the text is one sentence for a person."""
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things listen, on the loopback address only. SIP and RTP are UDP; the others TCP; 0 means "not run"."""
+
+    sip: int
+    ami: int
+    ami_tls: int
+    rtp_first: int
+    rtp_last: int
+    amqp: int = 0
+    epmd: int = 0
+    erlang: int = 0
+
+
+class AmiUser(msgspec.Struct, frozen=True):
+    """A user of `manager.conf`."""
+
+    username: str
+    secret: str
+
+
+class SipAccount(msgspec.Struct, frozen=True):
+    """A phone's account; `number` is its SIP user name, its authentication name and its extension."""
+
+    number: str
+    password: str
+    display_name: str
+
+
+class AgentAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent of the connector's configuration."""
+
+    agent_id: str
+    password: str
+    password_hash: str
+    extension: str
+    first_name: str
+    last_name: str
+    queues: tuple[str, ...]
+
+
+class LabInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a phone, a test or the connector needs to know of a running lab. Holds secrets."""
+
+    name: str
+    provider: str
+    host: str
+    ports: Ports
+    ami: dict[str, AmiUser]
+    """`harmony`: the connector's least privilege; `observer`: sees all, may ask all (tests)."""
+    ca_file: str
+    """PEM file of the authority that signed the AMI's TLS certificate."""
+    agents: dict[str, AgentAccount]
+    customers: tuple[str, ...]
+    sip: dict[str, SipAccount]
+    queues: dict[str, str]
+    """Queue name to extension."""
+    dial_context: str
+    amqp_url: str = ""
+    """Empty if the lab runs without a broker."""
+    log_directory: str
+
+    def to_json(self) -> bytes:
+        """Return the JSON form, indented; `from_json` reads it back."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> "LabInfo":
+        """Read what `to_json` wrote; LabError if it is something else."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError as problem:
+            raise LabError(f"This is no description of a laboratory: {problem}.") from problem
+
+
+class LabProvider(Protocol):
+    """A laboratory that can be started and stopped. Every method raises LabError with one clear sentence."""
+
+    def up(self, *, broker: bool = True) -> LabInfo:
+        """Start what isn't running, wait until it is ready, and describe it. Idempotent."""
+        ...
+
+    def down(self) -> None:
+        """Stop everything and remove the run-time state. Nothing to do is no error."""
+        ...
+
+    def info(self) -> LabInfo:
+        """Describe the running lab; LabError if it isn't running."""
+        ...
+
+    def asterisk_cli(self, command: str) -> str:
+        """Run a command of Asterisk's console and return what it prints."""
+        ...
+
+    def asterisk_stop(self, *, kill: bool = False) -> None:
+        """Stop Asterisk: orderly, or as a crash would."""
+        ...
+
+    def asterisk_start(self) -> None:
+        """Start Asterisk on the ports that it had, and wait until it is fully booted."""
+        ...
+
+    def asterisk_restart(self, *, kill: bool = False) -> None:
+        """Stop and start Asterisk; calls are lost, accounts and ports stay."""
+        ...
+
+    def rabbitmq_ctl(self, *arguments: str) -> str:
+        """Run `rabbitmqctl` with these arguments and return what it prints."""
+        ...
+
+    def rabbitmq_stop(self, *, kill: bool = False) -> None:
+        """Stop RabbitMQ: orderly, or as a crash would."""
+        ...
+
+    def rabbitmq_start(self) -> None:
+        """Start RabbitMQ on the port that it had, and wait until it accepts our user."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def tree_folder(name: str) -> Path:
+    """Return a folder of the source tree (`asterisk-conf`, `docker`); LabError if we don't run from one."""
+    for base in (Path(__file__).resolve().parents[2], Path.cwd()):
+        if (base / name).is_dir():
+            return base / name
+    raise LabError(f"The folder {name}/ is missing: the laboratory runs from a checkout of the source tree.")

@@ -1,0 +1,89 @@
+"""Fills `asterisk-conf/` for one lab: tokens between at-signs become ports and secrets; tones are computed.
+
+One renderer serves both providers, so that they run the very same PBX.
+"""
+
+import math
+import re
+import shutil
+import struct
+import wave
+from collections.abc import Mapping
+from pathlib import Path
+
+from connector.lab import accounts
+from connector.lab.provider import LabError
+from connector.lab.state import LabState
+
+_TOKEN = re.compile(r"@([A-Z][A-Z0-9_]*)@")
+_RATE = 8000
+_SECONDS = 10
+
+
+def fill(text: str, tokens: Mapping[str, str], *, where: str = "") -> str:
+    """Replace every `@TOKEN@`; LabError for one that has no value."""
+
+    def value(match: re.Match[str]) -> str:
+        try:
+            return tokens[match[1]]
+        except KeyError:
+            raise LabError(f"{where}: nothing is known for the token {match[0]}.") from None
+
+    return _TOKEN.sub(value, text)
+
+
+def tokens(state: LabState, *, bind: str, sounds: str) -> dict[str, str]:
+    """Return the tokens' values for a lab. `sounds` is the tone folder as Asterisk sees it."""
+    ports = state.ports
+    return {
+        "BIND": bind,
+        "SIP_PORT": str(ports.sip),
+        "AMI_PORT": str(ports.ami),
+        "AMI_TLS_PORT": str(ports.ami_tls),
+        "RTP_START": str(ports.rtp_first),
+        "RTP_END": str(ports.rtp_last),
+        "AMI_HARMONY_SECRET": state.ami["harmony"],
+        "AMI_OBSERVER_SECRET": state.ami["observer"],
+        "SOUNDS": sounds,
+        "SIP_ACCOUNTS": "\n".join(_account(who, state) for who in accounts.AGENTS + accounts.CUSTOMERS),
+    }
+
+
+def _account(who: accounts.Person, state: LabState) -> str:
+    number = who.number
+    return (
+        f"[{number}](phone)\nauth = {number}\naors = {number}\n"
+        f'callerid = "{who.first_name} {who.last_name}" <{number}>\n'
+        f"[{number}](phone-aor)\n"
+        f"[{number}](phone-auth)\nusername = {number}\npassword = {state.sip[number]}\n"
+    )
+
+
+def asterisk(source: Path, target: Path, values: Mapping[str, str]) -> None:
+    """Render `asterisk-conf/` into a lab's `/etc/asterisk`; files are readable by their owner only."""
+    target.mkdir(parents=True, exist_ok=True)
+    for file in (*sorted((source / "lab").glob("*.conf")), *sorted(source.glob("*.conf"))):
+        rendered = target / file.name
+        rendered.touch(mode=0o600)
+        rendered.write_text(fill(file.read_text("utf-8"), values, where=file.name), "utf-8")
+
+
+def tones(target: Path) -> None:
+    """Write the music on hold (a tone) and the silence, as 8 kHz mono WAV files of 10 s."""
+    for folder, hertz in (("moh-tone", accounts.MOH_HERTZ), ("moh-silence", 0)):
+        shutil.rmtree(target / folder, ignore_errors=True)
+        (target / folder).mkdir(parents=True)
+        _tone(target / folder / "loop.wav", hertz)
+
+
+def _tone(path: Path, hertz: int) -> None:
+    """A sine of half scale that starts and ends at a zero crossing, so that it loops without a click."""
+    second = b"".join(
+        struct.pack("<h", round(16000 * math.sin(2 * math.pi * hertz * place / _RATE)))
+        for place in range(_RATE)
+    )
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(_RATE)
+        file.writeframes(second * _SECONDS)
