@@ -1,0 +1,271 @@
+"""One AMI message as a value: text in, typed view out, and actions as bytes. No sockets, no clocks.
+
+Source: `main/manager.c` of Asterisk 20-22, measured on 22.10. A message is a block of `Name: value` lines
+that end in CR LF, closed by an empty line; a header may repeat; an event may answer an action and then has
+both `Event` and `Response` (OriginateResponse).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
+
+Fields: TypeAlias = Mapping[str, str | Sequence[str]]
+"""Headers of an action; a sequence of values repeats the header (Variable)."""
+
+LONGEST_LINE: Final = 1000
+"""Bytes of a line that Asterisk still takes whole (its buffer holds 1024 with the line's end)."""
+MOST_HEADERS: Final = 120
+"""Headers of an action that Asterisk still takes (it refuses the 129th)."""
+LONGEST_MESSAGE: Final = 1 << 20
+"""Bytes of a received message before the peer counts as broken; real ones stay under some ten KiB."""
+
+_GREETING: Final = b"Asterisk Call Manager/"
+_LONGEST_GREETING: Final = 200
+_END: Final = b"\r\n\r\n"
+_HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
+_EMPTY_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(?:\([^()]*\))?:")
+_FORBIDDEN: Final = re.compile(r"[\r\n\0]")
+
+
+class AmiWireError(ValueError):
+    """The peer sent what no AMI server sends."""
+
+
+class AmiFieldMissing(KeyError):
+    """A message lacks a header that its reader needs."""
+
+    def __init__(self, message: str, header: str) -> None:
+        super().__init__(header)
+        self.message = message
+        self.header = header
+
+    def __str__(self) -> str:
+        return f"{self.message or 'response'} without header {self.header}"
+
+
+class AmiValueRejected(ValueError):
+    """An action may not go out as asked; names the header and never shows its value."""
+
+    def __init__(self, header: str, why: str) -> None:
+        super().__init__(f"header {header!r} {why}")
+        self.header = header
+        self.why = why
+
+
+class AmiMessage:
+    """One AMI message, read only. Lookups take the exact header name first, then any case of it.
+
+    `name` is the Event header's value, or "" for a response.
+    """
+
+    __slots__ = ("_first", "_folded", "_pairs", "name")
+
+    name: str
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._pairs = tuple(pairs)
+        # Reversed, so that the first of repeated headers wins.
+        self._first = dict(reversed(self._pairs))
+        self._folded: dict[str, str] | None = None
+        self.name = self._first.get("Event", "")
+
+    def __getitem__(self, key: str) -> str:
+        value = self.get(key)
+        if value is None:
+            raise AmiFieldMissing(self.name, key)
+        return value
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.get(key) is not None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return self._pairs == other._pairs if isinstance(other, AmiMessage) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._pairs)
+
+    def __repr__(self) -> str:
+        # Values may be secrets or a caller's data: the log gets the kind only.
+        kind = self.name or self.response or self.get("Action") or "?"
+        return f"<AmiMessage {kind} {len(self._pairs)} headers>"
+
+    def get(self, key: str, default: str | None = None) -> str | None:
+        """Give the first value of a header ("" when it is present and empty), or `default`."""
+        value = self._first.get(key)
+        if value is not None:
+            return value
+        if self._folded is None:
+            self._folded = {name.lower(): text for name, text in reversed(self._pairs)}
+        return self._folded.get(key.lower(), default)
+
+    def all(self, key: str) -> tuple[str, ...]:
+        """Give every value of a repeated header, in order."""
+        folded = key.lower()
+        return tuple(value for name, value in self._pairs if name.lower() == folded)
+
+    def variables(self, channel: str | None = None, *, prefix: str = "") -> dict[str, str]:
+        """Give the channel variables that the message carries (`ChanVariable: NAME=value`).
+
+        `channel` asks for those of the form `ChanVariable(PJSIP/1001-01): NAME=value`; `prefix` "Dest" for
+        those of the second channel of a Dial event. The last of equal names wins.
+        """
+        header = f"{prefix}ChanVariable" + (f"({channel})" if channel is not None else "")
+        split = (value.partition("=") for value in self.all(header))
+        return {name: value for name, _, value in split}
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it is an event, be it also the late answer of an action."""
+        return bool(self.name)
+
+    @property
+    def is_response(self) -> bool:
+        """Whether it is the direct reply to an action and nothing else."""
+        return not self.name and "Response" in self._first
+
+    @property
+    def action_id(self) -> str | None:
+        """The id of the action that it belongs to."""
+        return self.get("ActionID")
+
+    @property
+    def id(self) -> str | None:
+        """The same, under the name by which panoramisk asks for it."""
+        return self.get("ActionID")
+
+    @property
+    def response(self) -> str:
+        """Success, Error, Goodbye or "" when it is none."""
+        return self._first.get("Response", "")
+
+    @property
+    def message(self) -> str:
+        """Asterisk's sentence about the outcome, or ""."""
+        return self._first.get("Message", "")
+
+
+def parse_message(text: str) -> AmiMessage:
+    """Read one message: the text between two empty lines, its lines ended by CR LF.
+
+    A bare LF is part of a value, never a line's end: a caller's name can thus not make up headers. A line
+    that is no header goes on with the value before it.
+
+    Raises:
+        AmiWireError: the text holds no header, or does not begin with one.
+
+    """
+    return parse_lines(text.split("\r\n"))
+
+
+def parse_lines(lines: Sequence[str]) -> AmiMessage:
+    """Read one message from its lines, without their ends.
+
+    Raises:
+        AmiWireError: as for `parse_message`.
+
+    """
+    pairs: list[tuple[str, str]] = []
+    for line in lines:
+        name, colon, value = line.partition(": ")
+        if "(" in name and ")" not in name and "): " in value:
+            # ChanVariable(Local/a: b@ctx): the colon stands inside a channel's name.
+            cut = line.index("): ") + 1
+            name, value = line[:cut], line[cut + 2 :]
+        if colon and name and name[0] != " " and "\n" not in name:
+            pairs.append((name, value))
+        elif _EMPTY_HEADER.fullmatch(line):
+            pairs.append((line[:-1], ""))
+        elif pairs:
+            if line:
+                pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]}\n{line.removeprefix(' ')}")
+        elif line:
+            raise AmiWireError("a message does not begin with a header")
+    if not pairs:
+        raise AmiWireError("an empty message")
+    return AmiMessage(pairs)
+
+
+def render_action(name: str, fields: Fields, action_id: str) -> bytes:
+    """Write one action. ActionID comes first, so that Asterisk's complaint about the rest still carries it.
+
+    Raises:
+        AmiValueRejected: a name or value could change the meaning of other lines (CR, LF, NUL), is no text,
+            or is more than Asterisk takes.
+
+    """
+    lines = [_line("Action", name), _line("ActionID", action_id)]
+    for header, value in fields.items():
+        if header.lower() in {"action", "actionid"}:
+            raise AmiValueRejected(header, "is set by the link itself")
+        lines.extend(_line(header, one) for one in ((value,) if isinstance(value, str) else value))
+    if len(lines) > MOST_HEADERS:
+        raise AmiValueRejected(
+            next(reversed(list(fields))), f"is beyond the {MOST_HEADERS} that Asterisk takes"
+        )
+    return b"".join((*lines, b"\r\n"))
+
+
+def _line(header: str, value: str) -> bytes:
+    if not _HEADER_NAME.fullmatch(header):
+        raise AmiValueRejected(header[:80], "is no header name")
+    if _FORBIDDEN.search(value):
+        raise AmiValueRejected(header, "holds a line break or NUL")
+    try:
+        line = f"{header}: {value}".encode()
+    except UnicodeEncodeError:
+        raise AmiValueRejected(header, "holds half a character") from None
+    if len(line) > LONGEST_LINE:
+        raise AmiValueRejected(header, f"is longer than {LONGEST_LINE} bytes")
+    return line + b"\r\n"
+
+
+class MessageSplitter:
+    """Cuts the byte stream into whole messages; bytes are decoded only when a message is complete."""
+
+    def __init__(self) -> None:
+        self.version: str | None = None
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[str]:
+        """Take bytes in, give the texts of the messages that they complete.
+
+        Raises:
+            AmiWireError: the peer does not greet as an AMI server does, or sends a message without end.
+
+        """
+        rest = self._rest
+        # An end that was cut in two begins at most three bytes before the new ones.
+        searched = max(0, len(rest) - len(_END) + 1)
+        rest += data
+        if self.version is None:
+            if not self._greeted():
+                return []
+            searched = 0
+        last = rest.rfind(_END, searched)
+        if last < 0:
+            if len(rest) > LONGEST_MESSAGE:
+                raise AmiWireError(f"a message of more than {LONGEST_MESSAGE} bytes")
+            return []
+        # Complete messages are whole characters, whatever the segments were. Bytes that are no UTF-8 at all
+        # come from a caller's name: they are replaced, the rest of the message counts.
+        whole = rest[:last].decode("utf-8", "replace")
+        del rest[: last + len(_END)]
+        return [text for text in whole.split("\r\n\r\n") if text.strip("\r\n")]
+
+    def _greeted(self) -> bool:
+        rest = self._rest
+        end = rest.find(b"\r\n")
+        known = rest[: len(_GREETING)]
+        if not _GREETING.startswith(known) or (end < 0 and len(rest) > _LONGEST_GREETING):
+            raise AmiWireError("the peer is no Asterisk manager interface")
+        if end < 0:
+            return False
+        self.version = rest[len(_GREETING) : end].decode("ascii", "replace").strip()
+        del rest[: end + 2]
+        return True
