@@ -238,7 +238,7 @@ class AmiLink:
             raise AmiLoginRefused(str(refusal)) from None
 
     async def _keep_alive(self, protocol: LinkProtocol) -> None:
-        """Ping with a deadline: a silent peer is given up at once, one that still talks at the second miss."""
+        """Ping with a deadline: a silent peer is given up at once, a talking one at the second miss."""
         settings = self._settings
         missed = 0
         while True:

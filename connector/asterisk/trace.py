@@ -9,8 +9,8 @@
     Response: Success
 
 `>>>` was sent, `<<<` was received, then milliseconds since the recording began; an empty line ends the
-record. A line break within a value is written as a line that begins with a space. `#` begins a comment between
-records. A name that ends in `.gz` is compressed.
+record. A line break within a value is written as a line that begins with a space. `#` begins a comment
+between records. A name that ends in `.gz` is compressed.
 """
 
 import gzip
