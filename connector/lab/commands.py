@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from connector.lab import accounts, choose, connector_config
-from connector.lab.provider import LabError, LabInfo, LabProvider
+from connector.lab import accounts, configuration
+from connector.lab.provider import LabError, LabInfo, LabProvider, choose_provider
 
 app = typer.Typer(
     name="lab",
@@ -47,7 +47,7 @@ def _one_line_errors() -> Iterator[None]:
 
 def _provider(kind: str | None, name: str) -> LabProvider:
     try:
-        return choose.provider(kind, name)
+        return choose_provider(kind, name)
     except LabError as problem:
         typer.echo(f"lab: {problem}", err=True)
         raise typer.Exit(_USAGE) from problem
@@ -119,13 +119,13 @@ def config(
     *,
     bridge_port: Annotated[
         int, typer.Option("--bridge-port", min=1, max=65535, help="TCP port of the bridge on 127.0.0.1.")
-    ] = connector_config.BRIDGE_PORT,
+    ] = configuration.BRIDGE_PORT,
 ) -> None:
     """Print a complete configuration of the connector for the running laboratory. Holds the AMI secret."""
     lab = _provider(provider, name)
     with _one_line_errors():
         found = lab.info()
-    typer.echo(connector_config.to_yaml(found, bridge_port=bridge_port), nl=False)
+    typer.echo(configuration.connector_config(found, bridge_port=bridge_port), nl=False)
 
 
 def _summary(found: LabInfo) -> str:

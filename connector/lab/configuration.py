@@ -41,6 +41,6 @@ def settings(info: LabInfo, *, bridge_port: int = BRIDGE_PORT) -> dict[str, Any]
     }
 
 
-def to_yaml(info: LabInfo, *, bridge_port: int = BRIDGE_PORT) -> str:
+def connector_config(info: LabInfo, *, bridge_port: int = BRIDGE_PORT) -> str:
     """Return the settings as a YAML document that `connector run --config` takes."""
     return yaml.safe_dump(settings(info, bridge_port=bridge_port), sort_keys=False, allow_unicode=True)
