@@ -44,8 +44,7 @@ class Channel(Destination):
     async def activate(self, _body: wire.Activate) -> None:
         """Log the agent into all queues, not ready."""
         if self._mine():
-            self._announce()
-            return
+            raise Refusal("The channel is active already.")
         await self.tree.pbx.log_in(self.seat)
 
     @handles(wire.Deactivate)
@@ -132,10 +131,6 @@ class Channel(Destination):
             if before is not now:
                 self.emit(wire.Activated())
             self._announce_readiness(change.now)
-
-    def _announce(self) -> None:
-        self.emit(wire.Activated())
-        self._announce_readiness(self.tree.pbx.model.presence(self.seat.endpoint))
 
     def _announce_readiness(self, presence: Presence) -> None:
         if presence.ready:

@@ -66,7 +66,8 @@ class LabInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     ports: Ports
     ami: dict[str, AmiUser]
-    """`harmony`: the connector's least privilege; `observer`: sees all, may ask all (tests)."""
+    """`harmony`: the connector's least privilege; `harmony-system`: only the class `system`, for
+    NOTIFY; `observer`: sees all, may ask all (tests)."""
     ca_file: str
     """PEM file of the authority that signed the AMI's TLS certificate."""
     agents: dict[str, AgentAccount]

@@ -44,6 +44,7 @@ def tokens(state: LabState, *, bind: str, sounds: str) -> dict[str, str]:
         "RTP_END": str(ports.rtp_last),
         "AMI_HARMONY_SECRET": state.ami["harmony"],
         "AMI_OBSERVER_SECRET": state.ami["observer"],
+        "AMI_SYSTEM_SECRET": state.ami["harmony-system"],
         "SOUNDS": sounds,
         "SIP_ACCOUNTS": "\n".join(_account(who, state) for who in accounts.AGENTS + accounts.CUSTOMERS),
     }
