@@ -8,6 +8,7 @@ import structlog
 from connector.asterisk.control import AnswerMethod, DialSettings, PhoneModel
 from connector.asterisk.link import AmiSettings, AmiTls
 from connector.asterisk.pbx import AsteriskPbx
+from connector.asterisk.wire import AmiMessage
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
 from connector.config import ConfigError, Settings, TlsSettings
 from connector.config import Transport as TransportKind
@@ -21,9 +22,10 @@ log = structlog.get_logger(__name__)
 class Connector:
     """One processor's connector: bridge transport, destinations and PBX."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, on_event: Callable[[AmiMessage], None] | None = None) -> None:
+        """`on_event` sees every event of the PBX before the model does."""
         self.settings = settings
-        self.pbx = _pbx(settings)
+        self.pbx = _pbx(settings, on_event)
         self.transport = _transport(settings)
         self.directory = AgentDirectory(settings)
         self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport)
@@ -86,7 +88,7 @@ def _ami_tls(tls: TlsSettings) -> AmiTls | None:
     )
 
 
-def _pbx(settings: Settings) -> AsteriskPbx:
+def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> AsteriskPbx:
     dial = settings.dial
     phones = {
         name: PhoneModel(AnswerMethod(phone.answer), phone.auto_answer_header)
@@ -105,6 +107,7 @@ def _pbx(settings: Settings) -> AsteriskPbx:
         ),
         system=(system.username, system.secret.reveal()) if system is not None else None,
         proof_timeout=settings.limits.proof_timeout,
+        on_event=on_event,
     )
 
 

@@ -25,7 +25,7 @@ _RESYNC_PAUSE = 1.0
 class AsteriskPbx:
     """An Asterisk behind one AMI user, and optionally a second one that may do `system` things.
 
-    `tap` is called with every event before the model sees it (the recorder's place).
+    `on_event` is called with every event before the model sees it.
     """
 
     def __init__(
@@ -35,9 +35,11 @@ class AsteriskPbx:
         *,
         system: tuple[str, str] | None = None,
         proof_timeout: float = 5.0,
+        on_event: Callable[[AmiMessage], None] | None = None,
     ) -> None:
         self._exchange = Exchange(proof_timeout=proof_timeout)
-        self._link = AmiLink(ami, on_event=self._exchange.on_event, on_up=self._up, on_down=self._down)
+        self._on_event = on_event
+        self._link = AmiLink(ami, on_event=self._take, on_up=self._up, on_down=self._down)
         self._system_link: AmiLink | None = None
         if system is not None:
             username, secret = system
@@ -125,6 +127,11 @@ class AsteriskPbx:
         """See `Pbx.release`."""
         with _in_port_words():
             await self._control.release(interaction, conversation)
+
+    def _take(self, event: AmiMessage) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+        self._exchange.on_event(event)
 
     def _up(self) -> None:
         self._resync = asyncio.get_running_loop().create_task(self._get_in_step())

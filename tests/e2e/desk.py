@@ -1,0 +1,77 @@
+"""What the end-to-end tests work with: a bridge, a connector and phones on the running laboratory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from connector.app import Connector
+from connector.config import Settings, load_settings
+from connector.lab.configuration import connector_config
+from connector.lab.phones.fleet import PhoneFleet
+from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.server import ReferenceBridge
+
+WAIT = 10.0
+"""Seconds that anything may take which happens at once on an idle machine."""
+
+
+def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `over` laid on top, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = deep_merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def settings_for(info: LabInfo, folder: Path, port: int, over: Mapping[str, Any] | None = None) -> Settings:
+    """Load the configuration of the running lab as a user would: from a file."""
+    plain = deep_merge(yaml.safe_load(connector_config(info)), {"bridge": {"port": port}})
+    file = folder / "connector.yaml"
+    file.write_text(yaml.safe_dump(deep_merge(plain, over or {})))
+    return load_settings(file, environ={})
+
+
+@dataclass
+class Desk:
+    """One bridge and one connector in service, and phones at hand."""
+
+    lab: LabProvider
+    info: LabInfo
+    bridge: ReferenceBridge
+    connector: Connector
+    phones: PhoneFleet
+
+    async def login(self, agent: str = "1001", *, ready: bool = True) -> Any:
+        """Log an agent in at its own phone and go ready."""
+        account = self.info.agents[agent]
+        session = await self.bridge.login(agent, account.password, extension=account.extension)
+        await session.channel.activate()
+        if ready:
+            await session.channel.ready()
+        return session
+
+
+@asynccontextmanager
+async def desk(
+    lab: LabProvider, info: LabInfo, folder: Path, over: Mapping[str, Any] | None = None
+) -> AsyncIterator[Desk]:
+    """Run bridge, connector and phones; at the end the bridge must have found no fault."""
+    accounts = {number: account.password for number, account in info.sip.items()}
+    fleet = PhoneFleet(info.host, info.ports.sip, accounts)
+    async with fleet as phones, ReferenceBridge(processor="LAB", port=0) as bridge:
+        settings = settings_for(info, folder, bridge.port, over)
+        connector = Connector(settings)
+        stop = asyncio.Event()
+        running = asyncio.create_task(connector.run(stop))
+        try:
+            await bridge.wait_in_service(WAIT)
+            yield Desk(lab, info, bridge, connector, phones)
+        finally:
+            stop.set()
+            await running
