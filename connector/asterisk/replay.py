@@ -4,7 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from connector.asterisk.events import endpoint_of_interface, translate, translate_channel_row
+from connector.asterisk.events import (
+    endpoint_of_channel,
+    endpoint_of_interface,
+    translate,
+    translate_channel_row,
+)
 from connector.asterisk.trace import TraceReader
 from connector.asterisk.wire import AmiMessage
 from connector.telephony.changes import Anomaly, Change
@@ -20,17 +25,22 @@ class ReplayError(Exception):
 def agents_in(path: Path) -> frozenset[str]:
     """Return the phones that a trace shows as agents': queue members, and those that calls were placed from.
 
+    A trace that shows neither gives every phone in it.
+
     Raises:
         TraceError: the file is no trace.
 
     """
     found: set[str] = set()
+    seen: set[str] = set()
     for direction, _at, message in TraceReader(path):
         if direction == _RECEIVED and message.name.startswith("QueueMember"):
             found.add(endpoint_of_interface(message.get("Interface") or message.get("Location") or ""))
+        elif direction == _RECEIVED:
+            seen.add(endpoint_of_channel(message.get("Channel") or ""))
         elif message.get("Action") in {"Originate", "QueueAdd"}:
             found.add(endpoint_of_interface(message.get("Interface") or message.get("Channel") or ""))
-    return frozenset(found - {""})
+    return frozenset(found - {""}) or frozenset(seen - {""})
 
 
 def replay(path: Path, watch: Iterable[str]) -> Iterator[tuple[float, Change]]:
