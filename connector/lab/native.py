@@ -43,19 +43,17 @@ class NativeLab:
         root = debian_root.ensure(self._say)
         with self._locked():
             state = LabState.load(self._state_file)
-            if state is not None and (missing := self._missing(state, broker=broker)):
-                # What a crash left behind, or another selection: start over, with new secrets, from a clean folder.
-                if any(processes.alive(process) for process in state.processes.values()):
-                    self._say(f"{', '.join(missing)} not running: restarting the laboratory …")
-                self._stop_all(state)
+            if state is not None and not self._alive(state):
+                # What a crash left behind: a lab starts from a clean folder, with new secrets.
                 state = None
             if state is None:
                 state = self._fresh(root, broker=broker)
-                try:
-                    self._start_all(state)
-                except BaseException:
-                    self._stop_all(state)
-                    raise
+            state.broker = state.broker or broker
+            try:
+                self._start_missing(state)
+            except BaseException:
+                self._stop_all(state)
+                raise
         return self._info(state)
 
     def down(self) -> None:
@@ -126,12 +124,12 @@ class NativeLab:
             state.save(self._state_file)
         return state
 
-    def _start_all(self, state: LabState) -> None:
-        inside = self._jail(state)
-        inside.prepare()
-        starts = [self._start_asterisk] + ([self._start_broker] if state.broker else [])
+    def _start_missing(self, state: LabState) -> None:
+        self._jail(state).prepare()
+        starts = {_ASTERISK: self._start_asterisk} | ({_BROKER: self._start_broker} if state.broker else {})
+        missing = [start for service, start in starts.items() if service not in self._alive(state)]
         with ThreadPoolExecutor(len(starts)) as pool:
-            for done in [pool.submit(start, state) for start in starts]:
+            for done in [pool.submit(start, state) for start in missing]:
                 done.result()
 
     def _stop_all(self, state: LabState) -> None:
@@ -191,10 +189,8 @@ class NativeLab:
         with self._locked():
             start(self._known())
 
-    def _missing(self, state: LabState, *, broker: bool) -> list[str]:
-        wanted = [_ASTERISK] + ([_BROKER] if broker or state.broker else [])
-        running = {service for service, process in state.processes.items() if processes.alive(process)}
-        return [service for service in wanted if service not in running]
+    def _alive(self, state: LabState) -> set[str]:
+        return {service for service, process in state.processes.items() if processes.alive(process)}
 
     def _known(self) -> LabState:
         state = LabState.load(self._state_file)
@@ -204,7 +200,7 @@ class NativeLab:
 
     def _running(self, service: str) -> LabState:
         state = self._known()
-        if service not in state.processes or not processes.alive(state.processes[service]):
+        if service not in self._alive(state):
             raise LabError(f"{service} of the laboratory {self.name!r} isn't running: `connector lab up`.")
         return state
 
