@@ -93,6 +93,7 @@ class AmiLink:
         self._protocol: LinkProtocol | None = None
         self._is_up = asyncio.Event()
         self._stop = asyncio.Event()
+        self._closing = False
         self._ended = asyncio.Event()
         self._ended.set()
         self._down_reason = "not connected yet"
@@ -157,10 +158,11 @@ class AmiLink:
 
     async def close(self) -> None:
         """Log off and end `run`. Pending actions fail; the link cannot be run again."""
-        self._stop.set()
-        if self._protocol is not None and self.up:
+        self._closing = True
+        if self._protocol is not None:
             with contextlib.suppress(AmiError):
                 await self._protocol.request("Logoff", {}, _FAREWELL)
+        self._stop.set()
         self._drop(_CLOSED)
         await self._ended.wait()
 
@@ -272,12 +274,12 @@ class AmiLink:
     def _go_down(self, protocol: LinkProtocol, reason: str) -> None:
         if self._protocol is not protocol:
             return
-        if self._stop.is_set():
+        if self._closing:
             reason = _CLOSED
         self._protocol = None
         self._is_up.clear()
         self._down_reason = reason
-        if not self._stop.is_set():
+        if reason != _CLOSED:
             self._log.warning("PBX link lost", reason=reason)
         self._call("on_down", lambda: self._on_down(reason))
 
