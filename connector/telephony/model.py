@@ -123,9 +123,11 @@ class TelephonyModel:
         ending = self.legs.get(fact.leg) if isinstance(fact, facts.LegEnded) else None
         touched = self.legs.apply(fact)
         match fact:
-            case facts.LegCreated(leg=leg, endpoint=endpoint, placed=True) if endpoint in self._watched:
+            case facts.LegCreated(leg=leg, endpoint=endpoint) if endpoint in self._watched:
                 created = self.legs.get(leg)
-                if created is not None and leg not in self._by_leg:
+                # An answered leg that nobody saw begin is a call in progress, found after a (re)start.
+                begun = fact.placed or fact.answered
+                if created is not None and begun and leg not in self._by_leg:
                     self._appear(created)
             case facts.DialStarted(callee=callee):
                 self._dial_started(callee)
