@@ -1,6 +1,7 @@
 """The laboratory's fixed cast: who works there, who phones in, and which queues there are.
 
-Numbers never change, so that tests and examples can name them; secrets are of each lab (`connector.lab.state`).
+Numbers never change, so that tests and examples can name them; secrets are each lab's own
+(`connector.lab.state`).
 """
 
 from typing import Final
@@ -66,7 +67,7 @@ AGENTS: Final = tuple(
     Person(str(1001 + place), first, last, ("support", "sales") if place < _SALES_AGENTS else ("support",))
     for place, (first, last) in enumerate(_AGENTS)
 )
-"""1001 to 1010; all serve `support`, the first five `sales` too (the connector adds them when they log in)."""
+"""1001 to 1010; all serve `support`, the first five `sales` too. They join when they log in (QueueAdd)."""
 
 CUSTOMERS: Final = tuple(Person(str(2001 + place), *names) for place, names in enumerate(_CUSTOMERS))
 """2001 to 2010."""

@@ -42,7 +42,7 @@ def find_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
             if uri.startswith(_FETCHABLE) and uri.rstrip("/").endswith("/debian"):
                 return Mirror(uri, _keyring(source.signed_by))
     raise LabError(
-        f"No Debian archive is configured in {etc}: the native laboratory needs one. Use --provider docker instead."
+        f"No Debian archive is configured in {etc}; the native laboratory needs one: use --provider docker."
     )
 
 

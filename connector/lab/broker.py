@@ -43,7 +43,7 @@ def render(state: LabState, folder: Path) -> None:
 
 
 def environment(state: LabState) -> dict[str, str]:
-    """Return the environment of server and control tool: an Erlang node of this lab's own, on the loopback."""
+    """Return the environment of server and control tool: an Erlang node of this lab, on the loopback."""
     ports = state.ports
     interface = "inet_dist_use_interface {127,0,0,1}"
     return {

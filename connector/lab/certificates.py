@@ -16,7 +16,8 @@ openssl req -x509 -new -key ca.key -days 365 -subj "/CN=Harmony laboratory" -out
 key server.key
 openssl req -new -key server.key -subj "/CN=localhost" -out server.csr
 printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\\nbasicConstraints=critical,CA:FALSE\\n' > server.ext
-openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile server.ext -out server.pem
+openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 \
+  -extfile server.ext -out server.pem
 rm -f ca.key server.csr server.ext ca.srl
 """
 
@@ -24,7 +25,8 @@ rm -f ca.key server.csr server.ext ca.srl
 def create(run: Callable[[list[str]], object], seen: str, folder: Path) -> None:
     """Make `ca.pem`, `server.pem` and `server.key` in `folder`, unless they are there.
 
-    `run` runs a command where openssl is; `seen` is the folder's path there. The authority's key is thrown away.
+    `run` runs a command where openssl is; `seen` is the folder's path there. The authority's key is
+    thrown away.
     """
     if (folder / "server.pem").exists():
         return

@@ -132,11 +132,11 @@ def _summary(found: LabInfo) -> str:
     ports = found.ports
     lines = [
         f"Laboratory {found.name!r} ({found.provider}) is ready on {found.host}:",
-        f"  Asterisk   SIP udp/{ports.sip}, AMI tcp/{ports.ami}, AMI over TLS tcp/{ports.ami_tls},"
-        f" RTP udp/{ports.rtp_first}-{ports.rtp_last}",
+        f"  Asterisk   SIP udp/{ports.sip}, RTP udp/{ports.rtp_first}-{ports.rtp_last}",
+        f"  manager    AMI tcp/{ports.ami}, with TLS tcp/{ports.ami_tls}",
         f"  RabbitMQ   tcp/{ports.amqp}" if found.amqp_url else "  RabbitMQ   not started",
-        f"  agents     {accounts.AGENTS[0].number}-{accounts.AGENTS[-1].number},"
-        f" customers {accounts.CUSTOMERS[0].number}-{accounts.CUSTOMERS[-1].number}",
+        f"  agents     {accounts.AGENTS[0].number}-{accounts.AGENTS[-1].number}",
+        f"  customers  {accounts.CUSTOMERS[0].number}-{accounts.CUSTOMERS[-1].number}",
         "  queues     " + ", ".join(f"{name} ({number})" for name, number in found.queues.items()),
         "  numbers    " + ", ".join(f"{number} {what}" for number, what in accounts.TEST_NUMBERS.items()),
         f"  logs       {found.log_directory}",

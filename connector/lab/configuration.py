@@ -11,7 +11,7 @@ BRIDGE_PORT = 7760
 
 
 def settings(info: LabInfo, *, bridge_port: int = BRIDGE_PORT) -> dict[str, Any]:
-    """Return the settings as plain data; the schema is `connector/settings_schema.py`. Holds the AMI secret."""
+    """Return the settings as plain data of the shape in `connector.settings_schema`; with the AMI secret."""
     labels = {queue.name: queue.label for queue in accounts.QUEUES}
     return {
         "processor": "LAB",

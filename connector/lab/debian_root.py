@@ -1,8 +1,8 @@
 """A private Debian with Asterisk and RabbitMQ in the cache folder, built once by debootstrap.
 
-The folder's name carries a hash of the recipe: a changed recipe builds a new root, an unchanged one is used as it is.
-A root is built beside its place and renamed into it, so that a half-built one is never used; afterwards it is never
-written to (a lab mounts it read-only).
+The folder's name carries a hash of the recipe: a changed recipe builds a new root, an unchanged one is used
+as it is. A root is built beside its place and renamed into it, so that a half-built one is never used;
+afterwards it is never written to (a lab mounts it read-only).
 """
 
 import fcntl
@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -63,7 +63,7 @@ def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator
 
 
 def ensure(say: Say) -> Path:
-    """Return a built root, building it if there is none yet (a minute or two). LabError if it can't be built."""
+    """Return a built root; if there is none yet, build it (a minute or two). LabError if that fails."""
     roots = cache_folder() / "roots"
     root = roots / f"{SUITE}-{recipe()}"
     if root.is_dir():
@@ -97,21 +97,18 @@ def _build(root: Path, say: Say) -> None:
         shutil.rmtree(building, ignore_errors=True)
     for old in root.parent.glob(f"{SUITE}-*"):
         if old != root:
-            say(f"An older root is no longer needed by this version: {old}")
+            say(f"An older root is not used by this version, you may remove it: {old}")
 
 
 def _debootstrap(target: Path, mirror: apt.Mirror, say: Say) -> None:
-    script = next(
-        (
-            path
-            for path in (Path("/usr/share/debootstrap/scripts") / name for name in (SUITE, "sid"))
-            if path.exists()
-        ),
-        None,
-    )
+    scripts = [Path("/usr/share/debootstrap/scripts") / name for name in (SUITE, "sid")]
+    script = next((path for path in scripts if path.exists()), None)
     if script is None:
         raise LabError("debootstrap has no script for Debian here: update the package debootstrap.")
-    command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    # Namespaces of its own: if it is interrupted, what it mounted in the target goes with it, and clearing
+    # the target away can't reach into the host's /proc or /sys.
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    command += ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
     if mirror.keyring:
         command.append(f"--keyring={mirror.keyring}")
     command += [SUITE, str(target), mirror.uri, str(script)]
@@ -123,17 +120,19 @@ def _debootstrap(target: Path, mirror: apt.Mirror, say: Say) -> None:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         ) as run,
     ):
-        if run.stdout is None:
-            raise LabError("debootstrap's output can't be read.")
-        _show_progress(run.stdout, file.write, say)
+        try:
+            _show_progress(run.stdout or (), file.write, say)
+        except BaseException:
+            run.kill()
+            raise
     if run.returncode:
-        shutil.copy(target / "debootstrap/debootstrap.log", log) if (
-            target / "debootstrap/debootstrap.log"
-        ).exists() else None
+        details = target / "debootstrap/debootstrap.log"
+        if details.exists():
+            shutil.copy(details, log)
         raise LabError(f"debootstrap failed; its log is {log}.")
 
 
-def _show_progress(lines: Iterator[str], record: Callable[[str], object], say: Say) -> None:
+def _show_progress(lines: Iterable[str], record: Callable[[str], object], say: Say) -> None:
     """Retell debootstrap's hundreds of lines as a few."""
     phases = {
         "I: Retrieving Release": "  reading the archive's index",
@@ -152,14 +151,15 @@ def _show_progress(lines: Iterator[str], record: Callable[[str], object], say: S
 
 
 def _finish(root: Path) -> None:
-    """Names that resolve without a network (else Asterisk stalls 170 ms a call and RabbitMQ doesn't start)."""
+    """Make names resolve at once: else Asterisk stalls 170 ms a call and RabbitMQ doesn't start."""
     (root / "etc/hosts").write_text(_HOSTS)
     (root / "etc/hostname").write_text(HOSTNAME + "\n")
+    # debootstrap copies the host's, which may be a link.
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     (root / "etc/resolv.conf").write_text("options timeout:1 attempts:1\n")
     for folder in _TRIM:
-        for entry in (root / folder).iterdir() if (root / folder).is_dir() else ():
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        shutil.rmtree(root / folder, ignore_errors=True)
+        (root / folder).mkdir(parents=True)
 
 
 def say_on_stderr(text: str) -> None:

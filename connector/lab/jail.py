@@ -1,8 +1,8 @@
 """Runs programs inside the private root, in namespaces of their own.
 
-Mounts, processes and the host name of a program live in its namespaces: they vanish with it, whatever way it ends, and
-nothing of the host's own Asterisk or RabbitMQ can be touched. The root is mounted read-only; what has to be written
-(configuration, logs, sockets, data) is bound in from the lab's run folder.
+Mounts, processes and the host name of a program live in its namespaces: they vanish with it, whatever way it
+ends, and nothing of the host's own Asterisk or RabbitMQ can be touched. The root is mounted read-only; what has
+to be written (configuration, logs, sockets, data) is bound in from the lab's run folder.
 """
 
 import os
@@ -97,7 +97,7 @@ class Jail:
     def start(
         self, argv: Sequence[str], *, output: Path, environment: Mapping[str, str] | None = None
     ) -> int:
-        """Start a program that goes on without us, with its output in a file; return the host's process id."""
+        """Start a program that goes on without us, its output in a file; return its process id here."""
         with output.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal is for us, and we end it in order.
             process = subprocess.Popen(

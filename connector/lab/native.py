@@ -23,7 +23,7 @@ _SOUNDS = "/var/lib/asterisk/tones"
 
 
 class NativeLab:
-    """A `LabProvider` on this machine. Needs root and a Debian-like Linux; labs of different names are independent."""
+    """A `LabProvider` on this machine. Needs root and a Debian-like Linux; several names, several labs."""
 
     def __init__(self, name: str = "default", *, say: debian_root.Say = debian_root.say_on_stderr) -> None:
         if not _NAME.match(name):

@@ -48,7 +48,7 @@ def stop(process: Process, *, seconds: float, program: str, kill: bool = False) 
     except ProcessLookupError:
         return
     try:
-        # Between the check and the handle the number could have changed hands: look again, the handle is fixed.
+        # Between check and handle the number could have changed hands: look again, the handle is fixed.
         if alive(process):
             _stop(process.pid, handle, seconds, "" if kill else program)
     finally:

@@ -1,7 +1,7 @@
 """What a laboratory is, whichever way it is run: one interface, one description.
 
-A provider starts a private Asterisk (and RabbitMQ) from `asterisk-conf/` and tells where everything is. Calls are
-synchronous; from a coroutine use `asyncio.to_thread`.
+A provider starts a private Asterisk (and RabbitMQ) from `asterisk-conf/` and tells where everything is. Calls
+are synchronous; from a coroutine use `asyncio.to_thread`.
 """
 
 import os
@@ -19,7 +19,7 @@ class LabError(Exception):
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """Where things listen, on the loopback address only. SIP and RTP are UDP; the others TCP; 0 means "not run"."""
+    """Where things listen, on the loopback address only. SIP and RTP are UDP, the others TCP; 0: not used."""
 
     sip: int
     ami: int
@@ -173,7 +173,8 @@ def engine_answers() -> bool:
 def choose_provider(kind: str | None = None, name: str = "default") -> LabProvider:
     """Return the laboratory called `name`; LabError for a kind that doesn't exist.
 
-    `kind` is `native` or `docker`; without it LAB decides, and without that: docker if an engine answers, else native.
+    `kind` is `native` or `docker`; without it LAB decides, and without that: docker if an engine answers,
+    else native.
     """
     kind = kind or os.environ.get("LAB") or ("docker" if engine_answers() else "native")
     if kind == "native":

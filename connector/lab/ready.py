@@ -1,4 +1,4 @@
-"""When is a server ready? When it serves us: the manager logs us in and is fully booted, the broker opens our vhost."""
+"""A server is ready when it serves us: the manager has us in and is booted, the broker opens our vhost."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ _PAUSE = 0.02
 
 
 def asterisk(host: str, port: int, user: AmiUser, *, seconds: float, running: Callable[[], bool]) -> None:
-    """Wait until the manager interface accepts `user` and says FullyBooted; LabError if it doesn't in time."""
+    """Wait until the manager accepts `user` and says FullyBooted; LabError if it doesn't in time."""
     deadline = time.monotonic() + seconds
     with _connect("Asterisk", host, port, deadline, running) as link:
         link.sendall(f"Action: Login\r\nUsername: {user.username}\r\nSecret: {user.secret}\r\n\r\n".encode())

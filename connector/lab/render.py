@@ -78,7 +78,7 @@ def tones(target: Path) -> None:
 
 
 def _tone(path: Path, hertz: int) -> None:
-    """A sine of half scale that starts and ends at a zero crossing, so that it loops without a click."""
+    """Write a sine of half scale that starts and ends at a zero crossing: it loops without a click."""
     second = b"".join(
         struct.pack("<h", round(16000 * math.sin(2 * math.pi * hertz * place / _RATE)))
         for place in range(_RATE)

@@ -21,7 +21,7 @@ _LIGHT = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A process that is ours, told apart from a later one of the same number by its start time (clock ticks)."""
+    """A process of ours, told apart from a later one of the same number by its start time (clock ticks)."""
 
     pid: int
     started: int
