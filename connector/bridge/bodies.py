@@ -45,8 +45,8 @@ def parse_body(
 ) -> Body | Unknown:
     """Return the typed body of a message.
 
-    Known quirks of the bridge are normalised. Unless `strict`, strings are taken for numbers and booleans
-    where these are expected. A response is read as the reply of the message that it names (or of `reply_to`);
+    Known quirks of the bridge are normalised and strings taken for numbers and booleans where these are
+    expected; `strict` accepts the catalogue's own spelling and types only. A response is read as the reply of the message that it names (or of `reply_to`);
     a failed one has no body.
 
     Raises:
@@ -69,7 +69,9 @@ def parse_body(
 
 def convert(raw: Mapping[str, Any], shape: type[Body], *, strict: bool = False) -> Body:
     """Validate plain data into a typed body. Raises BodyInvalid."""
-    data = shape.normalise({key: value for key, value in raw.items() if _is_said(key, value, shape)})
+    data: Mapping[str, Any] = raw
+    if not strict:
+        data = shape.normalise({key: value for key, value in raw.items() if _is_said(key, value, shape)})
     try:
         return msgspec.convert(data, shape, strict=strict)
     except msgspec.ValidationError as invalid:

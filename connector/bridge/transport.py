@@ -42,7 +42,7 @@ class Transport(Protocol):
         """Queue a message; never blocks.
 
         Without a connection the message is dropped: the other side initialises anew, and learns the state
-        then. When more messages wait than the limit allows, the whole connection is dropped, for the same reason.
+        then. When more messages wait than the limit allows, the whole connection is dropped for that reason.
         """
         ...
 
