@@ -6,7 +6,6 @@ import pytest
 import structlog
 from scripted_ami import Peer, ScriptedAmi, linked
 
-from connector.asterisk import link as link_module
 from connector.asterisk.link import AmiDown, AmiTimeout
 from connector.asterisk.wire import AmiFieldMissing, AmiMessage, AmiValueRejected
 
@@ -111,7 +110,7 @@ async def test_row_5_a_refused_login_is_said_once_and_tried_again_ever_more_slow
         bounds.append(high)
         return low
 
-    monkeypatch.setattr(link_module.random, "uniform", at_once)
+    monkeypatch.setattr("connector.asterisk.link.random.uniform", at_once)
 
     async def refuses(peer: Peer) -> None:
         await peer.greet()
@@ -137,7 +136,7 @@ async def test_row_5_a_refused_login_is_said_once_and_tried_again_ever_more_slow
 
 
 async def test_row_6_close_ends_the_wait_for_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module.random, "uniform", lambda _low, high: high)
+    monkeypatch.setattr("connector.asterisk.link.random.uniform", lambda _low, high: high)
 
     async def leaves(peer: Peer) -> None:
         await peer.log_in()
