@@ -19,6 +19,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Literal, Self, TypeAlias, cast
@@ -213,25 +214,39 @@ class TraceWriter:
 def render_record(direction: str, milliseconds: float, message: AmiMessage) -> str:
     """Write one record as text, secrets hidden."""
     lines = [f"{direction} {milliseconds:.1f}"]
-    lines.extend(f"{name}: {value}".replace("\n", "\n ") for name, value in redacted(message))
+    for name, value in _shown(message):
+        line = f"{name}: {value}"
+        lines.append(line.replace("\n", "\n ") if "\n" in line else line)
     return "\n".join(lines) + "\n\n"
 
 
 def redacted(message: AmiMessage) -> AmiMessage:
     """Give the message with `***` for each value whose header or variable name speaks of a secret."""
-    variable = (message.get("Variable") or "").partition("=")[0]
-    named = _SECRET.search(variable) is not None
-    return AmiMessage([(name, _shown(name, value, named=named)) for name, value in message])
+    return AmiMessage(list(_shown(message)))
 
 
-def _shown(name: str, value: str, *, named: bool) -> str:
-    if _SECRET.search(name) or (named and name.lower() == "value"):
-        return HIDDEN
-    if _VARIABLE.fullmatch(name):
-        variable, equals, _ = value.partition("=")
-        if equals and _SECRET.search(variable):
-            return f"{variable}={HIDDEN}"
-    return value
+def _shown(message: AmiMessage) -> Iterator[tuple[str, str]]:
+    variable = message.get("Variable")
+    named = variable is not None and _is_secret(variable.partition("=")[0])
+    for name, value in message:
+        if _is_secret(name) or (named and name.lower() == "value"):
+            yield name, HIDDEN
+        elif _is_variable(name):
+            inner, equals, _ = value.partition("=")
+            yield name, f"{inner}={HIDDEN}" if equals and _is_secret(inner) else value
+        else:
+            yield name, value
+
+
+# The names are few and come with every event; the bound is for a peer that makes names up.
+@lru_cache(maxsize=4096)
+def _is_secret(name: str) -> bool:
+    return _SECRET.search(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def _is_variable(name: str) -> bool:
+    return _VARIABLE.fullmatch(name) is not None
 
 
 def _open(path: Path, mode: Literal["rb", "wb"]) -> BinaryIO:

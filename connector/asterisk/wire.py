@@ -132,12 +132,13 @@ class AmiMessage:
     @property
     def action_id(self) -> str | None:
         """The id of the action that it belongs to."""
-        return self.get("ActionID")
+        # Asterisk writes it in this one way; asking for any case would index every event.
+        return self._first.get("ActionID")
 
     @property
     def id(self) -> str | None:
         """The same, under the name by which panoramisk asks for it."""
-        return self.get("ActionID")
+        return self._first.get("ActionID")
 
     @property
     def response(self) -> str:
