@@ -267,7 +267,7 @@ class Link:
         """Run a coroutine of the bridge's own; its failure counts as the client's fault."""
         task = asyncio.get_running_loop().create_task(self._guard(work, what))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
 
     @property
     def busy(self) -> bool:
@@ -282,8 +282,10 @@ class Link:
         except (ProtocolViolation, BridgeGone):
             # Recorded already, or nobody's fault.
             return
-        finally:
-            self._ticker.tick()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._ticker.tick()
 
     def _note(self, direction: Direction, message: Message) -> None:
         entry = Entry(datetime.now(UTC), direction, message)

@@ -178,6 +178,11 @@ class ReferenceBridge:
         patience = self.timeout if timeout is None else timeout
         await self._ticker.until(lambda: not self.connected, patience, lambda: "the end of the connection")
 
+    async def wait_lost(self, link: Link, timeout: float | None = None) -> None:
+        """Wait until this one connection is gone."""
+        patience = self.timeout if timeout is None else timeout
+        await self._ticker.until(lambda: not link.alive, patience, lambda: "the end of the connection")
+
     async def login(
         self,
         agent_id: str,
