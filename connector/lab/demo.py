@@ -161,22 +161,22 @@ async def _scenes(info: LabInfo, bridge: ReferenceBridge, phones: PhoneFleet, ti
 
     timeline.headline(f"customer {_CUSTOMER} phones queue support, the agent answers")
     call = await customer.dial(info.queues["support"])
-    interaction = await channel.next_interaction(_WAIT)
+    interaction = await channel.next_interaction()
     ringing = await agent.next_call(_WAIT)
     await ringing.answer()
-    await interaction.primary.wait_state(ConversationState.TALKING, _WAIT)
+    await interaction.primary.wait_state(ConversationState.TALKING)
     await _hear(timeline, {agent: {_CUSTOMER}, customer: {_AGENT}})
     await call.hangup()
-    await interaction.wait_state(InteractionState.ENDED, _WAIT)
+    await interaction.wait_state(InteractionState.ENDED)
     await interaction.complete()
 
     timeline.headline(f"the agent dials {_OTHER}")
     other.answer_mode = "auto"
     interaction = await channel.dial(_OTHER)
-    await interaction.primary.wait_state(ConversationState.TALKING, _WAIT)
+    await interaction.primary.wait_state(ConversationState.TALKING)
     await _hear(timeline, {agent: {_OTHER}, other: {_AGENT}})
     await interaction.primary.release()
-    await interaction.wait_state(InteractionState.ENDED, _WAIT)
+    await interaction.wait_state(InteractionState.ENDED)
     await interaction.complete()
 
     timeline.headline("the agent logs out")

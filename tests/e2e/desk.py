@@ -31,7 +31,8 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
 
 def settings_for(info: LabInfo, folder: Path, port: int, over: Mapping[str, Any] | None = None) -> Settings:
     """Load the configuration of the running lab as a user would: from a file."""
-    plain = deep_merge(yaml.safe_load(connector_config(info)), {"bridge": {"port": port}})
+    quick = {"bridge": {"port": port}, "dial": {"agent_timeout": 4, "timeout": 4}}
+    plain = deep_merge(yaml.safe_load(connector_config(info)), quick)
     file = folder / "connector.yaml"
     file.write_text(yaml.safe_dump(deep_merge(plain, over or {})))
     return load_settings(file, environ={})

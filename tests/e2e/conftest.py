@@ -1,0 +1,63 @@
+"""The laboratory for the end-to-end tests: started once, checked to be clean after every test."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from desk import Desk, desk
+
+from connector.lab.provider import LabInfo, LabProvider, choose_provider
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[LabProvider]:
+    """Start the laboratory `e2e` of the provider that `LAB` names (native or docker)."""
+    lab = choose_provider(os.environ.get("LAB") or None, "e2e")
+    lab.up()
+    yield lab
+    lab.down()
+
+
+@pytest.fixture(scope="session")
+def lab(provider: LabProvider) -> LabInfo:
+    """Where everything is in the running laboratory."""
+    return provider.info()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_over(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test the PBX has no channel and no queue member left."""
+    yield
+    if "provider" not in request.fixturenames and "lab" not in request.fixturenames:
+        return
+    provider: LabProvider = request.getfixturevalue("provider")
+    left = _left_over(provider)
+    for channel in left["channels"]:
+        provider.asterisk_cli(f"channel request hangup {channel}")
+    for queue, interface in left["members"]:
+        provider.asterisk_cli(f"queue remove member {interface} from {queue}")
+    assert left == {"channels": [], "members": []}, f"the test left this on the PBX: {left}"
+
+
+def _left_over(provider: LabProvider) -> dict[str, list[Any]]:
+    channels = [
+        line.split("!")[0]
+        for line in provider.asterisk_cli("core show channels concise").splitlines()
+        if "!" in line
+    ]
+    members = [
+        (queue, word.strip("()"))
+        for queue in ("support", "sales")
+        for word in provider.asterisk_cli(f"queue show {queue}").split()
+        if word.strip("()").startswith("PJSIP/")
+    ]
+    return {"channels": channels, "members": members}
+
+
+@pytest.fixture
+async def at_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncIterator[Desk]:
+    """Run a bridge, a connector and phones."""
+    async with desk(provider, lab, tmp_path) as found:
+        yield found
