@@ -13,8 +13,9 @@ from connector.lab.provider import LabInfo, LabProvider, choose_provider
 
 @pytest.fixture(scope="session")
 def provider() -> Iterator[LabProvider]:
-    """Start the laboratory `e2e` of the provider that `LAB` names (native or docker)."""
-    lab = choose_provider(os.environ.get("LAB") or None, "e2e")
+    """Start a laboratory of our own, of the provider that `LAB` names (native or docker)."""
+    # Two test runs at once must not share (and stop) one laboratory.
+    lab = choose_provider(os.environ.get("LAB") or None, f"e2e-{os.getpid()}")
     lab.up()
     yield lab
     lab.down()
