@@ -62,8 +62,8 @@ class AmiLink:
     place.
 
     Asterisk lets users in before it has loaded all modules, and refuses their actions as unknown until then
-    (measured on 22.10: QueueStatus 200 ms after a login). It reports the end of its start (FullyBooted) only to
-    users with `read=system`; so the link cannot wait for it, and hands it on like any event.
+    (seen on 22.10 for QueueStatus, 0.2 s before FullyBooted). It reports the end of its start (FullyBooted)
+    only to users with `read=system`; so the link cannot wait for it, and hands it on like any event.
 
     Raises:
         AmiTlsProblem: the files of the TLS settings cannot be used.
