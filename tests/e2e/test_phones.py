@@ -191,7 +191,7 @@ async def test_echo_gives_back_ones_own_tone_and_a_wrong_expectation_fails(
     call = await phone.dial("9000")
     await call.wait_state(CallState.TALKING, WAIT)
     await expect_hears({phone: {"1005"}})
-    with pytest.raises(HearingError, match="1005 should hear 2001, WRONG: .*1005"):
+    with pytest.raises(HearingError, match=r"1005 should hear 2001, WRONG: .*1005"):
         await expect_hears({phone: {"2001"}}, timeout=0.5)
     await call.hangup()
 
@@ -300,5 +300,5 @@ async def contacts(observer: Observer) -> set[str]:
 async def test_a_wrong_password_is_told(lab: LabInfo) -> None:
     for stack in ("baresip", "pjsua2"):
         async with PhoneFleet(lab.host, lab.ports.sip, {"1001": "wrong"}) as phones:
-            with pytest.raises(PhoneError, match="401|403"):
+            with pytest.raises(PhoneError, match=r"401|403"):
                 await phones.phone("1001", stack)

@@ -34,6 +34,21 @@ _READ_BYTES = 20 * tones.FRAME_BYTES
 _IN_FLIGHT = "already in flight"
 
 
+# What baresip says instead of a SIP status when a call ends before it was answered.
+_END_CODES = (
+    ("Busy Here", _BUSY),  # we refused
+    ("Rejected by user", 487),  # we gave up
+    ("Connection reset by peer", 487),  # the caller gave up
+    ("Connection timed out", 408),
+)
+
+
+def _end_code(text: str) -> int | None:
+    """Read the SIP status out of baresip's closing text, None when it means none."""
+    status = split_status(text)[0]
+    return status or next((code for start, code in _END_CODES if text.startswith(start)), None)
+
+
 class BaresipEngine:
     """The process's one baresip runtime and the audio pump of its calls; `start` and `close` it once."""
 
@@ -135,7 +150,9 @@ class BaresipCall(CoreCall):
 
     async def hangup(self) -> None:
         """End the call, whatever its state."""
-        if self.state is not CallState.ENDED:
+        if self.state is CallState.RINGING_IN:
+            await self.reject()
+        elif self.state is not CallState.ENDED:
             # The far end may have hung up at the same time: then the report of that is under way.
             with contextlib.suppress(baresip.StaleHandleError):
                 await self.native.hangup()
@@ -171,6 +188,7 @@ class BaresipCall(CoreCall):
             raise PhoneError(f"{self!r}: the other call must be one of this phone's")
         native = other.native
         await self._ask("transfer", lambda: self.native.attended_transfer(native, timeout=2 * SIGNAL_TIMEOUT))
+        await other.wait_state(CallState.ENDED, SIGNAL_TIMEOUT)
 
     async def _ask(self, verb: str, request: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -215,7 +233,7 @@ class BaresipCall(CoreCall):
                 self.moved(CallState.TALKING)
             case Event.CALL_CLOSED:
                 self._owner.silence(self)
-                self.ended(split_status(event.text or "")[0])
+                self.ended(_end_code(event.text or ""))
             case _:
                 pass
 

@@ -68,11 +68,11 @@ class PhoneCall(Protocol):
 
     @property
     def remote_number(self) -> str:
-        """User part of the far end's address: whom we dialled, or the caller's number ("" when withheld)."""
+        """Whom we dialled, or the caller's number (`anonymous` if withheld): the user part of the address."""
 
     @property
     def end_code(self) -> int | None:
-        """SIP status that ended an unanswered call (486, 603 …); None while it lives or after a plain BYE."""
+        """SIP status that ended an unanswered call: 486, 603 …, 487 if the caller gave up; else None."""
 
     @property
     def auto_answer(self) -> bool:
@@ -96,7 +96,7 @@ class PhoneCall(Protocol):
         """Refuse a ringing call with SIP status `code` and wait until it has ended."""
 
     async def hangup(self) -> None:
-        """End the call, whatever its state, and wait until it has ended; no-op when it already has."""
+        """End the call and wait until it has ended: BYE, CANCEL, or 486 as it stands; no-op when over."""
 
     async def hold(self) -> None:
         """Hold the far end with a re-INVITE and wait until that is agreed: state HELD."""
@@ -108,10 +108,10 @@ class PhoneCall(Protocol):
         """Send digits `0-9 A-D * #` as RFC 4733 events of about 100 ms; returns after the last one."""
 
     async def transfer(self, number: str) -> None:
-        """Blind transfer by REFER: the far end shall call `number`; `PhoneError` says who refused."""
+        """Transfer, blind, by REFER: the far end calls `number`, our call ends; `PhoneError` if refused."""
 
     async def transfer_to(self, other: PhoneCall) -> None:
-        """Attended transfer by REFER with Replaces: our far end takes over `other`, a call of this phone."""
+        """Transfer, attended, by REFER with Replaces: far ends meet, ours ends."""
 
     async def wait_state(self, state: CallState, timeout: float) -> None:
         """Wait until the call is in `state`.

@@ -142,7 +142,8 @@ class CoreCall(ABC):
         entry = (predicate, asyncio.get_running_loop().create_future())
         self._waiters.append(entry)
         try:
-            await asyncio.wait_for(entry[1], timeout)
+            async with asyncio.timeout(timeout):
+                await entry[1]
         except TimeoutError:
             raise PhoneTimeoutError(f"{self!r}: waited {timeout:g} s for it {what}") from None
         finally:
@@ -240,7 +241,13 @@ class CorePhone(ABC, Generic[C]):
         asker: asyncio.Future[C] = asyncio.get_running_loop().create_future()
         self._askers.append(asker)
         try:
-            return await asyncio.wait_for(asker, timeout)
+            async with asyncio.timeout(timeout):
+                return await asker
+        except asyncio.CancelledError:
+            # Handed out at the very moment at which nobody wants it any more: it is the next one's.
+            if asker.done() and not asker.cancelled():
+                self._offered.appendleft(asker.result())
+            raise
         except TimeoutError:
             raise PhoneTimeoutError(f"{self!r}: no call came in within {timeout:g} s") from None
         finally:
@@ -291,7 +298,7 @@ class CorePhone(ABC, Generic[C]):
         results = await asyncio.gather(*(call.hangup() for call in self.calls), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
-                _log.warning("%r: %s", self, result)
+                _log.warning("%r: %s", self, str(result))
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -78,7 +78,7 @@ class PhoneFleet:
             results = await asyncio.gather(*(phone.close() for phone in self.phones), return_exceptions=True)
             for phone, result in zip(self.phones, results, strict=True):
                 if isinstance(result, BaseException):
-                    _log.warning("phone %s did not close: %s", phone.extension, result)
+                    _log.warning("phone %s did not close: %s", phone.extension, str(result))
         finally:
             self._phones.clear()
             for stack in tuple(self._engines):

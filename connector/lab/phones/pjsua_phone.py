@@ -47,6 +47,19 @@ def headers_of(message: str) -> dict[str, str]:
     return found
 
 
+def _refusal(request: Callable[[], None]) -> str | None:
+    """Carry out a request and return why the stack refused it, or None.
+
+    The stack's exception does not leave this function, not even as a cause: its traceback holds native
+    objects that would be destroyed after the endpoint, and that aborts the process.
+    """
+    try:
+        request()
+    except pj.Error as error:
+        return str(error.reason)
+    return None
+
+
 class PjsuaEngine:
     """The process's one pjsua2 endpoint, polled from the event loop; `start` and `close` it once."""
 
@@ -126,8 +139,13 @@ class PjsuaCall(CoreCall):
                 self.ear.push(frames.popleft())
 
     def release(self) -> None:
-        """Free the native call and its audio port."""
+        """Let go of the native call and free its audio port.
+
+        The call's C++ destructor must not run: whenever it does, it hangs up whatever call has the same
+        number by then, and after the end of the endpoint it aborts the process. That costs a few hundred bytes.
+        """
         self.native.owner = None
+        self.native.thisown = False
         self.native = None
         self._microphone = None
 
@@ -147,8 +165,11 @@ class PjsuaCall(CoreCall):
 
     async def hangup(self) -> None:
         """End the call, whatever its state."""
-        if self.state is not CallState.ENDED:
-            self._ask("hang up", lambda: self.native.hangup(pj.CallOpParam()))
+        if self.state is CallState.RINGING_IN:
+            await self.reject()
+        elif self.state is not CallState.ENDED:
+            # A refusal means that the call is ending already, so the report of that is under way.
+            _refusal(lambda: self.native.hangup(pj.CallOpParam()))
             await self.wait_state(CallState.ENDED, SIGNAL_TIMEOUT)
 
     async def hold(self) -> None:
@@ -188,6 +209,7 @@ class PjsuaCall(CoreCall):
             raise PhoneError(f"{self!r}: the other call must be one of this phone's")
         native = other.native
         await self._refer(lambda: self.native.xferReplaces(native, pj.CallOpParam(True)))
+        await other.wait_state(CallState.ENDED, SIGNAL_TIMEOUT)
 
     async def _refer(self, request: Callable[[], None]) -> None:
         self.require("transfer", CallState.TALKING, CallState.HELD)
@@ -201,6 +223,8 @@ class PjsuaCall(CoreCall):
         )
         if self._transfer is not None and self._transfer >= _REDIRECT:
             raise PhoneError(f"{self!r}: could not transfer: {self._transfer}")
+        # As a desk phone does: whom we have handed over is no business of ours any more.
+        await self.hangup()
 
     def _respond(self, code: int) -> None:
         parameter = pj.CallOpParam()
@@ -208,10 +232,9 @@ class PjsuaCall(CoreCall):
         self._ask(f"answer {code}", lambda: self.native.answer(parameter))
 
     def _ask(self, verb: str, request: Callable[[], None]) -> None:
-        try:
-            request()
-        except pj.Error as error:
-            raise PhoneError(f"{self!r}: could not {verb}: {error.reason}") from error
+        reason = _refusal(request)
+        if reason is not None:
+            raise PhoneError(f"{self!r}: could not {verb}: {reason}")
 
     # What the stack reports, on the event loop's thread.
 
@@ -326,10 +349,9 @@ class PjsuaPhone(CorePhone[PjsuaCall]):
         uri = self.account.uri(number)
         native = NativeCall(self._line)
         call = PjsuaCall(self, native, CallState.DIALING, number)
-        try:
-            native.makeCall(uri, pj.CallOpParam(True))
-        except pj.Error as error:
-            raise PhoneError(f"{self!r}: could not dial {number}: {error.reason}") from error
+        reason = _refusal(lambda: native.makeCall(uri, pj.CallOpParam(True)))
+        if reason is not None:
+            raise PhoneError(f"{self!r}: could not dial {number}: {reason}")
         if call.state is not CallState.ENDED:
             self.placed(call)
         return call
@@ -358,11 +380,12 @@ class PjsuaPhone(CorePhone[PjsuaCall]):
     async def _renew(self, *, register: bool) -> None:
         self._outcome = asyncio.get_running_loop().create_future()
         verb = "register" if register else "unregister"
+        refusal = _refusal(lambda: self._line.setRegistration(register))
+        if refusal is not None:
+            raise PhoneError(f"{self!r}: could not {verb}: {refusal}")
         try:
-            self._line.setRegistration(register)
-            code, reason = await asyncio.wait_for(self._outcome, SIGNAL_TIMEOUT)
-        except pj.Error as error:
-            raise PhoneError(f"{self!r}: could not {verb}: {error.reason}") from error
+            async with asyncio.timeout(SIGNAL_TIMEOUT):
+                code, reason = await self._outcome
         except TimeoutError:
             raise PhoneError(f"{self!r}: no answer to {verb} within {SIGNAL_TIMEOUT:g} s") from None
         finally:
