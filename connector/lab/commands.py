@@ -69,13 +69,14 @@ def up(
         if not foreground:
             typer.echo(_summary(lab.up(broker=broker)))
             return
-        # Blocked before anything starts, so that a signal at any moment ends in an orderly stop.
+        # Before anything starts, so that a signal at any moment ends in an orderly stop.
         stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
         for number in stops:
             signal.signal(number, _interrupt)
         try:
             typer.echo(_summary(lab.up(broker=broker)))
             typer.echo("Running until Ctrl-C.")
+            signal.pthread_sigmask(signal.SIG_BLOCK, stops)
             signal.sigwait(stops)
         except KeyboardInterrupt:
             pass
