@@ -46,8 +46,8 @@ def parse_body(
     """Return the typed body of a message.
 
     Known quirks of the bridge are normalised and strings taken for numbers and booleans where these are
-    expected; `strict` accepts the catalogue's own spelling and types only. A response is read as the reply of the message that it names (or of `reply_to`);
-    a failed one has no body.
+    expected; `strict` accepts the catalogue's own spelling and types only. A response is read as the reply of
+    the message that it names (or of `reply_to`); a failed one has no body.
 
     Raises:
         BodyInvalid: the message is known, its body does not fit. A password is never part of the text.

@@ -16,6 +16,7 @@ from connector.bridge.messages import (
     Message,
     MessageSpec,
     Result,
+    Scope,
     Unknown,
     parse_body,
 )
@@ -98,8 +99,7 @@ class Rules:
     """Checks one connection, and holds what the bridge knows of every destination."""
 
     def __init__(self, processor: str) -> None:
-        self.control = ControlNode(scope=CATALOGUE["cti.request.serverstatus"].scope, target="")
-        self.control.target = control_target(processor)
+        self.control = ControlNode(Scope.CONTROL, control_target(processor))
         self.nodes: dict[str, Node] = {self.control.target: self.control}
         self._asked: dict[str, _Asked] = {}
         self._owed: list[Owed] = []

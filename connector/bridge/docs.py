@@ -1,0 +1,157 @@
+"""Writes `docs/protocol.md` from the catalogue: `python -m connector.bridge.docs`."""
+
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from enum import EnumMeta
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+
+from connector.bridge.catalogue import channel, channelgroup, control, conversation, interaction, session
+from connector.bridge.codec import MAX_FRAME
+from connector.bridge.messages import CATALOGUE, Body, Kind, MessageSpec, Scope
+
+PLACE = Path("docs/protocol.md")
+
+_HEAD = f"""\
+# The Processor Bridge protocol, as this connector speaks it
+
+This file is generated from the typed catalogue in `connector/bridge/catalogue/`; don't edit it. To write
+it anew: `python -m connector.bridge.docs`.
+
+The bridge sends **queries** and **requests**, each with a `requestId`; the connector sends exactly one
+**response** to each, and **events**, warnings and errors on its own. Over TCP the bridge listens; a frame is
+a 4-byte big-endian length and that many bytes of JSON, `{{"header": {{…}}, "body": {{…}}}}`, at most
+{MAX_FRAME} bytes unless configured otherwise.
+
+Headers: `type`, `name`, `target`; `requestId` except on events; `result` (`SUCCESS`, `FAILURE`) and on
+FAILURE `errorMessage` on responses; `code` and `message` on warnings and errors.
+
+Origin: **S** with a number: the vendor's source text of that number; **W**: published by the vendor
+elsewhere; **C**: our completion, the part that a site may have to rename. A key with *optional* may be left
+out.
+"""
+
+_TITLES = {
+    Scope.CONTROL: "Control destination",
+    Scope.SESSION: "Session destination",
+    Scope.CHANNEL_GROUP: "Channel group destination",
+    Scope.CHANNEL: "Channel destination",
+    Scope.INTERACTION: "Interaction destination",
+    Scope.CONVERSATION: "Conversation destination",
+}
+_MODULES = (control, session, channelgroup, channel, interaction, conversation)
+_KINDS = {Kind.QUERY: "query", Kind.REQUEST: "request", Kind.EVENT: "event"}
+_PLAIN = {str: "string", int: "number", float: "number", bool: "true/false", type(None): "null", Any: "any"}
+
+
+def render() -> str:
+    """Return the whole document."""
+    return "\n".join([_HEAD, *_destinations(), *_objects(), *_values()]).rstrip() + "\n"
+
+
+def _destinations() -> Iterator[str]:
+    for scope, title in _TITLES.items():
+        yield f"## {title}\n"
+        yield "| name | kind | body | answer | origin | what it is |"
+        yield "|---|---|---|---|---|---|"
+        for spec in CATALOGUE.values():
+            if spec.scope is scope:
+                yield _row(spec)
+        yield ""
+
+
+def _row(spec: MessageSpec) -> str:
+    answer = _keys(spec.reply) if spec.reply is not None else ""
+    cells = (f"`{spec.name}`", _KINDS[spec.kind], _keys(spec.body), answer, spec.origin, spec.summary)
+    return f"| {' | '.join(cells)} |"
+
+
+def _keys(body: type[Body]) -> str:
+    keys = [_key(each) for each in msgspec.structs.fields(body)]
+    return "<br>".join(keys) or "-"
+
+
+def _key(field: msgspec.structs.FieldInfo) -> str:
+    optional = "" if field.required else ", *optional*"
+    return f"`{field.encode_name}`: {_type(field.type)}{optional}"
+
+
+def _type(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    if origin is Annotated:
+        said = next((each.description for each in inner[1:] if isinstance(each, msgspec.Meta)), None)
+        return said or _type(inner[0])
+    if origin is tuple:
+        return f"list of {_type(inner[0])}"
+    if origin is dict:
+        return "object"
+    if origin in {Union, types.UnionType}:
+        return " or ".join(dict.fromkeys(_type(each) for each in inner))
+    return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+
+
+def _objects() -> Iterator[str]:
+    yield "## Objects inside bodies\n"
+    for shape in _inner_shapes(spec for spec in CATALOGUE.values()):
+        yield f"### {shape.__name__}\n\n{_summary(shape)}\n"
+        for each in msgspec.structs.fields(shape):
+            yield f"- {_key(each)}"
+        yield ""
+
+
+def _inner_shapes(specs: Iterable[MessageSpec]) -> list[type[Body]]:
+    found: dict[type[Body], None] = {}
+
+    def visit(annotation: Any) -> None:
+        if isinstance(annotation, type) and issubclass(annotation, Body):
+            if annotation not in found:
+                found[annotation] = None
+                visit_fields(annotation)
+            return
+        for each in get_args(annotation):
+            visit(each)
+
+    def visit_fields(body: type[Body]) -> None:
+        for each in msgspec.structs.fields(body):
+            visit(each.type)
+
+    for spec in specs:
+        visit_fields(spec.body)
+        if spec.reply is not None:
+            visit_fields(spec.reply)
+    return list(found)
+
+
+def _values() -> Iterator[str]:
+    yield "## Values\n"
+    shown: set[str] = set()
+    for module in _MODULES:
+        for name, thing in vars(module).items():
+            if isinstance(thing, EnumMeta) and thing.__module__ == module.__name__ and name not in shown:
+                shown.add(name)
+                words = ", ".join(f"`{each.value}`" for each in thing)  # type: ignore[var-annotated]
+                yield f"### {name}\n\n{_summary(thing)}\n\n{words}\n"
+
+
+def _summary(thing: type) -> str:
+    return (thing.__doc__ or "").strip().partition("\n")[0]
+
+
+def main() -> int:
+    """Write the file into the folder `docs` of the current directory; 1 if there is none."""
+    if not PLACE.parent.is_dir():
+        sys.stderr.write(
+            "connector.bridge.docs: run me in the project's own folder: there is no docs/ here.\n"
+        )
+        return 1
+    PLACE.write_text(render(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
