@@ -140,9 +140,13 @@ class CallControl:
             raise Refused("This phone cannot be answered from the desktop: please lift the handset.")
         if self._system_link is None:
             raise Refused("Remote answering is not set up (no system AMI user): please lift the handset.")
+        # Earlier than this the phone has no dialog yet, and Asterisk finds no channel to notify.
+        await self._exchange.until(lambda: self._rings(interaction), f"ringing of phone {seat.endpoint}")
         try:
+            # Unlike other actions this one does not know a channel by its Uniqueid.
+            named = await self._link.send("Getvar", {"Channel": interaction.leg, "Variable": "CHANNEL(name)"})
             await self._system_link.send(
-                "PJSIPNotify", {"Channel": interaction.leg, "Variable": ["Event=talk"]}
+                "PJSIPNotify", {"Channel": named["Value"], "Variable": ["Event=talk"]}
             )
         except AmiRefused as refusal:
             raise Refused(f"The phone could not be told to answer: {refusal}.") from refusal
@@ -187,6 +191,10 @@ class CallControl:
         if interaction is None or interaction.over:
             raise Refused("The call is over already.")
         return interaction
+
+    def _rings(self, interaction: Interaction) -> bool:
+        leg = self._exchange.model.legs.get(interaction.leg)
+        return leg is None or leg.alerting
 
     def _phone(self, seat: Seat) -> PhoneModel:
         return self._settings.phones.get(seat.phone_model) or PhoneModel()

@@ -42,7 +42,7 @@ class Interaction(Destination):
             live = {}
         return wire.InteractionInitReply(
             interaction_state=wire.InteractionState(model.state),
-            interaction_data=dict(model.data),
+            interaction_data=_data_of(model),
             conversations=wire.Conversations(primary=live.get(Role.PRIMARY), consult=live.get(Role.CONSULT)),
         )
 
@@ -79,7 +79,7 @@ class Interaction(Destination):
     async def get_data(self, _body: wire.GetData) -> wire.DataReply:
         """Return the interaction data as it is now."""
         model = self._find()
-        return wire.DataReply(interaction_data=dict(model.data) if model is not None else {})
+        return wire.DataReply(interaction_data=_data_of(model) if model is not None else {})
 
     @handles(wire.Dispose)
     async def dispose_request(self, _body: wire.Dispose) -> None:
@@ -111,3 +111,11 @@ class Interaction(Destination):
 
     def _find(self) -> Model | None:
         return self.tree.pbx.model.interaction(self.nativeid)
+
+
+def _data_of(model: Model) -> dict[str, wire.DataValue]:
+    """Return the data, with the cause of the end for those who come too late for `interaction.ended`."""
+    data: dict[str, wire.DataValue] = dict(model.data)
+    if model.cause is not None:
+        data["CAUSE"] = str(model.cause)
+    return data

@@ -149,6 +149,7 @@ def _settings(info: LabInfo, port: int) -> Settings:
 
 async def _scenes(info: LabInfo, bridge: ReferenceBridge, phones: PhoneFleet, timeline: Timeline) -> None:
     agent = await phones.phone(_AGENT)
+    agent.honour_auto_answer = True
     customer = await phones.phone(_CUSTOMER)
     other = await phones.phone(_OTHER)
 

@@ -25,6 +25,7 @@ class Leg:
     connected_number: str = ""
     connected_name: str = ""
     dialled: str = ""
+    alerting: bool = False
     answered: bool = False
     variables: dict[str, str] = field(default_factory=dict)
     dialled_by: str | None = None
@@ -249,6 +250,8 @@ class LegGraph:
             case facts.LegNamed():
                 leg.number, leg.name = fact.number or leg.number, fact.name or leg.name
                 leg.connected_number, leg.connected_name = fact.connected_number, fact.connected_name
+            case facts.LegRinging():
+                leg.alerting = True
             case facts.LegAnswered():
                 leg.answered = True
             case facts.HangupAsked():

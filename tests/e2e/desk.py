@@ -10,10 +10,13 @@ from typing import Any
 import yaml
 
 from connector.app import Connector
+from connector.bridge.catalogue.conversation import Cause
 from connector.config import Settings, load_settings
 from connector.lab.configuration import connector_config
-from connector.lab.phones.fleet import PhoneFleet
+from connector.lab.phones.base import Phone
+from connector.lab.phones.fleet import PhoneFleet, Stack
 from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.handles import Interaction
 from connector.processor.server import ReferenceBridge
 
 WAIT = 10.0
@@ -48,6 +51,12 @@ class Desk:
     connector: Connector
     phones: PhoneFleet
 
+    async def agent_phone(self, extension: str = "1001", stack: Stack = "baresip") -> Phone:
+        """Register an agent's phone: it picks up by itself when a call asks for that."""
+        phone = await self.phones.phone(extension, stack)
+        phone.honour_auto_answer = True
+        return phone
+
     async def login(self, agent: str = "1001", *, ready: bool = True) -> Any:
         """Log an agent in at its own phone and go ready."""
         account = self.info.agents[agent]
@@ -76,3 +85,8 @@ async def desk(
         finally:
             stop.set()
             await running
+
+
+def cause_of(interaction: Interaction) -> Cause:
+    """Return why an interaction ended: from its event, or from its data if it was over before its init."""
+    return interaction.cause or Cause(interaction.data["CAUSE"])

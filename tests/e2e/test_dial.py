@@ -1,7 +1,7 @@
 """Calls that the agent places from the desktop: every outcome, with its cause."""
 
 import pytest
-from desk import WAIT, Desk
+from desk import WAIT, Desk, cause_of
 
 from connector.bridge.catalogue.conversation import Cause, ConversationState
 from connector.bridge.catalogue.interaction import InteractionState
@@ -13,7 +13,7 @@ ENDED = InteractionState.ENDED
 
 @pytest.mark.parametrize("who", ["agent's phone", "customer's phone", "bridge"])
 async def test_a_dialled_call_is_answered_heard_and_ended(at_desk: Desk, who: str) -> None:
-    agent, customer = await at_desk.phones.phone("1001"), await at_desk.phones.phone("2001")
+    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
     session = await at_desk.login("1001", ready=False)
     interaction = await session.channel.dial("2001")
     assert interaction.states == [InteractionState.DIALING]
@@ -38,13 +38,13 @@ async def test_a_dialled_call_is_answered_heard_and_ended(at_desk: Desk, who: st
 
 @pytest.mark.parametrize(("code", "cause"), [(486, Cause.BUSY), (603, Cause.REJECTED)])
 async def test_the_destination_declines(at_desk: Desk, code: int, cause: Cause) -> None:
-    await at_desk.phones.phone("1001")
-    customer = await at_desk.phones.phone("2001")
+    await at_desk.agent_phone()
+    customer = await at_desk.phones.phone("2001", "pjsua2")
     customer.answer_mode = code
     session = await at_desk.login("1001", ready=False)
     interaction = await session.channel.dial("2001")
     await interaction.wait_state(ENDED)
-    assert interaction.cause is cause
+    assert cause_of(interaction) is cause
     await interaction.complete()
     await session.close()
 
@@ -59,23 +59,23 @@ async def test_the_destination_declines(at_desk: Desk, code: int, cause: Cause) 
     ],
 )
 async def test_a_number_that_cannot_be_reached(at_desk: Desk, number: str, cause: Cause) -> None:
-    await at_desk.phones.phone("1001")
+    await at_desk.agent_phone()
     session = await at_desk.login("1001", ready=False)
     interaction = await session.channel.dial(number)
     await interaction.wait_state(ENDED)
-    assert interaction.cause is cause
+    assert cause_of(interaction) is cause
     await interaction.complete()
     await session.close()
 
 
 async def test_nobody_answers(at_desk: Desk) -> None:
-    await at_desk.phones.phone("1001")
+    await at_desk.agent_phone()
     customer = await at_desk.phones.phone("2001")
     session = await at_desk.login("1001", ready=False)
     interaction = await session.channel.dial("2001")
     ringing = await customer.next_call(WAIT)
     await interaction.wait_state(ENDED, timeout=20)
-    assert interaction.cause is Cause.NO_ANSWER
+    assert cause_of(interaction) is Cause.NO_ANSWER
     await ringing.wait_state("ended", WAIT)
     await interaction.complete()
     await session.close()
@@ -83,7 +83,7 @@ async def test_nobody_answers(at_desk: Desk) -> None:
 
 @pytest.mark.parametrize("who", ["agent's phone", "bridge"])
 async def test_the_agent_gives_up_while_it_rings(at_desk: Desk, who: str) -> None:
-    agent, customer = await at_desk.phones.phone("1001"), await at_desk.phones.phone("2001")
+    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
     session = await at_desk.login("1001", ready=False)
     interaction = await session.channel.dial("2001")
     ringing = await customer.next_call(WAIT)
@@ -92,7 +92,7 @@ async def test_the_agent_gives_up_while_it_rings(at_desk: Desk, who: str) -> Non
     else:
         await agent.calls[0].hangup()
     await interaction.wait_state(ENDED)
-    assert interaction.cause is Cause.CANCELLED
+    assert cause_of(interaction) is Cause.CANCELLED
     await ringing.wait_state("ended", WAIT)
     await interaction.complete()
     await session.close()
@@ -100,30 +100,28 @@ async def test_the_agent_gives_up_while_it_rings(at_desk: Desk, who: str) -> Non
 
 @pytest.mark.parametrize("code", [486, 603])
 async def test_the_agents_own_phone_declines(at_desk: Desk, code: int) -> None:
-    agent = await at_desk.phones.phone("1001")
-    agent.honour_auto_answer = False
+    agent = await at_desk.phones.phone("1001", "pjsua2")
     agent.answer_mode = code
     session = await at_desk.login("1001", ready=False)
     interaction = await session.channel.dial("2001")
     await interaction.wait_state(ENDED)
-    assert interaction.cause is Cause.REJECTED
+    assert cause_of(interaction) is Cause.REJECTED
     await interaction.complete()
     await session.close()
 
 
 async def test_the_agent_does_not_pick_up(at_desk: Desk) -> None:
-    agent = await at_desk.phones.phone("1001")
-    agent.honour_auto_answer = False
+    await at_desk.phones.phone("1001")
     session = await at_desk.login("1001", ready=False)
     interaction = await session.channel.dial("2001")
     await interaction.wait_state(ENDED, timeout=20)
-    assert interaction.cause is Cause.NO_ANSWER
+    assert cause_of(interaction) is Cause.NO_ANSWER
     await interaction.complete()
     await session.close()
 
 
 async def test_a_call_to_a_program_of_the_pbx_is_a_conversation(at_desk: Desk) -> None:
-    agent = await at_desk.phones.phone("1001")
+    agent = await at_desk.agent_phone()
     session = await at_desk.login("1001", ready=False)
     interaction = await session.channel.dial("9000")
     await interaction.primary.wait_state(TALKING)
@@ -135,7 +133,7 @@ async def test_a_call_to_a_program_of_the_pbx_is_a_conversation(at_desk: Desk) -
 
 
 async def test_a_second_call_is_refused_while_one_is_up(at_desk: Desk) -> None:
-    await at_desk.phones.phone("1001")
+    await at_desk.agent_phone()
     session = await at_desk.login("1001", ready=False)
     interaction = await session.channel.dial("9000")
     await interaction.primary.wait_state(TALKING)
@@ -173,7 +171,7 @@ async def test_a_phone_that_is_not_registered_is_not_called(at_desk: Desk) -> No
     ],
 )
 async def test_a_hostile_number_is_refused_and_nothing_else_changes(at_desk: Desk, number: str) -> None:
-    await at_desk.phones.phone("1001")
+    await at_desk.agent_phone()
     session = await at_desk.login("1001", ready=False)
     reply = await at_desk.bridge.request(
         session.channel.target, "channel.request.dial", {"destination": number}

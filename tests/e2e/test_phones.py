@@ -248,6 +248,27 @@ async def test_notify_talk_answers_and_notify_hold_holds_where_that_is_switched_
 
 
 @pytest.mark.parametrize("stack", ["baresip", "pjsua2"])
+async def test_many_short_calls(fleet: PhoneFleet, observer: Observer, stack: Stack) -> None:
+    """Calls that end while their media still starts: more of them than either stack has slots for."""
+    one, other = await fleet.phone("1001", stack), await fleet.phone("2001", stack)
+    other.answer_mode = "auto"
+    for number in range(30):
+        out = await one.dial("2001")
+        await out.wait_state(CallState.TALKING, WAIT)
+        into = await other.next_call(WAIT)
+        for _ in range(number % 7):
+            await one.pulse.wait()
+        first, second = (out, into) if number % 2 else (into, out)
+        await first.hangup()
+        await over(second)
+    await observer.until_quiet()
+    out = await one.dial("2001")
+    await out.wait_state(CallState.TALKING, WAIT)
+    await expect_hears({one: {"2001"}, other: {"1001"}})
+    await out.hangup()
+
+
+@pytest.mark.parametrize("stack", ["baresip", "pjsua2"])
 async def test_transfers_by_the_phone(fleet: PhoneFleet, observer: Observer, stack: Stack) -> None:
     agent, customer, third = (
         await fleet.phone("1008", stack),
