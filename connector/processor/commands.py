@@ -5,12 +5,14 @@ import os
 import signal
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from connector.processor.link import Entry
+from connector.bridge.messages import Message
+from connector.processor.link import Direction, Entry
 from connector.processor.problems import BridgeGone, BridgeRequestFailed, BridgeTimeout
 from connector.processor.server import ReferenceBridge
 from connector.processor.timeline import line_of
@@ -91,8 +93,8 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-def _print(entry: Entry) -> None:
-    typer.echo(line_of(entry))
+def _print(direction: Direction, message: Message) -> None:
+    typer.echo(line_of(Entry(datetime.now(UTC), direction, message)))
 
 
 async def _serve(bridge: ReferenceBridge, logins: list[_Login], password: str) -> None:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+import structlog
+
 from connector.bridge.codec import Malformed
 from connector.bridge.messages import (
     CATALOGUE,
@@ -22,6 +24,8 @@ from connector.processor.effects import ProtocolViolation
 from connector.processor.problems import BridgeGone, BridgeRequestFailed, BridgeTimeout, Reply
 from connector.processor.rules import Rules
 
+log = structlog.get_logger(__name__)
+
 _T = TypeVar("_T")
 
 _TAIL = 12
@@ -31,8 +35,8 @@ _TAIL = 12
 class Direction(StrEnum):
     """Which way a message went, seen from the bridge."""
 
-    SENT = "→"
-    RECEIVED = "←"
+    SENT = "out"
+    RECEIVED = "in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +286,9 @@ class Link:
         except (ProtocolViolation, BridgeGone):
             # Recorded already, or nobody's fault.
             return
+        except Exception as fault:
+            log.exception("the bridge failed", doing=what)
+            self._owner.violated(self, f"The bridge's own {what} broke down: {fault!r}")
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -294,5 +301,7 @@ class Link:
 
     def tail(self) -> str:
         """Return the last messages as text, for an error; empty if there are none."""
-        lines = [f"\n  {each.at:%H:%M:%S.%f} {each.direction} {each.message!r}" for each in self.log[-_TAIL:]]
+        lines = [
+            f"\n  {each.at:%H:%M:%S.%f} {each.direction:<3} {each.message!r}" for each in self.log[-_TAIL:]
+        ]
         return " Last messages:" + "".join(lines) if lines else " No message went."

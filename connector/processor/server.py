@@ -9,14 +9,14 @@ from typing import Any, Self
 import structlog
 
 from connector.bridge.codec import MAX_FRAME
-from connector.bridge.messages import Body
+from connector.bridge.messages import Body, Message
 from connector.bridge.messages import control as control_wire
 from connector.bridge.messages import session as session_wire
 from connector.bridge.stream import FramedConnection
 from connector.bridge.transport import Transport
 from connector.processor.effects import ProtocolViolation
 from connector.processor.floor import Floor, Session
-from connector.processor.link import Entry, Link, Ticker
+from connector.processor.link import Direction, Entry, Link, Ticker
 from connector.processor.problems import BridgeGone, Reply
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class ReferenceBridge:
 
     A broken rule is recorded in `violations` and logged; if `strict`, every wait raises it from then on.
     Leaving the context raises it too, as it does for a request that was never answered or a promised event
-    that never came. `port` 0 takes a free one; `port` says which. Times are seconds.
+    that never came. `on_message` is called with every message as it goes by. `port` 0 takes a free one; `port` says which. Times are seconds.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ReferenceBridge:
         strict: bool = True,
         timeout: float = 10.0,
         max_frame: int = MAX_FRAME,
-        on_message: Callable[[Entry], None] | None = None,
+        on_message: Callable[[Direction, Message], None] | None = None,
     ) -> None:
         self.processor = processor
         self.host = host
@@ -251,7 +251,7 @@ class ReferenceBridge:
         del link
         self.log.append(entry)
         if self.on_message is not None:
-            self.on_message(entry)
+            self.on_message(entry.direction, entry.message)
 
     def violated(self, link: Link, text: str) -> None:
         """Take note of a broken rule."""

@@ -5,11 +5,12 @@ from typing import Any
 import msgspec
 
 from connector.bridge.messages import Kind, Message, redacted
-from connector.processor.link import Entry
+from connector.processor.link import Direction, Entry
 
 _NAME_WIDTH = 38
 _LONGEST = 400
 
+_ARROWS = {Direction.SENT: "→", Direction.RECEIVED: "←"}
 _WORDS = {
     Kind.QUERY: "query",
     Kind.REQUEST: "request",
@@ -27,7 +28,7 @@ def line_of(entry: Entry) -> str:
     words = [f"{_WORDS[message.kind]:<8}", f"{message.name:<{_NAME_WIDTH}}", short_target(message.target)]
     if content := content_of(message):
         words.append(content)
-    return f"{stamp} {entry.direction} {_printable(' '.join(words))}"
+    return f"{stamp} {_ARROWS[entry.direction]} {_printable(' '.join(words))}"
 
 
 def content_of(message: Message) -> str:

@@ -325,8 +325,8 @@ def test_what_is_always_present_is_sent_even_if_empty() -> None:
             "interaction.request.setdata",
             {"interaction-data": {"a": [1]}},
             (
-                "Key 'interaction-data[...]' must be true or false or a number or a string or an object or null, "
-                "not a list."
+                "Key 'interaction-data[...]' must be true or false or a number or a string or an object "
+                "or null, not a list."
             ),
         ),
         ("interaction.request.deletedata", {"keys": "a"}, "Key 'keys' must be a list, not a string."),
