@@ -8,6 +8,7 @@ import pytest
 from connector.lab.phones import tones
 from connector.lab.phones.base import (
     CallState,
+    PhoneCall,
     PhoneError,
     PhoneTimeoutError,
     PhoneUnsupportedError,
@@ -38,6 +39,15 @@ class PaperCall(CoreCall):
     async def resume(self) -> None:
         self.moved(CallState.TALKING)
 
+    async def send_dtmf(self, digits: str) -> None:
+        raise PhoneUnsupportedError(digits)
+
+    async def transfer(self, number: str) -> None:
+        raise PhoneUnsupportedError(number)
+
+    async def transfer_to(self, other: PhoneCall) -> None:
+        raise PhoneUnsupportedError(repr(other))
+
 
 class PaperPhone(CorePhone[PaperCall]):
     stack = "baresip"
@@ -51,6 +61,9 @@ class PaperPhone(CorePhone[PaperCall]):
         call = PaperCall(self, CallState.RINGING_IN, caller)
         self.incoming(call, {name.replace("_", "-"): value for name, value in headers.items()})
         return call
+
+    async def dial(self, number: str) -> PaperCall:
+        return self.placed(PaperCall(self, CallState.DIALING, number))
 
     async def register(self) -> None:
         self.registered = True
@@ -232,11 +245,11 @@ def test_an_ear_tells_no_rtp_from_silence_and_looks_back() -> None:
     for number in range(50):
         now = number * 0.02
         ear.push(frames[number % 5])
-    assert (ear.heard(), ear.receiving()) == ({"2001"}, True)
+    assert (ear.heard(), ear.receiving()) == (frozenset({"2001"}), True)
     for _ in range(50):
         now += 0.02
         ear.push(bytes(tones.FRAME_BYTES))
-    assert (ear.heard(), ear.heard(1.0), ear.receiving()) == (frozenset(), {"2001"}, True)
+    assert (ear.heard(), ear.heard(1.0), ear.receiving()) == (frozenset(), frozenset({"2001"}), True)
     now += 0.3
     assert (ear.heard(), ear.receiving(), ear.receiving(0.3)) == (frozenset(), False, True)
 
@@ -333,7 +346,7 @@ async def test_a_fleet_ends_calls_and_closes_even_when_the_test_and_a_phone_fail
             assert await fleet.phone("1001") is first
             assert fleet.phones == (first, second)
             call = second.rings()
-            first.closing = PhoneError("no answer to unregister")
+            engines[0].phones[0].closing = PhoneError("no answer to unregister")
             raise RuntimeError("the test failed")
     assert call.state is CallState.ENDED
     assert (first.registered, second.registered, engines[0].closed) == (False, False, True)

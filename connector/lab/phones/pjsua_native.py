@@ -57,7 +57,8 @@ def create_endpoint() -> Any:
     config = pj.EpConfig()
     config.uaConfig.threadCnt = 0
     config.uaConfig.mainThreadOnly = True
-    config.uaConfig.maxCalls = 32
+    # The most that this build of the stack can do; a larger number is cut down to it silently.
+    config.uaConfig.maxCalls = 4
     config.uaConfig.userAgent = "lab-pjsua2"
     config.logConfig.level = 0
     config.logConfig.consoleLevel = 0
@@ -106,6 +107,13 @@ class Microphone(pj.AudioMediaPort):  # type: ignore[misc]  # pjsua2 has no type
         # A deque's append and popleft are atomic, so the two threads need no lock. Two seconds at most.
         self.frames: deque[bytes] = deque(maxlen=100)
         self.createPort("", _frame_format())
+
+    @classmethod
+    def create(cls) -> Microphone:
+        """Make a port that is never destroyed: doing so races with the audio clock's thread."""
+        port = cls()
+        port.__disown__()
+        return port
 
     @_logged
     def onFrameReceived(self, frame: Any) -> None:  # noqa: N802  (the stack's name)

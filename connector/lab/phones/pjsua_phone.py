@@ -69,6 +69,8 @@ class PjsuaEngine:
         self._poller: asyncio.Task[None] | None = None
         self._phones: list[PjsuaPhone] = []
         self.retired: list[PjsuaCall] = []
+        # Free audio ports, used again and never destroyed: the audio clock's thread may be in one.
+        self.microphones: list[Microphone] = []
 
     async def start(self) -> None:
         """Create the endpoint: 127.0.0.1, free ports, PCMU only, a null sound device as audio clock."""
@@ -139,15 +141,17 @@ class PjsuaCall(CoreCall):
                 self.ear.push(frames.popleft())
 
     def release(self) -> None:
-        """Let go of the native call and free its audio port.
+        """Let go of the native call and give its audio port back.
 
         The call's C++ destructor must not run: whenever it does, it hangs up whatever call has the same
-        number by then, and after the end of the endpoint it aborts the process. That costs a few hundred bytes.
+        number by then, and after the end of the endpoint it aborts the process. The price is small.
         """
         self.native.owner = None
         self.native.thisown = False
         self.native = None
-        self._microphone = None
+        if self._microphone is not None:
+            self._owner.give_back(self._microphone)
+            self._microphone = None
 
     async def answer(self) -> None:
         """Accept with 200 and wait until the call is up."""
@@ -260,7 +264,7 @@ class PjsuaCall(CoreCall):
             if media.status in (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD):
                 stream = self.native.getAudioMedia(media.index)
                 if self._microphone is None:
-                    self._microphone = Microphone()
+                    self._microphone = self._owner.microphone()
                 stream.startTransmit(self._microphone)
                 self._owner.tone().startTransmit(stream)
                 if self.state is CallState.HELD:
@@ -323,6 +327,8 @@ class PjsuaPhone(CorePhone[PjsuaCall]):
         """Give the generator of this phone's tone, playing."""
         if self._tone is None:
             self._tone = pj.ToneGenerator()
+            # As with audio ports: the clock's thread may be in it, so it is left to the endpoint.
+            self._tone.thisown = False
             self._tone.createToneGenerator(tones.SAMPLE_RATE, 1)
             tone = pj.ToneDesc()
             tone.freq1 = self.tone_hz
@@ -372,6 +378,18 @@ class PjsuaPhone(CorePhone[PjsuaCall]):
         self._line.shutdown()
         self._line = None
         self._tone = None
+
+    def microphone(self) -> Microphone:
+        """Take a free audio port, without what it heard before, or make one."""
+        if not self._engine.microphones:
+            return Microphone.create()
+        taken = self._engine.microphones.pop()
+        taken.frames.clear()
+        return taken
+
+    def give_back(self, microphone: Microphone) -> None:
+        """Keep the audio port of an ended call for another one."""
+        self._engine.microphones.append(microphone)
 
     def retire(self, call: PjsuaCall) -> None:
         """Have the engine free an ended call, later."""
