@@ -21,13 +21,14 @@ from connector.lab.phones.fleet import PhoneFleet
 from connector.lab.phones.hearing import expect_hears, hears
 from connector.lab.provider import LabError, LabInfo, choose_provider
 from connector.observability import configure_logging
+from connector.processor.link import Direction
 from connector.processor.server import ReferenceBridge
+from connector.processor.timeline import content_of
 
 _AGENT, _CUSTOMER, _OTHER = "1001", "2001", "2002"
 _WAIT = 10.0
 _LEFT = 66
-_WIDTH = 118
-_SHOWN = 40
+_WIDTH = 130
 
 _TOLD = {
     "AgentConnect": "queue {Queue} connected the caller",
@@ -52,19 +53,18 @@ class Timeline:
         """Print a heading between two scenes."""
         print(f"\n── {text} ".ljust(_WIDTH, "─"))
 
-    def message(self, direction: str, message: Message) -> None:
+    def message(self, direction: Direction, message: Message) -> None:
         """Print a message of the protocol; responses that only say SUCCESS are left out."""
         if message.kind is Kind.RESPONSE and message.error_message is None:
             return
-        arrow = "connector ─▶" if direction == "in" else "bridge    ─▶"
-        body = " ".join(f"{key}={_short(value)}" for key, value in message.body.items())
-        text = message.error_message or body
-        self._line(f"{arrow} {message.name} {text}", "")
+        arrow = "◀─" if direction is Direction.RECEIVED else "─▶"
+        self._line(f"bridge {arrow} connector  {message.name} {content_of(message)}", "")
 
     def event(self, event: AmiMessage) -> None:
         """Print an event of the PBX if it is one that tells the story."""
         template = _TOLD.get(event.name)
-        if template is None or (event.get("Channel") or "").startswith("Local/"):
+        ends = (event.get("Channel") or "", event.get("DestChannel") or "")
+        if template is None or any(one.startswith("Local/") for one in ends):
             return
         fields = dict(iter(event))
         self._line("", template.format_map(_Fields(fields)))
@@ -75,18 +75,13 @@ class Timeline:
 
     def _line(self, left: str, right: str) -> None:
         at = time.monotonic() - self._began
-        cut = left if len(left) <= _LEFT or not right else left[: _LEFT - 1] + "…"
-        print(f"{at:7.2f}  {cut:<{_LEFT}} {right}"[: _WIDTH + 10].rstrip(), flush=True)
+        line = f"{at:7.2f}  {left:<{_LEFT}} {right}".rstrip()
+        print(line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…", flush=True)
 
 
 class _Fields(dict[str, str]):
     def __missing__(self, key: str) -> str:
         return "?"
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def demo(
