@@ -25,6 +25,7 @@ RUN /opt/connector/bin/pip install --no-cache-dir --disable-pip-version-check --
  && rm -rf /app/source /app/wheels
 COPY asterisk-conf /app/asterisk-conf
 COPY config /app/config
+COPY docker/health.py /app/health.py
 
 ENV PATH=/opt/connector/bin:$PATH PYTHONUNBUFFERED=1
 USER connector

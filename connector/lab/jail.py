@@ -1,7 +1,7 @@
 """Runs programs inside the private root, in namespaces of their own.
 
 Mounts, processes and the host name of a program live in its namespaces: they vanish with it, however it ends,
-and nothing of the host's own Asterisk or RabbitMQ can be touched. The root is mounted read-only; what has to be
+and nothing of the host's own Asterisk or RabbitMQ can be touched. The root is read-only; what has to be
 written (configuration, logs, sockets, data) is bound in from the run folder.
 """
 
