@@ -30,8 +30,8 @@ class ReferenceBridge:
 
     A broken rule is recorded in `violations` and logged; if `strict`, every wait raises it from then on.
     Leaving the context raises it too, as it does for a request that was never answered or a promised event
-    that never came. `on_message` is called with every message as it goes by. `port` 0 takes a free one; `port`
-    says which. Times are seconds.
+    that never came. `on_message` is called with every message as it goes by. `port` 0 takes a free one;
+    `port` says which. Times are seconds.
     """
 
     def __init__(
