@@ -53,13 +53,14 @@ class Observer:
             while any(channel.startswith("PJSIP/") for channel in await self.channels()):
                 await self.ask("Ping")
 
-    async def ring(self, extension: str, **headers: str) -> None:
-        """Let the PBX call a phone and echo to it."""
+    async def ring(self, extension: str, application: str = "Echo", data: str = "", **headers: str) -> None:
+        """Let the PBX call a phone and run an application on the call."""
         variables = ",".join(f"PJSIP_HEADER(add,{name})={value}" for name, value in headers.items())
         await self.ask(
             "Originate",
             Channel=f"PJSIP/{extension}",
-            Application="Echo",
+            Application=application,
+            Data=data,
             CallerID="Kim <2009>",
             Async="true",
             Variable=variables,
@@ -296,6 +297,21 @@ async def test_transfers_by_the_phone(fleet: PhoneFleet, observer: Observer, sta
     assert (out.state, consult.state) == (CallState.ENDED, CallState.ENDED)
     await expect_hears({agent: set(), customer: {"1009"}, third: {"2008"}})
     await customer.calls[0].hangup()
+    await observer.until_quiet()
+
+
+async def test_a_conference_of_four_on_both_stacks(fleet: PhoneFleet, observer: Observer) -> None:
+    stacks: dict[str, Stack] = {"1001": "baresip", "1002": "pjsua2", "2001": "baresip", "2002": "pjsua2"}
+    room = [await fleet.phone(extension, stack) for extension, stack in stacks.items()]
+    for phone in room:
+        phone.answer_mode = "auto"
+        await observer.ring(phone.extension, "ConfBridge", "four,harmony_bridge,harmony_roomparty")
+    while room:
+        there = {phone.extension for phone in room}
+        # Who is left alone gets music.
+        heard = {phone: there - {phone.extension} or {"MOH"} for phone in room}
+        await expect_hears(heard, timeout=WAIT)
+        await room.pop().calls[0].hangup()
     await observer.until_quiet()
 
 
