@@ -3,12 +3,25 @@
 import asyncio
 from pathlib import Path
 
-from connector.asterisk.link import AmiLink, AmiSettings
+import structlog
+
+from connector.asterisk.link import AmiError, AmiLink, AmiSettings
 from connector.asterisk.trace import TraceWriter
 from connector.asterisk.wire import AmiMessage
 
+log = structlog.get_logger(__name__)
+
 _LISTS = ("CoreShowChannels", "QueueStatus", "DeviceStateList")
 """Read at every connection, so that calls in progress are in the trace."""
+
+
+async def _read_lists(link: AmiLink) -> None:
+    for name in _LISTS:
+        try:
+            await link.send_list(name)
+        except AmiError as problem:
+            # A PBX that is just starting refuses lists: its events tell the rest.
+            log.warning("a list is missing in the trace", list=name, problem=str(problem))
 
 
 async def record_until(path: Path, settings: AmiSettings, stop: asyncio.Event) -> int:
@@ -30,8 +43,7 @@ async def record_until(path: Path, settings: AmiSettings, stop: asyncio.Event) -
                 came_up.cancel()
                 if up.is_set():
                     up.clear()
-                    for name in _LISTS:
-                        events[0] += len(await link.send_list(name))
+                    await _read_lists(link)
         finally:
             await link.close()
             running.cancel()

@@ -17,6 +17,7 @@ from connector.bridge.messages import (
     parse_body,
     success,
 )
+from connector.bridge.targets import control_target
 from connector.destinations.base import Destination, Refusal
 from connector.destinations.directory import Directory
 from connector.destinations.lanes import LaneFull, Lanes
@@ -36,6 +37,9 @@ log = structlog.get_logger(__name__)
 REMEMBERED_REQUESTS = 4096
 """Answered requests whose response is kept, for a bridge that asks again with the same id."""
 
+
+_NO_NAME = "unknown"
+"""Stands for the name in the answer to a request that came without one."""
 
 SERVICE_TOPIC = "service"
 """Changes that concern everybody."""
@@ -103,8 +107,13 @@ class Tree:
     def malformed(self, problem: Malformed) -> None:
         """Answer broken input where it can be answered."""
         log.warning("malformed message", problem=problem.reason, name=problem.name, target=problem.target)
-        asked = problem.answer_to
-        if asked is not None:
+        if problem.request_id and problem.kind in {Kind.QUERY, Kind.REQUEST, None}:
+            asked = Message(
+                problem.kind or Kind.REQUEST,
+                problem.name or _NO_NAME,
+                problem.target or control_target(self.processor),
+                request_id=problem.request_id,
+            )
             self._wire.send(failure(asked, f"The message cannot be read: {problem.reason}"))
 
     def received(self, message: Message) -> None:

@@ -1,0 +1,47 @@
+"""Lost and found: the bridge goes away, the PBX goes away, calls stay."""
+
+import asyncio
+
+from desk import Desk
+
+from connector.bridge.catalogue.conversation import ConversationState
+from connector.bridge.catalogue.interaction import InteractionState
+from connector.lab.phones.hearing import expect_hears
+
+
+async def test_a_call_outlives_the_bridge_and_is_found_again(at_desk: Desk) -> None:
+    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
+    agent.answer_mode = "auto"
+    session = await at_desk.login("1001")
+    call = await customer.dial("7000")
+    interaction = await session.channel.next_interaction()
+    await interaction.primary.wait_state(ConversationState.TALKING)
+    nativeid = interaction.nativeid
+
+    await at_desk.bridge.drop_connections()
+    await at_desk.bridge.wait_in_service(20)
+    await expect_hears({agent: {"2001"}, customer: {"1001"}})
+    account = at_desk.info.agents["1001"]
+    session = await at_desk.bridge.login("1001", account.password, extension="1001")
+    found = await session.channel.next_interaction()
+    assert (found.nativeid, found.state) == (nativeid, InteractionState.STARTED)
+    assert found.primary.state is ConversationState.TALKING
+    assert found.data["ANI"] == "2001"
+    assert session.channel.state == "ACTIVE"
+    await call.hangup()
+    await found.wait_state(InteractionState.ENDED)
+    await found.complete()
+    await session.close()
+
+
+async def test_the_bridge_hears_when_the_pbx_goes_and_comes_back(at_desk: Desk) -> None:
+    await asyncio.to_thread(at_desk.lab.asterisk_stop)
+    await at_desk.bridge.wait_status("out-of-service", timeout=20)
+    reply = await at_desk.bridge.request(
+        "LAB.CONTROL",
+        "cti.request.createsession",
+        {"agentId": "1001", "agentPassword": "x", "sessionId": "s", "destination": "LAB.S"},
+    )
+    assert reply.error_message == "No new sessions at the moment: the telephone system cannot be reached."
+    await asyncio.to_thread(at_desk.lab.asterisk_start)
+    await at_desk.bridge.wait_in_service(40)
