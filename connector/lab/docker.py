@@ -21,6 +21,7 @@ OVERRIDE: Final = "LAB_COMPOSE_OVERRIDE"
 """Environment variable: a second compose file on top, for what can't be pulled here (tests/docker/)."""
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
+_VERBS = frozenset({"docker", "compose", "exec", "build", "up", "ps", "stop", "kill", "down"})
 _BOOT_SECONDS = 120.0
 _BUILD_SECONDS = 1800.0
 
@@ -86,7 +87,7 @@ class DockerLab:
     def asterisk_cli(self, command: str) -> str:
         """Run a command of Asterisk's console and return what it prints."""
         self._known()
-        return self._compose("exec", "-T", "asterisk", "asterisk", "-rx", command, seconds=30)
+        return self._inside("asterisk", "asterisk", "-rx", command, seconds=30)
 
     def asterisk_stop(self, *, kill: bool = False) -> None:
         """Stop Asterisk: orderly, or (`kill`) as a crash would."""
@@ -107,7 +108,7 @@ class DockerLab:
     def rabbitmq_ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` and return what it prints."""
         self._known()
-        return self._compose("exec", "-T", "rabbitmq", "rabbitmqctl", *arguments, seconds=60)
+        return self._inside("rabbitmq", "rabbitmqctl", *arguments, seconds=60)
 
     def rabbitmq_stop(self, *, kill: bool = False) -> None:
         """Stop RabbitMQ: orderly, or (`kill`) as a crash would."""
@@ -178,18 +179,30 @@ class DockerLab:
             raise LabError(f"The laboratory {self.name!r} isn't running: start it with `connector lab up`.")
         return state
 
+    @property
+    def _project(self) -> str:
+        return f"harmony-lab-{self.name}"
+
+    def _inside(self, service: str, *argv: str, seconds: float) -> str:
+        """Run a program in a service's container; several times as fast as `docker compose exec`."""
+        return self._run(["docker", "exec", f"{self._project}-{service}-1", *argv], seconds)
+
     def _compose(self, *arguments: str, seconds: float) -> str:
-        state = LabState.load(self._state_file)
-        command = ["docker", "compose", "--project-name", f"harmony-lab-{self.name}"]
+        command = ["docker", "compose", "--project-name", self._project]
         command += ["--file", str(tree_folder("docker") / "compose.yaml")]
         if override := os.environ.get(OVERRIDE):
             command += ["--file", str(Path(override).resolve())]
+        return self._run([*command, *arguments], seconds)
+
+    def _run(self, command: list[str], seconds: float) -> str:
+        state = LabState.load(self._state_file)
         variables = {**os.environ, "LAB_FOLDER": str(self._folder)}
         if state is not None:
             variables |= files.environment(state.ports)
+        what = " ".join(part for part in command if part in _VERBS)
         try:
             done = subprocess.run(
-                [*command, *arguments],
+                command,
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
                 text=True,
@@ -201,10 +214,10 @@ class DockerLab:
         except FileNotFoundError as problem:
             raise LabError("There is no Docker on this machine: use --provider native.") from problem
         except subprocess.TimeoutExpired as problem:
-            raise LabError(f"docker compose {arguments[0]} didn't end within {seconds:.0f} s.") from problem
+            raise LabError(f"{what} didn't end within {seconds:.0f} s.") from problem
         if done.returncode:
             lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-            raise LabError(f"docker compose {arguments[0]} failed: {lines[-1] if lines else done.returncode}")
+            raise LabError(f"{what} failed: {lines[-1] if lines else done.returncode}")
         return done.stdout
 
     @contextmanager
