@@ -26,14 +26,14 @@ mirror() {
 }
 
 install_engine() {
-    command -v dockerd >/dev/null && command -v iptables >/dev/null && return
+    command -v dockerd >/dev/null && return
     say "installing docker.io"
     export DEBIAN_FRONTEND=noninteractive
     # The package would start a service of its own and join it to the boot; we run the daemon by hand.
     divert=/usr/sbin/policy-rc.d
     [ -e "$divert" ] || { printf '#!/bin/sh\nexit 101\n' >"$divert"; chmod 755 "$divert"; made=1; }
     apt-get update -qq -o Acquire::Check-Valid-Until=false >/dev/null 2>&1 || true
-    apt-get install -y -qq --no-install-recommends docker.io iptables >"$cache/apt.log" 2>&1 || failed=1
+    apt-get install -y -qq --no-install-recommends docker.io >"$cache/apt.log" 2>&1 || failed=1
     [ "${made:-}" ] && rm -f "$divert"
     [ "${failed:-}" ] && die "docker.io can't be installed: $(tail -n 1 "$cache/apt.log")"
     return 0
@@ -70,8 +70,10 @@ start_engine() {
     ours && kill -0 "$(cat "$cache/dockerd.pid")" 2>/dev/null && return
     say "starting dockerd"
     rm -f "$cache/dockerd.pid" "$socket"
+    # No bridge and no packet filter: the lab uses the host's network, and the host's own rules stay as they are.
     dockerd --host "unix://$socket" --data-root "$cache/data" --exec-root "$cache/exec" --pidfile "$cache/dockerd.pid" \
-        --storage-driver overlay2 >"$cache/dockerd.log" 2>&1 </dev/null &
+        --storage-driver overlay2 --bridge none --iptables=false --ip-forward=false --ip-masq=false \
+        >"$cache/dockerd.log" 2>&1 </dev/null &
     pid=$!
     tries=0
     until DOCKER_HOST="unix://$socket" docker version >/dev/null 2>&1; do
@@ -137,7 +139,8 @@ start)
     ;;
 env)
     if ours; then
-        printf 'export DOCKER_HOST=%s DOCKER_CONFIG=%s LAB_COMPOSE_OVERRIDE=%s\n' \
+        # bake, to which compose hands builds over, asks a person whether a build may use the host's network.
+        printf 'export DOCKER_HOST=%s DOCKER_CONFIG=%s LAB_COMPOSE_OVERRIDE=%s COMPOSE_BAKE=false\n' \
             "'unix://$socket'" "'$cache/config'" "'$here/compose.seeded.yaml'"
     fi
     ;;
@@ -150,6 +153,10 @@ stop)
         kill "$pid"
         tail --pid="$pid" -f /dev/null
     fi
+    # What the daemon leaves mounted, innermost first.
+    awk -v under="$cache/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | while read -r point; do
+        umount "$point"
+    done
     rm -rf "$cache" "$tree/docker/wheels"
     ;;
 *)

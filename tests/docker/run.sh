@@ -11,6 +11,7 @@ compose_up=
 finish() {
     status=$?
     trap - EXIT INT TERM
+    [ -z "$compose_up" ] || compose logs --tail 20 || true
     [ -z "$compose_up" ] || compose down --volumes --timeout 5 >/dev/null 2>&1 || true
     [ "${KEEP_ENGINE:-}" ] || "$here/engine.sh" stop
     exit "$status"
@@ -20,7 +21,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 compose() {
-    docker compose --file docker/compose.yaml ${LAB_COMPOSE_OVERRIDE:+--file "$LAB_COMPOSE_OVERRIDE"} "$@"
+    docker compose --progress quiet --file docker/compose.yaml ${LAB_COMPOSE_OVERRIDE:+--file "$LAB_COMPOSE_OVERRIDE"} "$@"
 }
 
 "$here/engine.sh" start
