@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import structlog
 
-from connector.asterisk.control import AnswerMethod, DialSettings, PhoneModel
 from connector.asterisk.link import AmiSettings, AmiTls
 from connector.asterisk.pbx import AsteriskPbx
+from connector.asterisk.settings import AnswerMethod, DialSettings, PhoneModel
 from connector.asterisk.wire import AmiMessage
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
 from connector.config import ConfigError, Settings, TlsSettings

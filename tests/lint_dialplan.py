@@ -11,6 +11,9 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[1]
 
+NEWER_THAN_THE_LINTER = ("function 'CHANNEL_EXISTS' does not exist", "app 'ConfKick' does not exist")
+"""In Asterisk since 16; the linter's lists are older."""
+
 
 def main() -> int:
     """Lay the files out as in /etc/asterisk, where the includes are found, and check them."""
@@ -18,9 +21,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for file in (*TREE.glob("asterisk-conf/*.conf"), *TREE.glob("asterisk-conf/lab/*.conf")):
             shutil.copy(file, folder)
-        return subprocess.run(
-            [str(linter), "dialplan-check", "extensions.conf"], cwd=folder, check=False
-        ).returncode
+        done = subprocess.run(
+            [str(linter), "dialplan-check", "extensions.conf"],
+            cwd=folder,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    said = (done.stdout + done.stderr).splitlines()
+    found = [line for line in said if not any(known in line for known in NEWER_THAN_THE_LINTER)]
+    if found or (done.returncode and not said):
+        sys.stderr.write("\n".join(found or ["asterisklint failed"]) + "\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,55 +1,28 @@
 """Call control on AMI: one recipe a verb, each finished by the events that prove it."""
 
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from contextlib import suppress
 
 import structlog
 
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.queues import QueueMembership, interface_of
-from connector.telephony.facts import PlacementFailed
+from connector.asterisk.rooms import PartyRooms
+from connector.asterisk.settings import AnswerMethod, DialSettings, PhoneModel
+from connector.telephony.facts import EndpointState, PlacementFailed
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Refused, Seat
-from connector.telephony.states import ConversationState
+from connector.telephony.pbx import Refused, Seat, TimedOut
+from connector.telephony.states import ConversationState, Role
 
 log = structlog.get_logger(__name__)
 
 _GONE = frozenset({"UNAVAILABLE", "INVALID"})
+_THERE = frozenset({EndpointState.IDLE, EndpointState.RINGING, EndpointState.IN_USE})
+_REGISTERING = 0.3
 _HANGUP_NORMAL = "16"
 _HANGUP_REJECTED = "21"
-
-
-class AnswerMethod(StrEnum):
-    """How a phone model can be made to pick up."""
-
-    NONE = "none"
-    AUTO_ANSWER = "auto-answer"
-    NOTIFY_TALK = "notify-talk"
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneModel:
-    """What a model of phone can do. `auto_answer_header` is `Name: value`, put on calls that we place."""
-
-    answer: AnswerMethod = AnswerMethod.NONE
-    auto_answer_header: str = "Call-Info: <sip:localhost>;answer-after=0"
-
-
-@dataclass(frozen=True, slots=True)
-class DialSettings:
-    """How calls are placed. Times in seconds."""
-
-    context: str = "from-internal"
-    agent_timeout: float = 30.0
-    timeout: float = 60.0
-    caller_id: str = ""
-    permits: Callable[[str], bool] = lambda _number: True
-    """The site's word on whether agents may dial a (checked) number."""
-    phones: Mapping[str, PhoneModel] = field(default_factory=dict)
 
 
 class CallControl:
@@ -60,12 +33,14 @@ class CallControl:
         exchange: Exchange,
         link: AmiLink,
         membership: QueueMembership,
+        rooms: PartyRooms,
         settings: DialSettings,
         system_link: AmiLink | None = None,
     ) -> None:
         self._exchange = exchange
         self._link = link
         self._membership = membership
+        self._rooms = rooms
         self._settings = settings
         self._system_link = system_link
 
@@ -78,9 +53,7 @@ class CallControl:
         model = self._exchange.model
         if any(not one.over for one in model.interactions(seat.endpoint)):
             raise Refused(f"Phone {seat.endpoint} is on a call already.")
-        state = await self._link.send("Getvar", {"Variable": f"DEVICE_STATE({interface_of(seat.endpoint)})"})
-        if state.get("Value") in _GONE:
-            raise Refused(f"Phone {seat.endpoint} is not registered with the telephone system.")
+        await self._require_registered(seat.endpoint)
         leg = f"hc-{uuid.uuid4().hex}"
         model.expect_dial(leg, destination)
         failed = PlacementFailed(leg, timed_out=False)
@@ -101,6 +74,19 @@ class CallControl:
         if model.interaction(leg) is None:
             raise Refused(f"Phone {seat.endpoint} could not be reached.")
         return leg
+
+    async def _require_registered(self, endpoint: str) -> None:
+        query = {"Variable": f"DEVICE_STATE({interface_of(endpoint)})"}
+        state = await self._link.send("Getvar", query)
+        if state.get("Value") in _GONE:
+            # The state of a phone that registers just now follows its registration by some milliseconds.
+            with suppress(TimedOut):
+                await self._exchange.until(
+                    lambda: self._exchange.model.phone(endpoint) in _THERE, f"phone {endpoint}", _REGISTERING
+                )
+            state = await self._link.send("Getvar", query)
+        if state.get("Value") in _GONE:
+            raise Refused(f"Phone {endpoint} is not registered with the telephone system.")
 
     def _originate(self, seat: Seat, destination: str, leg: str) -> dict[str, str | list[str]]:
         variables = [
@@ -168,7 +154,7 @@ class CallControl:
         await self._hang_up(interaction, interaction.primary, _HANGUP_REJECTED)
 
     async def release(self, interaction_id: str, conversation_id: str) -> None:
-        """Hang up the agent's leg; done when the conversation is released."""
+        """Hang up what belongs to the conversation; done when it is released."""
         self._exchange.require_available()
         interaction = self._live(interaction_id)
         conversation = interaction.conversation(conversation_id)
@@ -176,7 +162,12 @@ class CallControl:
             raise Refused("The conversation is over already.")
         if conversation.state is ConversationState.ALERTING:
             raise Refused("A ringing call cannot be released: reject it instead.")
-        await self._hang_up(interaction, conversation, _HANGUP_NORMAL)
+        if conversation.role is Role.CONSULT:
+            await self._rooms.cancel(interaction, conversation)
+        elif conversation.state is ConversationState.DIALING:
+            await self._hang_up(interaction, conversation, _HANGUP_NORMAL)
+        else:
+            await self._rooms.release_primary(interaction)
 
     async def _hang_up(self, interaction: Interaction, conversation: Conversation, cause: str) -> None:
         try:

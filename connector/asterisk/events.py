@@ -39,6 +39,12 @@ _JOINTS = frozenset({"Local"})
 _FURNITURE = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Surrogate", "Message", "Bridge"})
 """Channels that Asterisk makes for itself inside bridges: nobody is at their far end."""
 
+_IDLE, _CONSULTING = "harmony-didle", "harmony-dconsult"
+"""Contexts in which an agent's leg is while its parties are on hold."""
+
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
 _NOBODY = frozenset({"", "<unknown>", "<none>", "(null)"})
 
 _OUTCOMES: Mapping[str, DialOutcome] = {
@@ -191,7 +197,15 @@ def _bridge_enter(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _bridge_leave(event: AmiMessage) -> list[facts.Fact]:
-    return [facts.LegLeft(event["Uniqueid"], event["BridgeUniqueid"])]
+    place = event.get("Context")
+    # From a plain bridge a leg also leaves for a moment when a Local channel takes itself out of the path.
+    from_room = event.get("BridgeTechnology") == "softmix"
+    waits = place == _IDLE or (place == _CONSULTING and from_room)
+    return [facts.LegLeft(event["Uniqueid"], event["BridgeUniqueid"], waits)]
+
+
+def _room(event: AmiMessage) -> list[facts.Fact]:
+    return [facts.RoomOpened(event["BridgeUniqueid"], event["Conference"])]
 
 
 def _local_bridge(event: AmiMessage) -> list[facts.Fact]:
@@ -200,7 +214,12 @@ def _local_bridge(event: AmiMessage) -> list[facts.Fact]:
 
 def _variable(event: AmiMessage) -> list[facts.Fact]:
     key = data_key(event["Variable"])
-    return [facts.VariableSet(event["Uniqueid"], key, event["Value"])] if key else []
+    return [facts.VariableSet(event["Uniqueid"], key, _unescaped(event["Value"]))] if key else []
+
+
+def _unescaped(value: str) -> str:
+    """Undo the C escapes that VarSet, alone among the events, puts into values."""
+    return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), value)
 
 
 def _queue_join(event: AmiMessage) -> list[facts.Fact]:
@@ -254,6 +273,8 @@ _HANDLERS: Mapping[str, Callable[[AmiMessage], list[facts.Fact]]] = {
     "AgentCalled": _agent_called,
     "BridgeEnter": _bridge_enter,
     "BridgeLeave": _bridge_leave,
+    "ConfbridgeJoin": _room,
+    "ConfbridgeStart": _room,
     "DeviceStateChange": _device_state,
     "DialBegin": _dial_begin,
     "DialEnd": _dial_end,

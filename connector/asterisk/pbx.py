@@ -1,20 +1,26 @@
 """`Pbx` on Asterisk: the link, the model and the recipes, wired together."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
 
-from connector.asterisk.control import CallControl, DialSettings
+from connector.asterisk.control import CallControl
+from connector.asterisk.data import CallData
 from connector.asterisk.exchange import Exchange
-from connector.asterisk.link import AmiDown, AmiLink, AmiRefused, AmiSettings, AmiTimeout
+from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiSettings, AmiTimeout
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recovery import resync
+from connector.asterisk.rooms import PartyRooms
+from connector.asterisk.settings import DialSettings
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
+from connector.telephony.changes import Change, ConversationChanged
+from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
 from connector.telephony.pbx import Listener, PbxDown, Refused, Seat, TimedOut
+from connector.telephony.states import ConversationState
 
 log = structlog.get_logger(__name__)
 
@@ -46,9 +52,13 @@ class AsteriskPbx:
             second = replace(ami, username=username, secret=secret)
             self._system_link = AmiLink(second, on_event=_ignore)
         self._membership = QueueMembership(self._exchange, self._link)
+        self._rooms = PartyRooms(self._exchange, self._link, dial)
+        self._data = CallData(self._exchange, self._link)
         self._control = CallControl(
-            self._exchange, self._link, self._membership, dial, system_link=self._system_link
+            self._exchange, self._link, self._membership, self._rooms, dial, system_link=self._system_link
         )
+        self._chores: set[asyncio.Task[None]] = set()
+        self._exchange.subscribe(self._tidy_up)
         self._resync: asyncio.Task[None] | None = None
 
     @property
@@ -128,10 +138,77 @@ class AsteriskPbx:
         with _in_port_words():
             await self._control.release(interaction, conversation)
 
+    async def hold(self, interaction: str, conversation: str) -> None:
+        """See `Pbx.hold`."""
+        with _in_port_words():
+            await self._rooms.hold(interaction, conversation)
+
+    async def retrieve(self, interaction: str, conversation: str) -> None:
+        """See `Pbx.retrieve`."""
+        with _in_port_words():
+            await self._rooms.retrieve(interaction, conversation)
+
+    async def consult(self, interaction: str, number: str) -> str:
+        """See `Pbx.consult`."""
+        with _in_port_words():
+            return await self._rooms.consult(interaction, number)
+
+    async def consult_transfer(self, interaction: str) -> None:
+        """See `Pbx.consult_transfer`."""
+        with _in_port_words():
+            await self._rooms.consult_transfer(interaction)
+
+    async def consult_conference(self, interaction: str) -> None:
+        """See `Pbx.consult_conference`."""
+        with _in_port_words():
+            await self._rooms.consult_conference(interaction)
+
+    async def alternate(self, interaction: str) -> None:
+        """See `Pbx.alternate`."""
+        with _in_port_words():
+            await self._rooms.alternate(interaction)
+
+    async def blind_transfer(self, interaction: str, conversation: str, number: str) -> None:
+        """See `Pbx.blind_transfer`."""
+        with _in_port_words():
+            await self._rooms.blind_transfer(interaction, conversation, number)
+
+    async def blind_conference(self, interaction: str, conversation: str, number: str) -> None:
+        """See `Pbx.blind_conference`."""
+        with _in_port_words():
+            await self._rooms.blind_conference(interaction, conversation, number)
+
+    async def send_dtmf(self, interaction: str, conversation: str, tones: str) -> None:
+        """See `Pbx.send_dtmf`."""
+        with _in_port_words():
+            await self._rooms.send_dtmf(interaction, conversation, tones)
+
+    async def set_data(self, interaction: str, values: Mapping[str, str]) -> None:
+        """See `Pbx.set_data`."""
+        with _in_port_words():
+            await self._data.set(interaction, values)
+
     def _take(self, event: AmiMessage) -> None:
         if self._on_event is not None:
             self._on_event(event)
         self._exchange.on_event(event)
+
+    def _tidy_up(self, change: Change) -> None:
+        """Let an agent's leg go that waits for nobody: its held party hung up."""
+        if not isinstance(change, ConversationChanged) or change.state is not ConversationState.RELEASED:
+            return
+        interaction = self.model.interaction(change.interaction)
+        if interaction is None or interaction.over or interaction.live_conversations:
+            return
+        chore = asyncio.get_running_loop().create_task(self._release_idle(interaction))
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
+
+    async def _release_idle(self, interaction: Interaction) -> None:
+        try:
+            await self._rooms.leave_if_alone(interaction)
+        except AmiError as problem:
+            log.warning("an idle leg was not released", interaction=interaction.id, problem=str(problem))
 
     def _up(self) -> None:
         self._resync = asyncio.get_running_loop().create_task(self._get_in_step())

@@ -10,7 +10,7 @@ from connector.telephony import changes
 from connector.telephony.changes import Change
 from connector.telephony.interactions import Conversation as Model
 from connector.telephony.pbx import Seat
-from connector.telephony.states import ConversationState
+from connector.telephony.states import Cause, ConversationState
 
 _DISPOSE = "conversation.request.dispose"
 _INIT = "conversation.query.init"
@@ -37,11 +37,16 @@ class Conversation(Destination):
 
     @handles(wire.ConversationInit)
     async def init(self, _body: wire.ConversationInit) -> wire.ConversationInitReply:
-        """Tell state and members."""
+        """Tell state and members; the release of one that is over follows as events, with its cause."""
         self.open = True
         model = self._find()
         if model is None:
             return wire.ConversationInitReply(conversation_state=wire.ConversationState.RELEASED, members=())
+        if model.released and model.before is not None:
+            return wire.ConversationInitReply(
+                conversation_state=wire.ConversationState(model.before),
+                members=tuple(_wire_member(one) for one in model.members),
+            )
         return wire.ConversationInitReply(
             conversation_state=wire.ConversationState(model.state),
             members=() if model.released else tuple(_wire_member(one) for one in model.members),
@@ -57,6 +62,31 @@ class Conversation(Destination):
         """End the conversation."""
         await self.tree.pbx.release(self.interaction, self.nativeid)
 
+    @handles(wire.Hold)
+    async def hold(self, _body: wire.Hold) -> None:
+        """Put the parties on hold."""
+        await self.tree.pbx.hold(self.interaction, self.nativeid)
+
+    @handles(wire.Retrieve)
+    async def retrieve(self, _body: wire.Retrieve) -> None:
+        """Take the parties off hold."""
+        await self.tree.pbx.retrieve(self.interaction, self.nativeid)
+
+    @handles(wire.BlindTransfer)
+    async def blind_transfer(self, body: wire.BlindTransfer) -> None:
+        """Send the party to a number; the agent leaves."""
+        await self.tree.pbx.blind_transfer(self.interaction, self.nativeid, body.destination)
+
+    @handles(wire.BlindConference)
+    async def blind_conference(self, body: wire.BlindConference) -> None:
+        """Call a number into the conversation; it joins when it answers."""
+        await self.tree.pbx.blind_conference(self.interaction, self.nativeid, body.destination)
+
+    @handles(wire.SendDtmf)
+    async def send_dtmf(self, body: wire.SendDtmf) -> None:
+        """Send tones to the parties."""
+        await self.tree.pbx.send_dtmf(self.interaction, self.nativeid, body.tones)
+
     @handles(wire.Dispose)
     async def dispose_request(self, _body: wire.Dispose) -> None:
         """wire.Answer; the destination is released after it."""
@@ -67,27 +97,34 @@ class Conversation(Destination):
             self.dispose()
         elif name == _INIT:
             model = self._find()
-            if model is None or model.released:
+            if model is not None and model.released:
+                self._tell_release(model.cause)
+            elif model is None:
                 self.emit(wire.Disposed())
 
     def on_change(self, change: Change) -> None:
         """Report what happens to this conversation."""
         match change:
-            case changes.ConversationChanged(conversation=self.nativeid, state=state, cause=cause):
-                self.emit(
-                    wire.StateChanged(
-                        conversation_state=wire.ConversationState(state),
-                        cause=wire.Cause(cause) if cause else None,
-                    )
-                )
-                if state is ConversationState.RELEASED:
-                    self.emit(wire.Disposed())
+            case changes.ConversationChanged(
+                conversation=self.nativeid, state=ConversationState.RELEASED, cause=cause
+            ):
+                self._tell_release(cause)
+            case changes.ConversationChanged(conversation=self.nativeid, state=state):
+                self.emit(wire.StateChanged(conversation_state=wire.ConversationState(state)))
             case changes.MemberJoined(conversation=self.nativeid, member=member):
                 self.emit(wire.MemberAdded(**_fields(member)))
             case changes.MemberLeft(conversation=self.nativeid, member=member):
                 self.emit(wire.MemberRemoved(**_fields(member)))
             case _:
                 pass
+
+    def _tell_release(self, cause: Cause | None) -> None:
+        self.emit(
+            wire.StateChanged(
+                conversation_state=wire.ConversationState.RELEASED, cause=wire.Cause(cause) if cause else None
+            )
+        )
+        self.emit(wire.Disposed())
 
     def _find(self) -> Model | None:
         interaction = self.tree.pbx.model.interaction(self.interaction)

@@ -4,6 +4,7 @@ from connector.bridge.messages import conversation as conversation_wire
 from connector.bridge.messages import interaction as wire
 from connector.destinations.base import Destination, Refusal, handles
 from connector.destinations.conversation import Conversation
+from connector.destinations.datavalues import from_text, to_text
 from connector.destinations.tree import Tree, interaction_topic
 from connector.telephony import changes
 from connector.telephony.changes import Change
@@ -25,6 +26,7 @@ class Interaction(Destination):
         tree.listen(interaction_topic(nativeid), self)
         self.seat = seat
         self.nativeid = nativeid
+        self._consulting = False
 
     @handles(wire.InteractionInit)
     async def init(self, _body: wire.InteractionInit) -> wire.InteractionInitReply:
@@ -81,6 +83,42 @@ class Interaction(Destination):
         model = self._find()
         return wire.DataReply(interaction_data=_data_of(model) if model is not None else {})
 
+    @handles(wire.SetData)
+    async def set_data(self, body: wire.SetData) -> None:
+        """Set interaction data on the call itself; objects travel as JSON."""
+        await self.tree.pbx.set_data(
+            self.nativeid, {key: to_text(value) for key, value in body.interaction_data.items()}
+        )
+
+    @handles(wire.DeleteData)
+    async def delete_data(self, body: wire.DeleteData) -> None:
+        """Remove keys of the interaction data from the call."""
+        await self.tree.pbx.set_data(self.nativeid, dict.fromkeys(body.keys, ""))
+
+    @handles(wire.Consult)
+    async def consult(self, body: wire.Consult) -> wire.ConsultReply:
+        """Hold the primary and place a consult call."""
+        self._consulting = True
+        try:
+            return wire.ConsultReply(nativeid=await self.tree.pbx.consult(self.nativeid, body.destination))
+        finally:
+            self._consulting = False
+
+    @handles(wire.ConsultTransfer)
+    async def consult_transfer(self, _body: wire.ConsultTransfer) -> None:
+        """Connect the primary's parties with the consult's."""
+        await self.tree.pbx.consult_transfer(self.nativeid)
+
+    @handles(wire.ConsultConference)
+    async def consult_conference(self, _body: wire.ConsultConference) -> None:
+        """Bring everybody together."""
+        await self.tree.pbx.consult_conference(self.nativeid)
+
+    @handles(wire.Alternate)
+    async def alternate(self, _body: wire.Alternate) -> None:
+        """Swap the active and the inactive conversation."""
+        await self.tree.pbx.alternate(self.nativeid)
+
     @handles(wire.Dispose)
     async def dispose_request(self, _body: wire.Dispose) -> None:
         """Answer; the branch is released after it."""
@@ -103,9 +141,12 @@ class Interaction(Destination):
             case changes.InteractionCompleted():
                 self.emit(wire.Completed())
             case changes.DataChanged(values=values):
-                self.emit(wire.DataChanged(interaction_data=dict(values)))
+                data = {key: from_text(value) for key, value in values}
+                self.emit(wire.DataChanged(interaction_data=data))
             case changes.ConversationAdded(conversation=conversation):
-                self.emit(wire.ConsultStarted(nativeid=conversation))
+                # One that the bridge asked for is named in the response to its request.
+                if not self._consulting:
+                    self.emit(wire.ConsultStarted(nativeid=conversation))
             case _:
                 pass
 
@@ -115,7 +156,7 @@ class Interaction(Destination):
 
 def _data_of(model: Model) -> dict[str, wire.DataValue]:
     """Return the data, with the cause of the end for those who come too late for `interaction.ended`."""
-    data: dict[str, wire.DataValue] = dict(model.data)
+    data: dict[str, wire.DataValue] = {key: from_text(value) for key, value in model.data.items()}
     if model.cause is not None:
         data["CAUSE"] = str(model.cause)
     return data

@@ -125,10 +125,19 @@ class LegJoined:
 
 @dataclass(frozen=True, slots=True)
 class LegLeft:
-    """A leg left a bridge."""
+    """A leg left a bridge; `waits` when it went to a place where it waits for what comes next."""
 
     leg: str
     bridge: str
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoomOpened:
+    """A bridge is a conference room of this name."""
+
+    bridge: str
+    room: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +259,7 @@ Fact = (
     | PlacementFailed
     | LegJoined
     | LegLeft
+    | RoomOpened
     | LegsPaired
     | MusicStarted
     | MusicStopped

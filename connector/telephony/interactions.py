@@ -37,6 +37,8 @@ class Conversation:
     role: Role
     state: ConversationState
     cause: Cause | None = None
+    before: ConversationState | None = None
+    """The state that the present one followed."""
     candidates: set[str] = field(default_factory=set)
     """Legs that are being rung for this conversation and may become parties."""
     parties: dict[str, Member] = field(default_factory=dict)
@@ -96,7 +98,7 @@ class Conversation:
         if state not in CONVERSATION_STEPS[self.state]:
             emit(Anomaly(self.id, f"a conversation cannot go from {self.state} to {state}"))
             return
-        self.state = state
+        self.before, self.state = self.state, state
         self.cause = cause
         emit(ConversationChanged(interaction, self.id, state, cause))
 
@@ -113,6 +115,8 @@ class Interaction:
     consult: Conversation | None = None
     data: dict[str, str] = field(default_factory=dict)
     cause: Cause | None = None
+    departure: Cause | None = None
+    """Why the agent's leg is about to end, where a transfer is under way."""
     answered: bool = False
     """Whether the agent's own phone was ever picked up for it."""
     _conversations: int = 1

@@ -32,6 +32,7 @@ class Leg:
     ringing: set[str] = field(default_factory=set)
     bridge: str | None = None
     music: bool = False
+    waits: bool = False
     phone_hold: bool = False
     hangup_by_phone: bool = False
     hangup_asked: bool = False
@@ -59,6 +60,7 @@ class LegGraph:
     def __init__(self) -> None:
         self.legs: dict[str, Leg] = {}
         self._bridges: dict[str, set[str]] = {}
+        self._rooms: dict[str, str] = {}
         self._pairs: dict[str, str] = {}
         self._by_endpoint: dict[str, set[str]] = {}
 
@@ -110,7 +112,12 @@ class LegGraph:
             leg = live.dialled_by if live.dialled_by is not None else self._pairs.get(leg)
         return None
 
-    def apply(self, fact: facts.Fact) -> set[str]:
+    def room_of(self, leg: str | None) -> str | None:
+        """Return the name of the conference room that a leg is in."""
+        live = self.get(leg)
+        return self._rooms.get(live.bridge) if live is not None and live.bridge is not None else None
+
+    def apply(self, fact: facts.Fact) -> set[str]:  # noqa: PLR0911 - one flat table of facts
         """Take one fact in. Return the legs that it touched."""
         match fact:
             case facts.LegCreated():
@@ -119,8 +126,11 @@ class LegGraph:
                 return self._end(leg)
             case facts.LegJoined(leg=leg, bridge=bridge):
                 return self._join(leg, bridge)
-            case facts.LegLeft(leg=leg, bridge=bridge):
-                return self._leave(leg, bridge)
+            case facts.LegLeft(leg=leg, bridge=bridge, waits=waits):
+                return self._leave(leg, bridge, waits=waits)
+            case facts.RoomOpened(bridge=bridge, room=room):
+                self._rooms[bridge] = room
+                return set()
             case facts.LegsPaired(one=one, two=two):
                 self._pairs[one] = two
                 self._pairs[two] = one
@@ -198,15 +208,17 @@ class LegGraph:
         if live.bridge is not None and live.bridge != bridge:
             self._drop_from_bridge(leg, live.bridge)
         live.bridge = bridge
+        live.waits = False
         self._bridges.setdefault(bridge, set()).add(leg)
         return touched | self._closure((leg,))
 
-    def _leave(self, leg: str, bridge: str) -> set[str]:
+    def _leave(self, leg: str, bridge: str, *, waits: bool) -> set[str]:
         live = self.legs.get(leg)
         touched = self._closure((leg,))
         self._drop_from_bridge(leg, bridge)
         if live is not None and live.bridge == bridge:
             live.bridge = None
+            live.waits = waits
         return touched
 
     def _drop_from_bridge(self, leg: str, bridge: str) -> None:
@@ -215,6 +227,7 @@ class LegGraph:
             members.discard(leg)
             if not members:
                 del self._bridges[bridge]
+                self._rooms.pop(bridge, None)
 
     def _dial(self, caller: str | None, callee: str) -> set[str]:
         touched = {callee}
@@ -225,6 +238,7 @@ class LegGraph:
         if calling is not None:
             calling.ringing.add(callee)
             calling.reached = None
+            calling.reported = None
             touched.add(calling.id)
         return touched
 

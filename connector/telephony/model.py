@@ -85,6 +85,12 @@ class TelephonyModel:
         """Announce that `leg` will come to be because an agent dials `destination` from the desktop."""
         self._destinations[leg] = destination
 
+    def expect_departure(self, interaction_id: str, cause: Cause | None) -> None:
+        """Announce why the agent's leg is about to end (a transfer), or take the announcement back (None)."""
+        interaction = self._interactions.get(interaction_id)
+        if interaction is not None:
+            interaction.departure = cause
+
     def complete(self, interaction_id: str) -> list[Change]:
         """End the wrap-up of an ended interaction and forget it."""
         interaction = self._interactions.get(interaction_id)
@@ -267,6 +273,7 @@ class TelephonyModel:
     def _update_data(self, interaction: Interaction) -> None:
         data = self._collect(interaction)
         changed = tuple((key, value) for key, value in data.items() if interaction.data.get(key) != value)
+        changed += tuple((key, "") for key in interaction.data if key not in data)
         if changed:
             interaction.data = data
             self._changes.append(DataChanged(interaction.id, changed))
@@ -343,16 +350,20 @@ class TelephonyModel:
         return unanswered and agent.placed and agent.answered and not agent.ringing and agent.bridge is None
 
     def _is_parked(self, conversation: Conversation, agent: Leg) -> bool:
-        """Whether all parties hear music instead of the agent, who is not about to leave."""
+        """Whether the agent waits elsewhere or all parties hear music; not if the agent is about to leave."""
+        if agent.hangup_asked:
+            return False
         parties = [self.legs.get(leg) for leg in conversation.parties]
         waiting = [leg.music for leg in parties if leg is not None]
-        return bool(waiting) and all(waiting) and not agent.hangup_asked
+        return bool(waiting) and (agent.waits or all(waiting))
 
     def _has_failed(self, conversation: Conversation, agent: Leg) -> bool:
         """Whether the party of a consult was not reached (the agent's leg lives on)."""
         if conversation.role is not Role.CONSULT or conversation.state is not ConversationState.DIALING:
             return False
-        return agent.reached not in {None, DialOutcome.ANSWERED} and not agent.ringing
+        # A dial that the agent's side took back is not reported: its routing never got that far.
+        over = agent.reported is not None or agent.reached is DialOutcome.CANCELLED
+        return over and not agent.ringing
 
     # -- endings -------------------------------------------------------------------------------------
 
@@ -388,6 +399,8 @@ class TelephonyModel:
     def _cause_of_release(
         self, interaction: Interaction, conversation: Conversation, leg: Leg, number: int
     ) -> Cause:
+        if interaction.departure is not None:
+            return interaction.departure
         if conversation.state in ANSWERED_STATES:
             return Cause.NORMAL
         if conversation.state is ConversationState.DIALING:

@@ -4,7 +4,7 @@ Every procedure returns when the PBX has *shown* the outcome (by its events), no
 and raises a `PbxProblem` whose text can be shown to an agent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,6 +93,46 @@ class Pbx(Protocol):
 
     async def reject(self, interaction: str, seat: Seat) -> None:
         """Decline an offered call; the agent goes not ready first, so that it is not offered again."""
+        ...
+
+    async def hold(self, interaction: str, conversation: str) -> None:
+        """Put the parties of a conversation on hold."""
+        ...
+
+    async def retrieve(self, interaction: str, conversation: str) -> None:
+        """Take the parties of a conversation off hold; another one that talks is put on hold."""
+        ...
+
+    async def consult(self, interaction: str, number: str) -> str:
+        """Hold the primary and call a number. Returns the consult conversation's id."""
+        ...
+
+    async def consult_transfer(self, interaction: str) -> None:
+        """Connect the primary's parties with the consult's; the agent leaves."""
+        ...
+
+    async def consult_conference(self, interaction: str) -> None:
+        """Bring the consult's parties into the primary."""
+        ...
+
+    async def alternate(self, interaction: str) -> None:
+        """Swap the conversation that talks and the one on hold."""
+        ...
+
+    async def blind_transfer(self, interaction: str, conversation: str, number: str) -> None:
+        """Send the party to a number; the agent leaves."""
+        ...
+
+    async def blind_conference(self, interaction: str, conversation: str, number: str) -> None:
+        """Call a number into the conversation."""
+        ...
+
+    async def send_dtmf(self, interaction: str, conversation: str, tones: str) -> None:
+        """Send tones (`0-9 A-D * #`) to the parties."""
+        ...
+
+    async def set_data(self, interaction: str, values: Mapping[str, str]) -> None:
+        """Set interaction data; an empty value removes its key."""
         ...
 
     async def release(self, interaction: str, conversation: str) -> None:

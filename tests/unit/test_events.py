@@ -108,6 +108,11 @@ def test_the_dialplans_word_on_a_dial(status: str, outcome: DialOutcome) -> None
     assert translate(said) == [facts.DialReported("9.1", outcome, 0)]
 
 
+def test_escapes_in_a_variable_are_undone() -> None:
+    said = event("VarSet", Uniqueid="9.1", Variable="__HARMONY_A", Value=r'{\"k\": \"a\\\\b\"}')
+    assert translate(said) == [facts.VariableSet("9.1", "A", '{"k": "a\\\\b"}')]
+
+
 def test_other_peoples_user_events_are_none_of_ours() -> None:
     assert translate(event("UserEvent", UserEvent="Other", Uniqueid="9.1")) == []
 

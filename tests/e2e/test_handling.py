@@ -1,0 +1,272 @@
+"""Hold, consult, alternate, transfer and conference, proven by ear."""
+
+from dataclasses import dataclass
+
+import pytest
+from desk import WAIT, Desk, cause_of
+
+from connector.bridge.catalogue.conversation import Cause, ConversationState
+from connector.bridge.catalogue.interaction import InteractionState
+from connector.lab.phones.base import Phone, PhoneCall
+from connector.lab.phones.hearing import expect_hears
+from connector.processor.handles import Conversation, Interaction
+from connector.processor.server import Session
+
+TALKING, HELD, RELEASED = ConversationState.TALKING, ConversationState.HELD, ConversationState.RELEASED
+DIALING = ConversationState.DIALING
+ENDED = InteractionState.ENDED
+
+
+@dataclass
+class Call:
+    """An answered call: agent 1001 with customer 2001; colleague 1002 and outsider 2002 at hand."""
+
+    desk: Desk
+    session: Session
+    interaction: Interaction
+    agent: Phone
+    customer: Phone
+    target: Phone
+    customers_call: PhoneCall
+
+    @property
+    def primary(self) -> Conversation:
+        return self.interaction.primary
+
+    async def consult(self) -> Conversation:
+        consult = await self.interaction.consult("1002")
+        assert self.primary.state is HELD
+        await (await self.target.next_call(WAIT)).answer()
+        await consult.wait_state(TALKING)
+        await expect_hears({self.agent: {"1002"}, self.target: {"1001"}, self.customer: {"MOH"}})
+        return consult
+
+    async def over(self) -> None:
+        await self.interaction.wait_state(ENDED)
+        await self.interaction.complete()
+        await self.session.close()
+
+
+@pytest.fixture(params=["queue", "dial"])
+async def call(at_desk: Desk, request: pytest.FixtureRequest) -> Call:
+    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
+    target = await at_desk.phones.phone("1002")
+    session = await at_desk.login("1001", ready=request.param == "queue")
+    if request.param == "queue":
+        agent.answer_mode = "auto"
+        customers_call = await customer.dial("7000")
+        interaction = await session.channel.next_interaction()
+    else:
+        interaction = await session.channel.dial("2001")
+        customers_call = await customer.next_call(WAIT)
+        await customers_call.answer()
+    await interaction.primary.wait_state(TALKING)
+    await interaction.wait_state(InteractionState.STARTED)
+    await expect_hears({agent: {"2001"}, customer: {"1001"}})
+    return Call(at_desk, session, interaction, agent, customer, target, customers_call)
+
+
+async def test_hold_and_retrieve(call: Call) -> None:
+    for _ in range(2):
+        await call.primary.hold()
+        assert call.primary.state is HELD
+        await expect_hears({call.agent: set(), call.customer: {"MOH"}})
+        await call.primary.retrieve()
+        assert call.primary.state is TALKING
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    assert call.primary.cause is Cause.NORMAL
+    await call.customers_call.wait_state("ended", WAIT)
+    await call.over()
+
+
+async def test_a_party_on_hold_hangs_up_and_the_agent_is_free(call: Call) -> None:
+    agents_call = call.agent.calls[0]
+    await call.primary.hold()
+    await call.customers_call.hangup()
+    await call.primary.wait_state(RELEASED)
+    await call.over()
+    await agents_call.wait_state("ended", WAIT)
+
+
+async def test_releasing_a_held_call_ends_it_for_both(call: Call) -> None:
+    await call.primary.hold()
+    await call.primary.release()
+    await call.customers_call.wait_state("ended", WAIT)
+    await call.over()
+
+
+async def test_consult_alternate_and_back(call: Call) -> None:
+    consult = await call.consult()
+    for _ in range(2):
+        await call.interaction.alternate()
+        assert (call.primary.state, consult.state) == (TALKING, HELD)
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+        await call.interaction.alternate()
+        assert (call.primary.state, consult.state) == (HELD, TALKING)
+        await expect_hears({call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
+    await consult.release()
+    await call.primary.wait_state(TALKING)
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.over()
+
+
+async def test_a_consult_is_cancelled_while_it_rings(call: Call) -> None:
+    consult = await call.interaction.consult("1002")
+    ringing = await call.target.next_call(WAIT)
+    await consult.release()
+    await ringing.wait_state("ended", WAIT)
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.over()
+
+
+async def test_a_consult_to_somebody_busy_leaves_the_primary_on_hold(call: Call) -> None:
+    call.target.answer_mode = 486
+    consult = await call.interaction.consult("1002")
+    await consult.wait_state(RELEASED)
+    assert consult.cause is Cause.BUSY
+    assert call.primary.state is HELD
+    await expect_hears({call.agent: set(), call.customer: {"MOH"}})
+    await call.primary.retrieve()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.over()
+
+
+@pytest.mark.parametrize("alternated", [False, True])
+async def test_consult_transfer(call: Call, alternated: bool) -> None:
+    consult = await call.consult()
+    if alternated:
+        await call.interaction.alternate()
+    agents_call = call.agent.calls[0]
+    await call.interaction.consult_transfer()
+    await call.interaction.wait_state(ENDED)
+    assert call.primary.cause is Cause.TRANSFERRED
+    assert consult.cause is Cause.TRANSFERRED
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    await agents_call.wait_state("ended", WAIT)
+    await call.customers_call.hangup()
+    await call.over()
+
+
+async def test_transfer_to_a_consult_that_still_rings(call: Call) -> None:
+    await call.interaction.consult("1002")
+    await call.target.next_call(WAIT)
+    await call.interaction.consult_transfer()
+    await call.interaction.wait_state(ENDED)
+    await (await call.target.next_call(WAIT)).answer()
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    await call.customers_call.hangup()
+    await call.over()
+
+
+async def test_consult_conference_and_the_agent_leaves_it(call: Call) -> None:
+    consult = await call.consult()
+    await call.interaction.consult_conference()
+    assert consult.state is RELEASED
+    assert consult.cause is Cause.CONFERENCED
+    assert call.primary.state is TALKING
+    assert {member.address for member in call.primary.members} == {"2001", "1002"}
+    await expect_hears(
+        {call.agent: {"2001", "1002"}, call.customer: {"1001", "1002"}, call.target: {"1001", "2001"}}
+    )
+    await call.primary.release()
+    await call.interaction.wait_state(ENDED)
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    await call.customers_call.hangup()
+    await call.over()
+
+
+async def test_one_leaves_a_conference_and_the_others_go_on(call: Call) -> None:
+    await call.consult()
+    await call.interaction.consult_conference()
+    await call.target.calls[0].hangup()
+    await call.primary.wait_members(lambda members: [one.address for one in members] == ["2001"])
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.customers_call.wait_state("ended", WAIT)
+    await call.over()
+
+
+async def test_blind_transfer(call: Call) -> None:
+    await call.primary.blind_transfer("1002")
+    await call.interaction.wait_state(ENDED)
+    assert cause_of(call.interaction) is Cause.TRANSFERRED
+    await (await call.target.next_call(WAIT)).answer()
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    await call.customers_call.hangup()
+    await call.over()
+
+
+async def test_a_transfer_to_a_number_that_does_not_exist_changes_nothing(call: Call) -> None:
+    for name in ("conversation.request.blindtransfer", "conversation.request.blindconference"):
+        reply = await call.desk.bridge.request(call.primary.target, name, {"destination": "8888"})
+        assert reply.error_message == "The number 8888 does not exist."
+    reply = await call.desk.bridge.request(
+        call.interaction.target, "interaction.request.consult", {"destination": "8888"}
+    )
+    assert reply.error_message == "The number 8888 does not exist."
+    assert call.primary.state is TALKING
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.over()
+
+
+async def test_blind_conference(call: Call) -> None:
+    await call.primary.blind_conference("1002")
+    await (await call.target.next_call(WAIT)).answer()
+    await call.primary.wait_members(lambda members: len(members) == 2)
+    await expect_hears(
+        {call.agent: {"2001", "1002"}, call.customer: {"1001", "1002"}, call.target: {"1001", "2001"}}
+    )
+    await call.target.calls[0].hangup()
+    await call.primary.wait_members(lambda members: len(members) == 1)
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.over()
+
+
+async def test_tones_reach_the_customer(call: Call) -> None:
+    await call.primary.send_dtmf("12#")
+    await call.customers_call.wait_dtmf("12#", WAIT)
+    await call.primary.release()
+    await call.over()
+
+
+async def test_interaction_data_is_set_changed_and_travels_with_a_transfer(call: Call) -> None:
+    await call.interaction.set_data({"ACCOUNT": "4711", "ADDRESS": {"city": "Köln", "zip": "50667"}})
+    await call.interaction.wait_data(lambda data: data.get("ACCOUNT") == "4711")
+    assert (await call.interaction.get_data())["ADDRESS"] == {"city": "Köln", "zip": "50667"}
+    await call.interaction.delete_data(["ADDRESS"])
+    assert "ADDRESS" not in await call.interaction.get_data()
+    colleague = await call.desk.login("1002", ready=False)
+    await call.primary.blind_transfer("1002")
+    received = await colleague.channel.next_interaction()
+    assert received.data["ACCOUNT"] == "4711"
+    await (await call.target.next_call(WAIT)).answer()
+    await received.primary.wait_state(TALKING)
+    await call.customers_call.hangup()
+    await received.wait_state(ENDED)
+    await colleague.close()
+    await call.over()
+
+
+async def test_a_verb_in_the_wrong_state_says_which(call: Call) -> None:
+    async def refused(target: str, name: str, **body: str) -> str:
+        reply = await call.desk.bridge.request(target, name, body)
+        assert reply.error_message is not None
+        return reply.error_message
+
+    said = await refused(call.primary.target, "conversation.request.retrieve")
+    assert said == "Only a call that is HELD can be retrieved: this one is TALKING."
+    for verb in ("alternate", "consulttransfer", "consultconference"):
+        said = await refused(call.interaction.target, f"interaction.request.{verb}")
+        assert said == "There is no consult call."
+    await call.primary.hold()
+    said = await refused(call.primary.target, "conversation.request.hold")
+    assert said == "Only a call that is TALKING can be held: this one is HELD."
+    await call.primary.retrieve()
+    await call.primary.release()
+    await call.over()
