@@ -109,7 +109,7 @@ def test_the_dialplans_word_on_a_dial(status: str, outcome: DialOutcome) -> None
 
 
 def test_escapes_in_a_variable_are_undone() -> None:
-    said = event("VarSet", Uniqueid="9.1", Variable="__HARMONY_A", Value=r'{\"k\": \"a\\\\b\"}')
+    said = event("VarSet", Uniqueid="9.1", Variable="__HARMONY_A", Value=r"{\"k\": \"a\\\\b\"}")
     assert translate(said) == [facts.VariableSet("9.1", "A", '{"k": "a\\\\b"}')]
 
 
