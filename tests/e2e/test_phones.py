@@ -279,6 +279,8 @@ async def test_transfers_by_the_phone(fleet: PhoneFleet, observer: Observer, sta
     third.answer_mode = "auto"
 
     out, _ = await talk(agent, customer)
+    # Asterisk refuses a REFER until both legs are joined, which is a moment after the answer.
+    await expect_hears({agent: {"2008"}, customer: {"1008"}})
     await out.transfer("1009")
     assert out.state is CallState.ENDED
     await expect_hears({agent: set(), customer: {"1009"}, third: {"2008"}})
@@ -286,6 +288,7 @@ async def test_transfers_by_the_phone(fleet: PhoneFleet, observer: Observer, sta
     await observer.until_quiet()
 
     out, _ = await talk(agent, customer)
+    await expect_hears({agent: {"2008"}, customer: {"1008"}})
     with pytest.raises(PhoneError, match="404"):
         await out.transfer("5555")
     await expect_hears({agent: {"2008"}, customer: {"1008"}})
