@@ -1,7 +1,7 @@
 """Wiring: settings in, a running connector out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -10,9 +10,10 @@ from connector.asterisk.pbx import AsteriskPbx
 from connector.asterisk.settings import AnswerMethod, DialSettings, PhoneModel
 from connector.asterisk.wire import AmiMessage
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
-from connector.config import ConfigError, Settings, TlsSettings
+from connector.config import ConfigError, ReasonSettings, Settings, TlsSettings
 from connector.config import Transport as TransportKind
 from connector.destinations.control import Control
+from connector.destinations.site import Label, Reason, Site
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
 
@@ -28,7 +29,7 @@ class Connector:
         self.pbx = _pbx(settings, on_event)
         self.transport = _transport(settings)
         self.directory = AgentDirectory(settings)
-        self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport)
+        self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
         Control(self.tree)
         for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
@@ -109,6 +110,30 @@ def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> A
         proof_timeout=settings.limits.proof_timeout,
         on_event=on_event,
     )
+
+
+def _site(settings: Settings) -> Site:
+    return Site(_reasons(settings.reasons.not_ready), _reasons(settings.reasons.logout))
+
+
+def _reasons(reasons: Mapping[str, ReasonSettings]) -> tuple[Reason, ...]:
+    return tuple(
+        Reason(
+            id=reason_id,
+            code=reason.code or reason_id,
+            labels=tuple(
+                Label(*_language(tag), name=label.name, description=label.description)
+                for tag, label in reason.labels.items()
+            ),
+            selectable=reason.selectable,
+        )
+        for reason_id, reason in reasons.items()
+    )
+
+
+def _language(tag: str) -> tuple[str, str]:
+    language, _, country = tag.partition("-")
+    return language, country
 
 
 def _transport(settings: Settings) -> TcpTransport:

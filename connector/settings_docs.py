@@ -28,7 +28,14 @@ _HEAD = """\
 # CONNECTOR_ASTERISK__SECRET_FILE=/run/secrets/ami. More in docs/configuration.md.
 """
 _WIDTH = 100
-_NAMES = {"phones": "polycom", "queues": "support", "agents": "1001"}
+_NAMES = {
+    "phones": "polycom",
+    "queues": "support",
+    "agents": "1001",
+    "not_ready": "lunch",
+    "logout": "shift-end",
+    "labels": "en-US",
+}
 
 
 def commented_yaml() -> str:
@@ -87,7 +94,7 @@ def _section(shape: Shape, indent: str, *, live: bool) -> Iterator[str]:
             yield from _section(inner, f"{indent}  ", live=here)
         elif isinstance(inner.type, inspect.DictType):
             entry = shape_of(inner.type.value_type)
-            yield f"{indent}{key}:"
+            yield _line(indent, f"{key}:", live=live)
             for name in _default(field):
                 yield f"{indent}  {name}:"
                 yield from _section(entry, f"{indent}    ", live=True)

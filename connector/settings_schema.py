@@ -383,6 +383,42 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     ] = 0
 
 
+ReasonId = Annotated[
+    str, _text("", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", "a reason's id (letters, digits, _ . -)")
+]
+Language = Annotated[
+    str, _text("", r"[a-z]{2}(?:-[A-Z]{2})?", "a language such as `en` or `en-US`", example="en-US")
+]
+
+
+class ReasonLabelSettings(Section, frozen=True, kw_only=True):
+    """A reason in one language."""
+
+    name: Annotated[Label, Meta(description="What the agent sees.", extra={"example": "Lunch"})]
+    description: Annotated[Label, Meta(description="More words, if need be.")] = ""
+
+
+class ReasonSettings(Section, frozen=True, kw_only=True):
+    """A reason for being not ready, or for logging out."""
+
+    code: Annotated[Label, Meta(description="Code of the reason in reports; empty: its id.")] = ""
+    selectable: Annotated[bool, Meta(description="Whether agents may choose it (not ready only).")] = True
+    labels: Annotated[
+        dict[Language, ReasonLabelSettings], Meta(description="The reason's name by language.")
+    ] = msgspec.field(default_factory=dict)
+
+
+class ReasonsSettings(Section, frozen=True, kw_only=True):
+    """The lists of reasons that agents choose from."""
+
+    not_ready: Annotated[
+        dict[ReasonId, ReasonSettings], Meta(description="Reasons for being not ready, by id.")
+    ] = msgspec.field(default_factory=dict)
+    logout: Annotated[dict[ReasonId, ReasonSettings], Meta(description="Reasons for logging out, by id.")] = (
+        msgspec.field(default_factory=dict)
+    )
+
+
 class LogSettings(Section, frozen=True, kw_only=True):
     """The log, on standard error: one line a record."""
 
@@ -436,6 +472,9 @@ class Settings(Section, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
     agents: Annotated[dict[AgentId, AgentSettings], Meta(description="Agents by id.")] = msgspec.field(
         default_factory=dict
+    )
+    reasons: Annotated[ReasonsSettings, Meta(description="Reasons that agents choose from.")] = (
+        ReasonsSettings()
     )
     log: Annotated[LogSettings, Meta(description="The log, on standard error.")] = LogSettings()
     limits: Annotated[LimitSettings, Meta(description="Bounds on waits and attempts.")] = LimitSettings()

@@ -6,6 +6,7 @@ import structlog
 
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiLink, AmiRefused
+from connector.telephony.changes import QueueMissing
 from connector.telephony.facts import MemberChanged, MemberGone
 from connector.telephony.pbx import Refused, Seat
 from connector.telephony.presence import NO_QUEUE
@@ -35,6 +36,9 @@ class QueueMembership:
             self._exchange.apply(MemberChanged(NO_QUEUE, seat.endpoint, seat.agent, paused=True, reason=""))
             return
         added = await asyncio.gather(*(self._add(seat, queue) for queue in seat.queues))
+        for queue, there in zip(seat.queues, added, strict=True):
+            if not there:
+                self._exchange.publish([QueueMissing(seat.endpoint, queue)])
         joined = [queue for queue, there in zip(seat.queues, added, strict=True) if there]
         if not joined:
             raise Refused(f"None of the queues {', '.join(seat.queues)} exists on the telephone system.")

@@ -7,6 +7,7 @@ from connector.destinations.interaction import Interaction
 from connector.destinations.tree import Tree, endpoint_topic
 from connector.telephony import changes
 from connector.telephony.changes import Change, Presence
+from connector.telephony.facts import EndpointState
 from connector.telephony.pbx import Seat
 
 _DISPOSE = "channel.request.dispose"
@@ -103,6 +104,11 @@ class Channel(Destination):
             )
         elif isinstance(change, changes.PresenceChanged):
             self._presence_changed(change)
+        elif isinstance(change, changes.QueueMissing):
+            text = f"Queue {change.queue} does not exist on the telephone system: no calls come from it."
+            self.tree.warn(self, "queue.missing", "QUEUE_MISSING", text)
+        elif isinstance(change, changes.PhoneChanged):
+            self._phone_changed(change)
 
     def _mine(self) -> bool:
         return self.tree.pbx.model.presence(self.seat.endpoint).agent == self.seat.agent
@@ -131,6 +137,13 @@ class Channel(Destination):
             if before is not now:
                 self.emit(wire.Activated())
             self._announce_readiness(change.now)
+
+    def _phone_changed(self, change: changes.PhoneChanged) -> None:
+        presence = self.tree.pbx.model.presence(self.seat.endpoint)
+        gone = change.now is EndpointState.UNAVAILABLE
+        if gone and presence.agent == self.seat.agent and presence.ready:
+            text = f"Phone {self.seat.endpoint} is not registered any more: no calls reach you."
+            self.tree.warn(self, "phone.unregistered", "PHONE_UNREGISTERED", text)
 
     def _announce_readiness(self, presence: Presence) -> None:
         if presence.ready:

@@ -5,6 +5,7 @@ from connector.bridge.messages import session as session_wire
 from connector.destinations.base import Destination, Refusal, handles
 from connector.destinations.channel import Channel
 from connector.destinations.tree import Tree
+from connector.destinations.unsupported import UnsupportedChannel
 from connector.telephony.pbx import Seat
 from connector.telephony.states import InteractionState
 
@@ -16,10 +17,14 @@ class ChannelGroup(Destination):
 
     kind = "channel group"
 
-    def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat) -> None:
+    def __init__(
+        self, tree: Tree, target: str, parent: Destination, seat: Seat, media: tuple[str, ...] = ()
+    ) -> None:
+        """`media` names the media that the agent is configured for and that Asterisk has not."""
         super().__init__(tree, target, parent)
         tree.add(self)
         self.seat = seat
+        self.unsupported = tuple(f"{seat.endpoint}-{medium}" for medium in media)
         tree.pbx.watch(seat.endpoint)
 
     @property
@@ -29,17 +34,24 @@ class ChannelGroup(Destination):
 
     @handles(wire.ChannelGroupInit)
     async def init(self, _body: wire.ChannelGroupInit) -> wire.ChannelGroupInitReply:
-        """List the channels: always the telephony channel at the seat's phone."""
+        """List the channels: the telephony channel at the seat's phone, then the unsupported ones."""
         self.open = True
         return wire.ChannelGroupInitReply(
             channels=(
                 wire.ListedChannel(endpoint=self.seat.endpoint, type=session_wire.ChannelType.TELEPHONY),
+                *(
+                    wire.ListedChannel(endpoint=one, type=session_wire.ChannelType.UNSUPPORTED)
+                    for one in self.unsupported
+                ),
             )
         )
 
     @handles(wire.CreateChannel)
     async def create_channel(self, body: wire.CreateChannel) -> None:
         """Prepare the channel destination of a listed end point."""
+        if body.endpoint in self.unsupported:
+            UnsupportedChannel(self.tree, self.target_of_child(body.id), self)
+            return
         if body.endpoint != self.seat.endpoint:
             raise Refusal(f"The channel group has no channel at {body.endpoint}.")
         Channel(self.tree, self.target_of_child(body.id), self, self.seat)

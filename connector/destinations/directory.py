@@ -1,5 +1,6 @@
 """What the destinations need to know of agents: a port, filled by the connector's agent directory."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -46,12 +47,21 @@ class Agent(Protocol):
         """Name of the phone model in the configuration."""
         ...
 
+    @property
+    def team(self) -> str:
+        """Name of the agent's team, or empty."""
+        ...
+
 
 class Directory(Protocol):
     """Finds agents and checks their passwords."""
 
     def get(self, agent_id: str) -> Agent | None:
         """Return the agent of that id or login name."""
+        ...
+
+    def agents(self) -> Sequence[Agent]:
+        """Return all agents."""
         ...
 
     async def verify(self, agent_id: str, password: str) -> bool:

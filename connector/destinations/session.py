@@ -6,12 +6,16 @@ from connector.bridge.messages import session as wire
 from connector.destinations.base import Destination, Refusal, handles
 from connector.destinations.channelgroup import ChannelGroup
 from connector.destinations.directory import Agent
-from connector.destinations.tree import Tree
+from connector.destinations.site import Reason
+from connector.destinations.tree import SERVICE_TOPIC, Tree
+from connector.telephony.changes import Change, ServiceChanged
 from connector.telephony.pbx import Seat
 
 _EXTENSION = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
 _CLOSE = "session.request.close"
 _DISPOSE = "session.request.dispose"
+_LOGOUT_REASONS = "session.request.externallogoutreasons"
+_NOT_READY_REASONS = "session.request.externalnotreadyreasons"
 
 
 class Session(Destination):
@@ -24,6 +28,8 @@ class Session(Destination):
         tree.add(self)
         self.agent = agent
         self.session_id = session_id
+        self._media: set[str] = set()
+        tree.listen(SERVICE_TOPIC, self)
 
     @property
     def group_name(self) -> str:
@@ -31,9 +37,10 @@ class Session(Destination):
         return f"group-{self.agent.agent_id}"
 
     @handles(wire.SessionInit)
-    async def init(self, _body: wire.SessionInit) -> wire.SessionInitReply:
-        """Name the one group; media that Asterisk has not are ignored."""
+    async def init(self, body: wire.SessionInit) -> wire.SessionInitReply:
+        """Name the one group; media that Asterisk has not become unsupported channels in it."""
         self.open = True
+        self._note_media(chat=body.chat, email=body.email, callback=body.callback)
         return wire.SessionInitReply(channel_group=self.group_name)
 
     @handles(wire.CreateChannelGroup)
@@ -51,7 +58,30 @@ class Session(Destination):
             penalty=self.agent.penalty,
             phone_model=self.agent.phone,
         )
-        ChannelGroup(self.tree, self.target_of_child(body.id), self, seat)
+        wanted = body.properties
+        self._note_media(chat=wanted.chat, email=wanted.email, callback=wanted.callback)
+        ChannelGroup(self.tree, self.target_of_child(body.id), self, seat, tuple(sorted(self._media)))
+
+    @handles(wire.ExternalLogoutReasons)
+    async def logout_reasons(self, _body: wire.ExternalLogoutReasons) -> None:
+        """Answer; the reasons follow as an event."""
+
+    @handles(wire.ExternalNotReadyReasons)
+    async def not_ready_reasons(self, _body: wire.ExternalNotReadyReasons) -> None:
+        """Answer; the reasons follow as an event."""
+
+    @handles(wire.GetTeamStatus)
+    async def team_status(self, body: wire.GetTeamStatus) -> wire.TeamStatusReply:
+        """Tell what the team is doing now; `realtime` subscribes to changes."""
+        team = self.tree.team
+        if body.realtime:
+            team.subscribe(self, self.agent.team, self._member_changed)
+        return wire.TeamStatusReply(teamstatus=team.members(self.agent.team))
+
+    @handles(wire.StopTeamStatus)
+    async def stop_team_status(self, _body: wire.StopTeamStatus) -> None:
+        """End the subscription."""
+        self.tree.team.unsubscribe(self)
 
     @handles(wire.Close)
     async def close(self, _body: wire.Close) -> None:
@@ -71,8 +101,58 @@ class Session(Destination):
         """Send `session.closed` after close, leave the tree after dispose."""
         if name == _CLOSE:
             self.emit(wire.Closed())
+            self.fall_silent()
+        elif name == _LOGOUT_REASONS:
+            self.emit(
+                wire.LogoutReasonsUpdated(
+                    logout_reasons=tuple(
+                        wire.LogoutReason(id=one.id, code=one.code, extensions=(), labels=_labels(one))
+                        for one in self.tree.site.logout
+                    )
+                )
+            )
+        elif name == _NOT_READY_REASONS:
+            self.emit(
+                wire.NotReadyReasonsUpdated(
+                    reason_codes=tuple(
+                        wire.NotReadyReason(
+                            id=one.id,
+                            code=one.code,
+                            selectable=one.selectable,
+                            extensions=(),
+                            labels=_labels(one),
+                        )
+                        for one in self.tree.site.not_ready
+                    )
+                )
+            )
         elif name == _DISPOSE:
             self.dispose()
 
+    def on_change(self, change: Change) -> None:
+        """Tell the agent when the telephone system is lost."""
+        if isinstance(change, ServiceChanged) and not change.available:
+            text = "The telephone system cannot be reached: calls go on, but cannot be controlled from here."
+            self.tree.error(self, "pbx.lost", "PBX_LOST", text)
+
+    def on_disposed(self) -> None:
+        """End the team subscription."""
+        self.tree.team.unsubscribe(self)
+
+    def _member_changed(self, member: wire.TeamMember) -> None:
+        self.emit(wire.TeamStatusUpdated(teamstatus=(member,)))
+
+    def _note_media(self, **wanted: bool) -> None:
+        self._media |= {medium for medium, enabled in wanted.items() if enabled}
+
     def _groups(self) -> list[ChannelGroup]:
         return [one for one in self.children.values() if isinstance(one, ChannelGroup)]
+
+
+def _labels(reason: Reason) -> tuple[wire.ReasonLabel, ...]:
+    return tuple(
+        wire.ReasonLabel(
+            language=one.language, country=one.country, name=one.name, description=one.description
+        )
+        for one in reason.labels
+    )

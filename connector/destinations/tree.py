@@ -12,15 +12,19 @@ from connector.bridge.messages import (
     Kind,
     Message,
     Unknown,
+    error_message,
     event_message,
     failure,
     parse_body,
     success,
+    warning_message,
 )
 from connector.bridge.targets import control_target
 from connector.destinations.base import Destination, Refusal
 from connector.destinations.directory import Directory
 from connector.destinations.lanes import LaneFull, Lanes
+from connector.destinations.site import Site
+from connector.destinations.team import TeamBoard
 from connector.telephony.changes import (
     Anomaly,
     Change,
@@ -28,6 +32,7 @@ from connector.telephony.changes import (
     InteractionEnded,
     PhoneChanged,
     PresenceChanged,
+    QueueMissing,
     ServiceChanged,
 )
 from connector.telephony.pbx import Pbx, PbxProblem
@@ -57,7 +62,7 @@ def interaction_topic(interaction: str) -> str:
 
 def topic_of(change: Change) -> str:
     """Return the topic under which a change is told."""
-    if isinstance(change, InteractionAdded | PresenceChanged | PhoneChanged):
+    if isinstance(change, InteractionAdded | PresenceChanged | PhoneChanged | QueueMissing):
         return endpoint_topic(change.endpoint)
     if isinstance(change, ServiceChanged | Anomaly):
         return SERVICE_TOPIC
@@ -75,7 +80,11 @@ class Wire(Protocol):
 class Tree:
     """All destinations of one processor. It is the receiver of the transport."""
 
-    def __init__(self, processor: str, pbx: Pbx, directory: Directory, wire: Wire) -> None:
+    def __init__(
+        self, processor: str, pbx: Pbx, directory: Directory, wire: Wire, site: Site | None = None
+    ) -> None:
+        self.site = site or Site()
+        self.team = TeamBoard(pbx, directory)
         self.processor = processor
         self.pbx = pbx
         self.directory = directory
@@ -180,6 +189,16 @@ class Tree:
             return
         self._wire.send(event_message(destination.target, body))
 
+    def warn(self, destination: Destination, name: str, code: str, text: str) -> None:
+        """Send a `cti.warning` about a destination, if it is open."""
+        if destination.open and not destination.disposed:
+            self._wire.send(warning_message(destination.target, name, code, text))
+
+    def error(self, destination: Destination, name: str, code: str, text: str) -> None:
+        """Send a `cti.error` about a destination, if it is open."""
+        if destination.open and not destination.disposed:
+            self._wire.send(error_message(destination.target, name, code, text))
+
     def _release(self, destination: Destination, body: Body) -> None:
         if not destination.disposed:
             self.emit(destination, body)
@@ -239,6 +258,7 @@ class Tree:
         self._wire.send(response)
 
     def _on_change(self, change: Change) -> None:
+        self.team.on_change(change)
         for destination in self.listeners(topic_of(change)):
             destination.on_change(change)
         if isinstance(change, InteractionEnded):

@@ -28,6 +28,13 @@ def settings(info: LabInfo, *, bridge_port: int = BRIDGE_PORT) -> dict[str, Any]
             name: {"extension": extension, "label": labels.get(name, name)}
             for name, extension in info.queues.items()
         },
+        "reasons": {
+            "not_ready": {
+                "lunch": {"labels": {"en-US": {"name": "Lunch"}, "de-DE": {"name": "Mittagspause"}}},
+                "busy": {"labels": {"en-US": {"name": "Busy"}}, "selectable": False},
+            },
+            "logout": {"shift-end": {"labels": {"en-US": {"name": "End of shift"}}}},
+        },
         "agents": {
             agent.agent_id: {
                 "password_hash": agent.password_hash,

@@ -128,6 +128,14 @@ class PhoneChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueMissing:
+    """An agent should serve a queue that the PBX does not have."""
+
+    endpoint: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceChanged:
     """The PBX can be worked with, or no longer; `reason` says why not."""
 
@@ -155,6 +163,7 @@ Change = (
     | MemberLeft
     | PresenceChanged
     | PhoneChanged
+    | QueueMissing
     | ServiceChanged
     | Anomaly
 )

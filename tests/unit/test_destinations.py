@@ -33,9 +33,13 @@ class Ada:
     queues: tuple[str, ...] = ("support",)
     penalty: int = 0
     phone: str = "default"
+    team: str = "blue"
 
 
 class Agents:
+    def agents(self) -> tuple[Ada, ...]:
+        return (Ada(),)
+
     def get(self, agent_id: str) -> Ada | None:
         return Ada() if agent_id in {"1001", "ada"} else None
 

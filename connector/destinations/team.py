@@ -1,0 +1,102 @@
+"""Team status: what the members of an agent's team are doing, and since when."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from connector.bridge.messages import session as wire
+from connector.destinations.directory import Agent, Directory
+from connector.telephony.changes import (
+    Change,
+    InteractionAdded,
+    InteractionEnded,
+    InteractionStarted,
+    PresenceChanged,
+)
+from connector.telephony.pbx import Pbx
+
+LOGGED_OUT, READY, NOT_READY, ON_CALL = "LOGGED_OUT", "READY", "NOT_READY", "ON_CALL"
+
+Listener = Callable[[wire.TeamMember], None]
+
+
+def utc_now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)
+
+
+class TeamBoard:
+    """States of all agents; those without a team belong to the team of agents without a name."""
+
+    def __init__(self, pbx: Pbx, directory: Directory, clock: Callable[[], datetime] = utc_now) -> None:
+        self._pbx = pbx
+        self._directory = directory
+        self._clock = clock
+        began = clock()
+        self._states: dict[str, tuple[str, datetime]] = {
+            agent.agent_id: (LOGGED_OUT, began) for agent in directory.agents()
+        }
+        self._subscribers: dict[object, tuple[str, Listener]] = {}
+
+    def members(self, team: str) -> tuple[wire.TeamMember, ...]:
+        """Return all members of a team."""
+        return tuple(self._member(agent) for agent in self._directory.agents() if agent.team == team)
+
+    def subscribe(self, owner: object, team: str, listener: Listener) -> None:
+        """Tell `listener` every member of the team whose state changes, until `unsubscribe`."""
+        self._subscribers[owner] = (team, listener)
+
+    def unsubscribe(self, owner: object) -> None:
+        """End a subscription; there may be none."""
+        self._subscribers.pop(owner, None)
+
+    def on_change(self, change: Change) -> None:
+        """Take a change of the model in."""
+        match change:
+            case PresenceChanged(before=before, now=now):
+                for agent_id in {before.agent, now.agent} - {None}:
+                    self._look_at(agent_id)
+            case InteractionAdded(endpoint=endpoint):
+                self._look_at(self._pbx.model.presence(endpoint).agent)
+            case InteractionStarted(interaction=one) | InteractionEnded(interaction=one):
+                interaction = self._pbx.model.interaction(one)
+                if interaction is not None:
+                    self._look_at(self._pbx.model.presence(interaction.endpoint).agent)
+            case _:
+                pass
+
+    def _look_at(self, agent_id: str | None) -> None:
+        agent = self._directory.get(agent_id) if agent_id is not None else None
+        if agent is None:
+            return
+        state = self._state_of(agent)
+        before, _since = self._states.get(agent.agent_id, (LOGGED_OUT, None))
+        if state == before:
+            return
+        self._states[agent.agent_id] = (state, self._clock())
+        member = self._member(agent)
+        for team, listener in tuple(self._subscribers.values()):
+            if team == agent.team:
+                listener(member)
+
+    def _endpoint_of(self, agent: Agent) -> str | None:
+        board = self._pbx.model.board
+        return next((one for one in board.endpoints() if board.presence(one).agent == agent.agent_id), None)
+
+    def _state_of(self, agent: Agent) -> str:
+        endpoint = self._endpoint_of(agent)
+        if endpoint is None:
+            return LOGGED_OUT
+        if any(not one.over for one in self._pbx.model.interactions(endpoint)):
+            return ON_CALL
+        return READY if self._pbx.model.presence(endpoint).ready else NOT_READY
+
+    def _member(self, agent: Agent) -> wire.TeamMember:
+        state, since = self._states.get(agent.agent_id, (LOGGED_OUT, self._clock()))
+        return wire.TeamMember(
+            loginid=agent.login,
+            firstname=agent.first_name,
+            lastname=agent.last_name,
+            extension=self._endpoint_of(agent) or agent.extension,
+            state=state,
+            statechangetime=since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        )
