@@ -38,6 +38,8 @@ class Interaction(Destination):
                 conversations=wire.Conversations(),
             )
         live = {one.role: wire.ConversationRef(id=one.id) for one in model.live_conversations}
+        # A far end may be gone before the agent's leg is: the bridge is still told which was the primary.
+        live.setdefault(Role.PRIMARY, wire.ConversationRef(id=model.primary.id))
         if model.over:
             live = {}
         return wire.InteractionInitReply(

@@ -1,7 +1,7 @@
 """A PBX that a property test scripts: every procedure may be refused, be held up, or break in the middle.
 
-It keeps the port's promises as the real one does: a procedure refuses what makes no sense now, and returns only
-when the model shows the outcome.
+It keeps the port's promises as the real one does: a procedure refuses what makes no sense now, and returns
+only when the model shows the outcome.
 """
 
 import asyncio
@@ -117,7 +117,7 @@ class ScriptedPbx(FakePbx):
 
     async def answer(self, interaction: str, seat: Seat) -> None:
         self._require_state(interaction, InteractionState.ALERTING)
-        await self._do(f"answer {interaction}")
+        await self._do(f"answer {interaction} {seat.phone_model}")
         found = self._require_state(interaction, InteractionState.ALERTING)
         self.tell(facts.LegAnswered(found.leg))
         for leg in (found.leg, *found.primary.parties):
@@ -126,7 +126,7 @@ class ScriptedPbx(FakePbx):
 
     async def reject(self, interaction: str, seat: Seat) -> None:
         self._require_state(interaction, InteractionState.ALERTING)
-        await self._do(f"reject {interaction}")
+        await self._do(f"reject {interaction} {seat.agent}")
         found = self._require_state(interaction, InteractionState.ALERTING)
         self.tell(facts.LegEnded(found.leg, 21))
 

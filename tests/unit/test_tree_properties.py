@@ -123,7 +123,8 @@ picks = st.integers(0, 3)
 
 def at_its_place(name: str) -> st.SearchStrategy[str]:
     level = LEVEL[CATALOGUE[name].scope]
-    return st.sampled_from([each for each in PATHS if depth(each) == level])
+    there = [each for each in PATHS if depth(each) == level]
+    return st.sampled_from([each for each in there if each.startswith("S1")] * 3 + there)
 
 
 def depth(target: str) -> int:
@@ -143,7 +144,24 @@ wild = st.builds(
     picks,
     st.none() | st.sampled_from(Kind),
 )
-told: st.SearchStrategy[Step] = st.builds(Told, any_fact)
+LIKELY: tuple[Fact, ...] = (
+    facts.LegAnswered("a"),
+    facts.LegJoined("a", "b1"),
+    facts.LegJoined("c", "b1"),
+    facts.MusicStarted("c"),
+    facts.MusicStopped("c"),
+    facts.VariableSet("a", "KEY", "value"),
+    facts.LegEnded("a", 16),
+    facts.LegEnded("c", 16),
+    facts.LegJoined("d", "b1"),
+    facts.LegCreated("d", "2002", "d", placed=True, number="2002"),
+    facts.DialStarted("a", "d"),
+    facts.MemberChanged("support", "1001", "1001", paused=False, reason=""),
+    facts.MemberChanged("support", "1001", "1002", paused=True, reason=""),
+    facts.MemberGone("support", "1001"),
+    facts.PbxStopped(),
+)
+told: st.SearchStrategy[Step] = st.builds(Told, any_fact | st.sampled_from(LIKELY))
 step: st.SearchStrategy[Step] = st.one_of(
     fitting,
     fitting,
@@ -193,6 +211,9 @@ def call_at(endpoint: str, session: str) -> tuple[Step, ...]:
     )
 
 
+TALK: tuple[Step, ...] = tuple(Told(each) for each in LIKELY[:3])
+
+
 beginnings: st.SearchStrategy[tuple[Step, ...]] = st.sampled_from(
     [
         (),
@@ -200,6 +221,8 @@ beginnings: st.SearchStrategy[tuple[Step, ...]] = st.sampled_from(
         (*desk_of("S1", 0), *desk_of("S2", 1)),
         (*desk_of("S1", 0), *call_at("1001", "S1")),
         (*desk_of("S1", 0), Ask("channel.request.dial", "S1.g.c"), *call_at("1001", "S1")[-6:]),
+        (*desk_of("S1", 0), *call_at("1001", "S1"), *TALK),
+        (*desk_of("S1", 0), *call_at("1001", "S1"), *TALK, Told(facts.LegEnded("c", 16)), Turns(3)),
         (*desk_of("S1", 0), *desk_of("S2", 0), *call_at("1001", "S2")),
     ]
 )
@@ -267,12 +290,8 @@ class Bench:
 
     async def do(self, one: Step) -> None:
         match one:
-            case Ask():
-                self._ask(one)
-            case Again():
-                self._again(one)
-            case Raw(payload=payload):
-                self._raw(payload)
+            case Ask() | Again() | Raw() | Disconnect():
+                self._bridge_does(one)
             case Told(fact=fact):
                 self._tell(fact)
             case Next(fate=fate):
@@ -284,13 +303,22 @@ class Bench:
                     self.pbx.let_go()
                 for _ in range(count):
                     await asyncio.sleep(0)
+        waiting = self.tree._lanes._waiting
+        self.longest_lane = max(self.longest_lane, *map(len, waiting.values()), 0)
+
+    def _bridge_does(self, one: Ask | Again | Raw | Disconnect) -> None:
+        match one:
+            case Ask():
+                self._ask(one)
+            case Again():
+                self._again(one)
+            case Raw(payload=payload):
+                self._raw(payload)
             case Disconnect():
                 self.tree.disconnected("the test cut it")
                 self.rules = Rules("P")
                 self.asked.clear()
                 self.answers.clear()
-        waiting = self.tree._lanes._waiting
-        self.longest_lane = max(self.longest_lane, *map(len, waiting.values()), 0)
 
     def _ask(self, one: Ask) -> None:
         self._number += 1
