@@ -181,7 +181,8 @@ class Tree:
         self._wire.send(event_message(destination.target, body))
 
     def _release(self, destination: Destination, body: Body) -> None:
-        if not destination.disposed:
+        # The request that kept it back may have closed the destination: control is closed, not disposed.
+        if destination.open and not destination.disposed:
             self.emit(destination, body)
 
     # -- inside ----------------------------------------------------------------------------------------
