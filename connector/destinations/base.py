@@ -42,6 +42,7 @@ class Destination:
     kind: ClassVar[str] = "destination"
 
     def __init__(self, tree: Tree, target: str, parent: Destination | None) -> None:
+        """Join the tree. Raises Refusal if the target is taken."""
         self.tree = tree
         self.target = target
         self.parent = parent
@@ -49,6 +50,8 @@ class Destination:
         self.topics: list[str] = []
         self.open = False
         self.disposed = False
+        # The tree first: it refuses a target that is taken, and the parent must keep the child it has.
+        tree.add(self)
         if parent is not None:
             parent.children[target] = self
 

@@ -18,7 +18,6 @@ class ChannelGroup(Destination):
 
     def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat) -> None:
         super().__init__(tree, target, parent)
-        tree.add(self)
         self.seat = seat
         tree.pbx.watch(seat.endpoint)
 

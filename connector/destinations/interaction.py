@@ -21,7 +21,6 @@ class Interaction(Destination):
 
     def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat, nativeid: str) -> None:
         super().__init__(tree, target, parent)
-        tree.add(self)
         tree.listen(interaction_topic(nativeid), self)
         self.seat = seat
         self.nativeid = nativeid

@@ -145,7 +145,7 @@ class Tree:
             Refusal: the target is taken.
 
         """
-        if destination.target in self._destinations:
+        if self._destinations.get(destination.target, destination) is not destination:
             raise Refusal(f"The destination {destination.target} exists already.")
         self._destinations[destination.target] = destination
 
