@@ -38,6 +38,13 @@ REMEMBERED_REQUESTS = 4096
 """Answered requests whose response is kept, for a bridge that asks again with the same id."""
 
 
+_LAST_EVENTS = frozenset(
+    {"session.closed", "channelgroup.disposed", "channel.disposed", "conversation.disposed"}
+)
+"""After these a destination says nothing more."""
+
+_DISPOSE = ".request.dispose"
+
 _NO_NAME = "unknown"
 """Stands for the name in the answer to a request that came without one."""
 
@@ -178,7 +185,11 @@ class Tree:
         if lane is not None:
             self._lanes.hold(lane, lambda: self._release(destination, body))
             return
-        self._wire.send(event_message(destination.target, body))
+        if destination.over:
+            return
+        message = event_message(destination.target, body)
+        destination.closed = message.name in _LAST_EVENTS
+        self._wire.send(message)
 
     def _release(self, destination: Destination, body: Body) -> None:
         # The request that kept it back may have closed the destination: control is closed, not disposed.
@@ -223,6 +234,8 @@ class Tree:
     async def _handle(self, destination: Destination | None, message: Message) -> Body | None:
         if destination is None:
             raise Refusal(f"There is no destination {message.target}.")
+        if destination.over and message.kind is Kind.REQUEST and not message.name.endswith(_DISPOSE):
+            raise Refusal(f"The {destination.kind} is closed: it can only be disposed.")
         body = parse_body(message)
         handler = None if isinstance(body, Unknown) else destination.handler_for(body)
         if handler is None or isinstance(body, Unknown):
