@@ -234,8 +234,12 @@ class Tree:
     async def _handle(self, destination: Destination | None, message: Message) -> Body | None:
         if destination is None:
             raise Refusal(f"There is no destination {message.target}.")
-        if destination.over and message.kind is Kind.REQUEST and not message.name.endswith(_DISPOSE):
-            raise Refusal(f"The {destination.kind} is closed: it can only be disposed.")
+        if message.kind is Kind.REQUEST and not message.name.endswith(_DISPOSE):
+            if destination.over:
+                raise Refusal(f"The {destination.kind} is closed: it can only be disposed.")
+            if not destination.open and destination is not self.root:
+                # Its events could not be sent, so that nobody would learn what came of it.
+                raise Refusal(f"The {destination.kind} is not initialised yet.")
         body = parse_body(message)
         handler = None if isinstance(body, Unknown) else destination.handler_for(body)
         if handler is None or isinstance(body, Unknown):

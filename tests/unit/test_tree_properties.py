@@ -391,7 +391,7 @@ class Bench:
     def _body(self, one: Ask) -> dict[str, Any]:
         node = self.rules.nodes.get(one.target)
         agent = "1002" if one.pick >= 4 else "1001"
-        session = SESSIONS[one.pick % len(SESSIONS)]
+        session = SESSIONS[one.pick % 4 % len(SESSIONS)]
         whom = {"agentId": agent, "agentPassword": "right"}
         named = list(node.named) if isinstance(node, (ChannelNode, InteractionNode)) else []
         bodies: dict[str, Callable[[], dict[str, Any]]] = {
