@@ -4,6 +4,8 @@
 #   make check        linters, types, import table, dialplan
 #   make lab          the laboratory until Ctrl-C
 #   make bench        side-by-side measurements
+#   make fuzz         a million mutated frames through the codec (FUZZ="--frames N --seconds S --seed X")
+#   make coverage     the end-to-end suite, then the table of messages and tests in docs/protocol.md
 #   make test-docker  the end-to-end suite on containers (installs an engine where none answers)
 # LAB=native|docker chooses the laboratory; without it: docker if an engine answers, else native.
 
@@ -13,7 +15,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 PYTEST := $(BIN)/pytest
 
-.PHONY: help venv check demo test test-unit test-e2e test-docker lab bench lock docs clean
+.PHONY: help venv check demo test test-unit test-e2e test-docker lab bench fuzz coverage lock docs clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -61,6 +63,13 @@ lab: venv
 
 bench: venv
 	@$(PYTEST) -q -s tests/bench
+
+fuzz: venv
+	@$(BIN)/python tests/bench/fuzz.py $(FUZZ)
+
+coverage: venv
+	@SEEN=1 $(PYTEST) -q tests/e2e
+	@$(BIN)/python -m connector.bridge.docs
 
 docs: venv
 	@$(BIN)/python -m connector.bridge.docs

@@ -1,8 +1,9 @@
 """Writes `docs/protocol.md` from the catalogue: `python -m connector.bridge.docs`."""
 
+import json
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import EnumMeta
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -14,6 +15,11 @@ from connector.bridge.codec import MAX_FRAME
 from connector.bridge.messages import CATALOGUE, Body, Kind, MessageSpec, Scope
 
 PLACE = Path("docs/protocol.md")
+
+SEEN = Path(__file__).parents[2] / "tests/e2e/seen.json"
+"""Which end-to-end tests exercised which message; written by `make coverage`."""
+
+_SHOWN_TESTS = 3
 
 _HEAD = f"""\
 # The Processor Bridge protocol, as this connector speaks it
@@ -49,7 +55,29 @@ _PLAIN = {str: "string", int: "number", float: "number", bool: "true/false", typ
 
 def render() -> str:
     """Return the whole document."""
-    return "\n".join([_HEAD, *_destinations(), *_objects(), *_values()]).rstrip() + "\n"
+    parts = [_HEAD, *_destinations(), *_objects(), *_values(), *_coverage(read_seen())]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def read_seen(place: Path = SEEN) -> dict[str, list[str]]:
+    """Return the tests (pytest node ids) by message; empty where the tests are not at hand."""
+    seen: dict[str, list[str]] = json.loads(place.read_text("utf-8")) if place.exists() else {}
+    return seen
+
+
+def _coverage(seen: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    yield "## Which test exercises which message\n"
+    yield "On a real Asterisk, between connector and reference bridge: a query or request was answered"
+    yield "with SUCCESS, an event came. Written by `make coverage` from a run of the end-to-end suite.\n"
+    yield "| message | tests in `tests/e2e/` |"
+    yield "|---|---|"
+    for name in CATALOGUE:
+        tests = seen.get(name, ())
+        shown = [f"`{each.removeprefix('tests/e2e/')}`" for each in tests[:_SHOWN_TESTS]]
+        if len(tests) > _SHOWN_TESTS:
+            shown.append(f"and {len(tests) - _SHOWN_TESTS} more")
+        yield f"| `{name}` | {'<br>'.join(shown) or '-'} |"
+    yield ""
 
 
 def _destinations() -> Iterator[str]:

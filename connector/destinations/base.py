@@ -35,20 +35,25 @@ class Destination:
     """One object of the protocol's tree.
 
     It is *open* from the moment its init query is answered until it is disposed: events before and after are
-    not sent, for what happened before is part of the init answer.
+    not sent, for what happened before is part of the init answer. It is *closed* by its last event
+    (`session.closed`, say): nothing more is said or done in its branch, it waits to be disposed.
     """
 
     handlers: ClassVar[dict[type, str]] = {}
     kind: ClassVar[str] = "destination"
 
     def __init__(self, tree: Tree, target: str, parent: Destination | None) -> None:
+        """Join the tree. Raises Refusal if the target is taken."""
         self.tree = tree
         self.target = target
         self.parent = parent
         self.children: dict[str, Destination] = {}
         self.topics: list[str] = []
         self.open = False
+        self.closed = False
         self.disposed = False
+        # The tree first: it refuses a target that is taken, and the parent must keep the child it has.
+        tree.add(self)
         if parent is not None:
             parent.children[target] = self
 
@@ -72,6 +77,11 @@ class Destination:
         """Send an event if the destination is open."""
         if self.open and not self.disposed:
             self.tree.emit(self, body)
+
+    @property
+    def over(self) -> bool:
+        """Whether the destination, or one above it, has sent its last event."""
+        return self.closed or (self.parent is not None and self.parent.over)
 
     def target_of_child(self, bridge_id: str) -> str:
         """Return the target of a child with that bridge id.

@@ -20,7 +20,6 @@ class Channel(Destination):
 
     def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat) -> None:
         super().__init__(tree, target, parent)
-        tree.add(self)
         tree.listen(endpoint_topic(seat.endpoint), self)
         self.seat = seat
 

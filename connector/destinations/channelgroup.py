@@ -22,7 +22,6 @@ class ChannelGroup(Destination):
     ) -> None:
         """`media` names the media that the agent is configured for and that Asterisk has not."""
         super().__init__(tree, target, parent)
-        tree.add(self)
         self.seat = seat
         self.unsupported = tuple(f"{seat.endpoint}-{medium}" for medium in media)
         tree.pbx.watch(seat.endpoint)

@@ -24,7 +24,6 @@ class Control(Destination):
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree, control_target(tree.processor), None)
-        tree.add(self)
         tree.root = self
         tree.listen(SERVICE_TOPIC, self)
         self._was_in_service = tree.pbx.available

@@ -26,7 +26,6 @@ class Conversation(Destination):
     ) -> None:
         """`nativeids` are those of the interaction and of the conversation."""
         super().__init__(tree, target, parent)
-        tree.add(self)
         self.seat = seat
         self.interaction, self.nativeid = nativeids
         tree.listen(interaction_topic(self.interaction), self)

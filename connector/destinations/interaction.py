@@ -22,7 +22,6 @@ class Interaction(Destination):
 
     def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat, nativeid: str) -> None:
         super().__init__(tree, target, parent)
-        tree.add(self)
         tree.listen(interaction_topic(nativeid), self)
         self.seat = seat
         self.nativeid = nativeid
@@ -40,6 +39,8 @@ class Interaction(Destination):
                 conversations=wire.Conversations(),
             )
         live = {one.role: wire.ConversationRef(id=one.id) for one in model.live_conversations}
+        # A far end may be gone before the agent's leg is: the bridge is still told which was the primary.
+        live.setdefault(Role.PRIMARY, wire.ConversationRef(id=model.primary.id))
         if model.over:
             live = {}
         return wire.InteractionInitReply(

@@ -25,7 +25,6 @@ class Session(Destination):
 
     def __init__(self, tree: Tree, target: str, parent: Destination, agent: Agent, session_id: str) -> None:
         super().__init__(tree, target, parent)
-        tree.add(self)
         self.agent = agent
         self.session_id = session_id
         self._media: set[str] = set()

@@ -43,6 +43,13 @@ REMEMBERED_REQUESTS = 4096
 """Answered requests whose response is kept, for a bridge that asks again with the same id."""
 
 
+_LAST_EVENTS = frozenset(
+    {"session.closed", "channelgroup.disposed", "channel.disposed", "conversation.disposed"}
+)
+"""After these a destination says nothing more."""
+
+_DISPOSE = ".request.dispose"
+
 _NO_NAME = "unknown"
 """Stands for the name in the answer to a request that came without one."""
 
@@ -154,7 +161,7 @@ class Tree:
             Refusal: the target is taken.
 
         """
-        if destination.target in self._destinations:
+        if self._destinations.get(destination.target, destination) is not destination:
             raise Refusal(f"The destination {destination.target} exists already.")
         self._destinations[destination.target] = destination
 
@@ -187,7 +194,11 @@ class Tree:
         if lane is not None:
             self._lanes.hold(lane, lambda: self._release(destination, body))
             return
-        self._wire.send(event_message(destination.target, body))
+        if destination.over:
+            return
+        message = event_message(destination.target, body)
+        destination.closed = message.name in _LAST_EVENTS
+        self._wire.send(message)
 
     def warn(self, destination: Destination, name: str, code: str, text: str) -> None:
         """Send a `cti.warning` about a destination, if it is open."""
@@ -200,7 +211,8 @@ class Tree:
             self._wire.send(error_message(destination.target, name, code, text))
 
     def _release(self, destination: Destination, body: Body) -> None:
-        if not destination.disposed:
+        # The request that kept it back may have closed the destination: control is closed, not disposed.
+        if destination.open and not destination.disposed:
             self.emit(destination, body)
 
     # -- inside ----------------------------------------------------------------------------------------
@@ -241,6 +253,12 @@ class Tree:
     async def _handle(self, destination: Destination | None, message: Message) -> Body | None:
         if destination is None:
             raise Refusal(f"There is no destination {message.target}.")
+        if message.kind is Kind.REQUEST and not message.name.endswith(_DISPOSE):
+            if destination.over:
+                raise Refusal(f"The {destination.kind} is closed: it can only be disposed.")
+            if not destination.open and destination is not self.root:
+                # Its events could not be sent, so that nobody would learn what came of it.
+                raise Refusal(f"The {destination.kind} is not initialised yet.")
         body = parse_body(message)
         handler = None if isinstance(body, Unknown) else destination.handler_for(body)
         if handler is None or isinstance(body, Unknown):

@@ -63,8 +63,10 @@ class _Asked:
     node: Node | None
     spec: MessageSpec | None
     body: Body | None
-    must_fail: str | None
+    malformed: str | None
     """Why only FAILURE can answer it, whatever happens meanwhile."""
+    objection: str | None
+    """Why it could not succeed at the time of asking; requests before it may have made what it needs."""
     wrong_state: str | None
     """Why the state at the time of asking forbids success; the state at the time of answering counts too."""
     produces: tuple[frozenset[str], ...]
@@ -132,16 +134,16 @@ class Rules:
         node = self.nodes.get(message.target)
         spec = CATALOGUE.get(message.name)
         body: Body | None = None
-        must_fail: str | None = None
+        malformed: str | None = None
         try:
             parsed = parse_body(message)
             body = None if isinstance(parsed, Unknown) else parsed
         except BodyInvalid as invalid:
-            must_fail = f"a malformed body is refused ({invalid})"
-        must_fail = must_fail or _objection(node, spec, body, message)
+            malformed = f"a malformed body is refused ({invalid})"
+        objection = _objection(node, spec, body, message)
         produces = PRODUCES.get(message.name, ())
         wrong = _wrong_state(node, message.name)
-        self._asked[request_id] = _Asked(message, node, spec, body, must_fail, wrong, produces)
+        self._asked[request_id] = _Asked(message, node, spec, body, malformed, objection, wrong, produces)
 
     # -- what the client sends -------------------------------------------------------------------------
 
@@ -207,8 +209,12 @@ class Rules:
         return self._success(message, asked)
 
     def _success(self, message: Message, asked: _Asked) -> Body:
+        if asked.objection is not None:
+            # The bridge may ask without waiting: it is judged by what the requests before it have made.
+            asked.node = self.nodes.get(message.target)
+            asked.objection = _objection(asked.node, asked.spec, asked.body, asked.message)
         still_wrong = asked.wrong_state and _wrong_state(asked.node, message.name)
-        if (why := asked.must_fail or still_wrong) is not None:
+        if (why := asked.malformed or asked.objection or still_wrong) is not None:
             raise ProtocolViolation(
                 "Unsupported operation, wrong state, unknown target, malformed body: FAILURE.",
                 f"{message.name} to {message.target} succeeded, but {why}.",
@@ -402,7 +408,8 @@ def _wrong_state(node: Node | None, name: str) -> str | None:
             return f"{busy[0].target} is {busy[0].state}" if busy else None
         case ControlNode() if name == "cti.request.createsession":
             in_service = control_wire.ServiceStatus.IN_SERVICE
-            return None if node.status is in_service else f"the service is {node.status}"
+            # A bridge that did not ask for the status takes the risk; one that was told must be refused.
+            return None if node.status in {None, in_service} else f"the service is {node.status}"
         case _:
             return None
     return f"{node.target} is {state}" if allowed is not None and state not in allowed else None

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 from desk import Desk, desk
+from seen import Seen
 
 from connector.lab.provider import LabInfo, LabProvider, choose_provider
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note which messages the tests exercise, if `SEEN` asks for it."""
+    if os.environ.get("SEEN"):
+        config.pluginmanager.register(Seen())
 
 
 @pytest.fixture(scope="session")

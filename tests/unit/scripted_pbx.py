@@ -1,0 +1,194 @@
+"""A PBX that a property test scripts: every procedure may be refused, be held up, or break in the middle.
+
+It keeps the port's promises as the real one does: a procedure refuses what makes no sense now, and returns
+only when the model shows the outcome.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+from fake_pbx import FakePbx
+
+from connector.telephony import facts
+from connector.telephony.interactions import Interaction
+from connector.telephony.pbx import PbxDown, Refused, Seat, TimedOut
+from connector.telephony.states import ConversationState, InteractionState
+
+QUEUE = "support"
+
+
+class Fate(Enum):
+    """What becomes of the next procedure."""
+
+    REFUSED = "refused"
+    HELD_UP = "held up until the test lets it go"
+    UNSHOWN = "accepted, but its outcome is never shown"
+    BROKEN = "an error that nobody foresaw"
+
+
+class Broken(RuntimeError):
+    """Stands for a defect behind the port."""
+
+
+class ScriptedPbx(FakePbx):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fates: deque[Fate] = deque()
+        self.gates: list[asyncio.Event] = []
+        self.dialled = 0
+        self.broken = 0
+
+    def let_go(self) -> None:
+        """Have everything that was held up go on."""
+        for gate in self.gates:
+            gate.set()
+        self.gates.clear()
+
+    async def _do(self, what: str) -> None:
+        self.done.append(what)
+        if not self.available:
+            raise PbxDown("The telephone system cannot be reached at the moment.")
+        match self.fates.popleft() if self.fates else None:
+            case Fate.REFUSED:
+                raise Refused("The telephone system refused.")
+            case Fate.UNSHOWN:
+                await asyncio.sleep(0)
+                raise TimedOut("The telephone system did not show the outcome in time.")
+            case Fate.BROKEN:
+                self.broken += 1
+                raise Broken(what)
+            case Fate.HELD_UP:
+                gate = asyncio.Event()
+                self.gates.append(gate)
+                await gate.wait()
+            case None:
+                await asyncio.sleep(0)
+
+    # -- queues ----------------------------------------------------------------------------------------
+
+    async def log_in(self, seat: Seat) -> None:
+        self._not_for_others(seat)
+        await self._do("log_in")
+        self._not_for_others(seat)
+        self.tell(facts.MemberChanged(QUEUE, seat.endpoint, seat.agent, paused=True, reason=""))
+
+    async def log_out(self, seat: Seat) -> None:
+        await self._do("log_out")
+        if self.model.board.queues(seat.endpoint):
+            self._require_here(seat)
+            self.tell(facts.MemberGone(QUEUE, seat.endpoint))
+
+    async def set_ready(self, seat: Seat) -> None:
+        await self._pause(seat, "", paused=False)
+
+    async def set_not_ready(self, seat: Seat, reason: str) -> None:
+        await self._pause(seat, reason, paused=True)
+
+    async def _pause(self, seat: Seat, reason: str, *, paused: bool) -> None:
+        self._require_here(seat)
+        await self._do(f"pause {paused} {reason}")
+        self._require_here(seat)
+        self.tell(facts.MemberChanged(QUEUE, seat.endpoint, seat.agent, paused=paused, reason=reason))
+
+    def _not_for_others(self, seat: Seat) -> None:
+        here = self.model.presence(seat.endpoint).agent
+        if here not in {None, seat.agent}:
+            raise Refused(f"Agent {here} is logged in at phone {seat.endpoint}.")
+
+    def _require_here(self, seat: Seat) -> None:
+        if self.model.presence(seat.endpoint).agent != seat.agent:
+            raise Refused(f"Agent {seat.agent} is not logged in at phone {seat.endpoint}.")
+
+    # -- calls -----------------------------------------------------------------------------------------
+
+    async def dial(self, seat: Seat, number: str) -> str:
+        await self._do(f"dial {number}")
+        self.dialled += 1
+        leg = f"out-{self.dialled}"
+        self.model.expect_dial(leg, number)
+        self.tell(
+            facts.LegCreated(leg, seat.endpoint, leg, placed=False),
+            facts.DialStarted(None, leg),
+            facts.LegRinging(leg),
+        )
+        return leg
+
+    async def answer(self, interaction: str, seat: Seat) -> None:
+        self._require_state(interaction, InteractionState.ALERTING)
+        await self._do(f"answer {interaction} {seat.phone_model}")
+        found = self._require_state(interaction, InteractionState.ALERTING)
+        self.tell(facts.LegAnswered(found.leg))
+        for leg in (found.leg, *found.primary.parties):
+            self.tell(facts.LegJoined(leg, f"answered-{found.leg}"))
+        self._shown(lambda: found.state is not InteractionState.ALERTING)
+
+    async def reject(self, interaction: str, seat: Seat) -> None:
+        self._require_state(interaction, InteractionState.ALERTING)
+        await self._do(f"reject {interaction} {seat.agent}")
+        found = self._require_state(interaction, InteractionState.ALERTING)
+        self.tell(facts.LegEnded(found.leg, 21))
+
+    async def release(self, interaction: str, conversation: str) -> None:
+        self._conversation(interaction, conversation, *_RELEASABLE)
+        await self._do(f"release {conversation}")
+        self._conversation(interaction, conversation, *_RELEASABLE)
+        self.tell(facts.LegEnded(self._live(interaction).leg, 16))
+
+    async def hold(self, interaction: str, conversation: str) -> None:
+        await self._music(interaction, conversation, facts.MusicStarted, ConversationState.HELD)
+
+    async def retrieve(self, interaction: str, conversation: str) -> None:
+        await self._music(interaction, conversation, facts.MusicStopped, ConversationState.TALKING)
+
+    async def send_dtmf(self, interaction: str, conversation: str, tones: str) -> None:
+        self._conversation(interaction, conversation, *_ANSWERED)
+        await self._do(f"dtmf {tones}")
+        self._conversation(interaction, conversation, *_ANSWERED)
+
+    async def set_data(self, interaction: str, values: Mapping[str, str]) -> None:
+        await self._do("set_data")
+        leg = self._live(interaction).leg
+        self.tell(*(facts.VariableSet(leg, key, value) for key, value in values.items()))
+
+    async def _music(
+        self,
+        interaction: str,
+        conversation: str,
+        fact: type[facts.MusicStarted | facts.MusicStopped],
+        wanted: ConversationState,
+    ) -> None:
+        self._conversation(interaction, conversation, *_ANSWERED)
+        await self._do(f"{fact.__name__} {conversation}")
+        self._conversation(interaction, conversation, *_ANSWERED)
+        found = self._live(interaction).conversation(conversation)
+        if found is not None:
+            self.tell(*(fact(leg) for leg in found.parties))
+        self._shown(lambda: found is not None and found.state is wanted)
+
+    def _live(self, interaction: str) -> Interaction:
+        found = self.model.interaction(interaction)
+        if found is None or found.over:
+            raise Refused("The call is over already.")
+        return found
+
+    def _require_state(self, interaction: str, wanted: InteractionState) -> Interaction:
+        found = self._live(interaction)
+        if found.state is not wanted or found.primary.state is not ConversationState.ALERTING:
+            raise Refused(f"The call is {found.state}.")
+        return found
+
+    def _conversation(self, interaction: str, conversation: str, *wanted: ConversationState) -> None:
+        found = self._live(interaction).conversation(conversation)
+        if found is None or found.state not in wanted:
+            raise Refused("The conversation is in another state.")
+
+    @staticmethod
+    def _shown(ready: Callable[[], bool]) -> None:
+        if not ready():
+            raise TimedOut("The telephone system did not show the outcome in time.")
+
+
+_ANSWERED = (ConversationState.TALKING, ConversationState.HELD)
+_RELEASABLE = (ConversationState.DIALING, *_ANSWERED)

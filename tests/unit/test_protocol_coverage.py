@@ -1,0 +1,64 @@
+"""The table of messages and end-to-end tests: complete, and about tests that exist."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from seen import Seen
+
+from connector.bridge import docs
+from connector.bridge.messages import CATALOGUE, Kind, Message, Result
+from connector.processor.server import ReferenceBridge
+
+ROOT = Path(__file__).parents[2]
+REMEDY = "run: make coverage"
+
+
+def test_every_message_of_the_catalogue_has_an_end_to_end_test() -> None:
+    seen = docs.read_seen()
+    empty = [name for name in CATALOGUE if not seen.get(name)]
+    assert not empty, f"{REMEDY}, or write tests for {', '.join(empty)}"
+    assert set(seen) == set(CATALOGUE), REMEDY
+
+
+def test_the_tests_of_the_table_exist() -> None:
+    named = {test for tests in docs.read_seen().values() for test in tests}
+    assert named, REMEDY
+    defined: set[str] = set()
+    for file in {test.partition("::")[0] for test in named}:
+        tree = ast.parse((ROOT / file).read_text("utf-8"))
+        functions = [
+            each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        defined |= {f"{file}::{each.name}" for each in functions}
+    assert named <= defined, f"{REMEDY}: {', '.join(sorted(named - defined))} are gone"
+
+
+class Report:
+    when = "call"
+
+    def __init__(self, nodeid: str, *, passed: bool) -> None:
+        self.nodeid, self.passed = nodeid, passed
+
+
+def test_only_what_succeeded_in_a_passed_test_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ReferenceBridge, "happened", ReferenceBridge.happened)
+    place = tmp_path / "seen.json"
+    place.write_text(
+        json.dumps({"channel.ready": ["t.py::old", "t.py::good"], "channel.flew": ["t.py::old"]})
+    )
+    seen = Seen(place)
+    ready, fails = "channel.request.ready", "channel.request.dial"
+
+    def went_by(name: str, kind: Kind, result: Result | None = None) -> None:
+        seen.note(Message(kind, name, "S.g.c", request_id="1" if result else None, result=result))
+
+    went_by(ready, Kind.RESPONSE, Result.SUCCESS)
+    went_by(fails, Kind.RESPONSE, Result.FAILURE)
+    went_by("channel.request.notready", Kind.REQUEST)
+    seen.pytest_runtest_logreport(Report("t.py::good[1]", passed=True))  # type: ignore[arg-type]
+    went_by("channel.activated", Kind.EVENT)
+    seen.pytest_runtest_logreport(Report("t.py::bad", passed=False))  # type: ignore[arg-type]
+    seen.pytest_sessionfinish()
+    assert json.loads(place.read_text()) == {"channel.ready": ["t.py::old"], ready: ["t.py::good"]}
