@@ -95,12 +95,6 @@ class Destination:
         except ValueError as unfit:
             raise Refusal(str(unfit)) from unfit
 
-    def fall_silent(self) -> None:
-        """Send nothing more from this branch, which is only waiting for its disposal."""
-        self.open = False
-        for one in self.children.values():
-            one.fall_silent()
-
     def on_change(self, change: Change) -> None:
         """React to a change of the telephony model."""
 

@@ -100,7 +100,6 @@ class Session(Destination):
         """Send `session.closed` after close, leave the tree after dispose."""
         if name == _CLOSE:
             self.emit(wire.Closed())
-            self.fall_silent()
         elif name == _LOGOUT_REASONS:
             self.emit(
                 wire.LogoutReasonsUpdated(

@@ -202,12 +202,12 @@ class Tree:
 
     def warn(self, destination: Destination, name: str, code: str, text: str) -> None:
         """Send a `cti.warning` about a destination, if it is open."""
-        if destination.open and not destination.disposed:
+        if destination.open and not destination.over:
             self._wire.send(warning_message(destination.target, name, code, text))
 
     def error(self, destination: Destination, name: str, code: str, text: str) -> None:
         """Send a `cti.error` about a destination, if it is open."""
-        if destination.open and not destination.disposed:
+        if destination.open and not destination.over:
             self._wire.send(error_message(destination.target, name, code, text))
 
     def _release(self, destination: Destination, body: Body) -> None:

@@ -2,7 +2,6 @@
 
 from connector.bridge.messages import channel as wire
 from connector.destinations.base import Destination, handles
-from connector.destinations.tree import Tree
 
 _DISPOSE = "channel.request.dispose"
 
@@ -11,10 +10,6 @@ class UnsupportedChannel(Destination):
     """Answers init and dispose, and nothing else."""
 
     kind = "channel of an unsupported type"
-
-    def __init__(self, tree: Tree, target: str, parent: Destination) -> None:
-        super().__init__(tree, target, parent)
-        tree.add(self)
 
     @handles(wire.ChannelInit)
     async def init(self, _body: wire.ChannelInit) -> wire.ChannelInitReply:

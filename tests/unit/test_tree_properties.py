@@ -240,9 +240,13 @@ class Somebody:
     queues: tuple[str, ...] = ("support",)
     penalty: int = 0
     phone: str = "default"
+    team: str = ""
 
 
 class Agents:
+    def agents(self) -> tuple[Somebody, ...]:
+        return (Somebody("1001", "ada", "1001"), Somebody("1002", "bob", "1002"))
+
     def get(self, agent_id: str) -> Somebody | None:
         known = {"1001": "1001", "ada": "1001", "1002": "1002", "bob": "1002"}
         number = known.get(agent_id)
