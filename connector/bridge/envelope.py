@@ -1,7 +1,6 @@
 """The message as the connector sees it: headers and body, free of any wire."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -20,8 +19,7 @@ def redacted(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message of the protocol.
 
     `target` is empty only on a `cti.serverstatuschanged` that came without it. `code` and `text` belong to
@@ -31,7 +29,7 @@ class Message:
     kind: Kind
     name: str
     target: str
-    body: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] = msgspec.field(default_factory=dict)
     request_id: str | None = None
     result: Result | None = None
     error_message: str | None = None
