@@ -14,7 +14,7 @@ from fake_pbx import FakePbx
 from connector.telephony import facts
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import PbxDown, Refused, Seat, TimedOut
-from connector.telephony.states import ConversationState, InteractionState
+from connector.telephony.states import Cause, ConversationState, InteractionState
 
 QUEUE = "support"
 
@@ -151,6 +151,68 @@ class ScriptedPbx(FakePbx):
         await self._do("set_data")
         leg = self._live(interaction).leg
         self.tell(*(facts.VariableSet(leg, key, value) for key, value in values.items()))
+
+    # -- consult and transfer --------------------------------------------------------------------------
+
+    async def consult(self, interaction: str, number: str) -> str:
+        self._consultable(interaction)
+        await self._do(f"consult {number}")
+        found = self._consultable(interaction)
+        self.dialled += 1
+        leg = f"con-{self.dialled}"
+        self.tell(
+            *(facts.MusicStarted(party) for party in found.primary.parties),
+            facts.LegCreated(leg, "2002", found.leg, placed=False, number=number),
+            facts.DialStarted(found.leg, leg),
+        )
+        if found.consult is None or found.consult.released:
+            raise TimedOut("The telephone system did not show the outcome in time.")
+        return found.consult.id
+
+    async def consult_transfer(self, interaction: str) -> None:
+        self._with_consult(interaction)
+        await self._do("consult transfer")
+        self._depart(self._with_consult(interaction))
+
+    async def blind_transfer(self, interaction: str, conversation: str, number: str) -> None:
+        self._conversation(interaction, conversation, *_ANSWERED)
+        await self._do(f"transfer to {number}")
+        self._conversation(interaction, conversation, *_ANSWERED)
+        self._depart(self._live(interaction))
+
+    async def consult_conference(self, interaction: str) -> None:
+        self._with_consult(interaction)
+        await self._do("conference")
+        found = self._with_consult(interaction)
+        parties = [*found.primary.parties, *(found.consult.parties if found.consult else ())]
+        self.tell(*(facts.LegJoined(leg, f"room-{found.leg}") for leg in (found.leg, *parties)))
+        self._shown(lambda: found.consult is not None and found.consult.released)
+
+    async def alternate(self, interaction: str) -> None:
+        self._with_consult(interaction)
+        await self._do("alternate")
+        raise TimedOut("The telephone system did not show the outcome in time.")
+
+    async def blind_conference(self, interaction: str, conversation: str, number: str) -> None:
+        self._conversation(interaction, conversation, *_ANSWERED)
+        await self._do(f"conference with {number}")
+
+    def _depart(self, found: Interaction) -> None:
+        self.model.expect_departure(found.id, Cause.TRANSFERRED)
+        self.tell(facts.LegEnded(found.leg, 16))
+
+    def _consultable(self, interaction: str) -> Interaction:
+        found = self._live(interaction)
+        busy = found.consult is not None and not found.consult.released
+        if busy or found.primary.state not in _ANSWERED:
+            raise Refused("There is nothing to consult about.")
+        return found
+
+    def _with_consult(self, interaction: str) -> Interaction:
+        found = self._live(interaction)
+        if found.consult is None or found.consult.released or found.primary.released:
+            raise Refused("There is no consult call.")
+        return found
 
     async def _music(
         self,
