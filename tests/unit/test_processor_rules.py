@@ -55,6 +55,13 @@ class Course:
         self.rules.received(event_message(target, body))
 
 
+def out_of_service() -> Course:
+    course = Course()
+    course.ask(CONTROL, control.ServerStatus())
+    course.tell(CONTROL, control.ServerStatusChanged(status=control.ServiceStatus.OUT_OF_SERVICE))
+    return course
+
+
 def in_service() -> Course:
     course = Course()
     course.ask(CONTROL, control.ServerStatus())
@@ -446,7 +453,7 @@ VIOLATIONS: list[tuple[str, Callable[[], Course], Act, str]] = [
     ("success for nobody", in_service, answered(channel.Ready(), "nowhere"), FAILS),
     ("success of another scope", active, answered(channel.Ready(), GROUP), FAILS),
     ("session that exists", session_open, answered(CREATE), "exists already"),
-    ("session out of service", Course, answered(CREATE), "the service is None"),
+    ("session out of service", out_of_service, answered(CREATE), "the service is out-of-service"),
     (
         "group that nobody named",
         session_open,
