@@ -41,6 +41,8 @@ PEER_HEADER = "x-harmony-peer"
 
 _FORMER_PEERS = 16
 _CLOSING = 2.0
+_LOOK = 0.5
+_ABSENT = 10.0
 _FAULTS = (AMQPError, OSError, EOFError, RuntimeError)
 """What a connection to a broker may fail with; a timeout is an OSError."""
 
@@ -85,7 +87,7 @@ class AmqpTransport:
         self._settings = settings
         self._dialect = dialect
         self._url = URL(settings.url)
-        self._where = f"{self._url.host}:{self._url.port or 'default port'}"
+        self.where = f"{self._url.host}:{self._url.port or 'default port'}"
         self._outbox = Outbox(settings.send_queue, settings.unconfirmed)
         self._inbox: Inbox[AbstractIncomingMessage] = Inbox()
         self._receiver: Receiver | None = None
@@ -202,6 +204,8 @@ class AmqpTransport:
             self._took_up(link)
             try:
                 await link.consume(partial(self._deliver, link))
+                if self._is_bridge:
+                    await self._watch_client(link)
             except _FAULTS as problem:
                 link.fail(_words(problem))
             return await link.lost
@@ -213,21 +217,42 @@ class AmqpTransport:
     def _took_up(self, link: BrokerLink) -> None:
         self._link = link
         if self._lost_told:
-            log.info("bridge back", broker=self._where, waiting=len(self._outbox))
+            log.info("bridge back", broker=self.where, waiting=len(self._outbox))
         else:
-            log.info("bridge connected", broker=self._where)
+            log.info("bridge connected", broker=self.where)
         self._lost_told = False
         self._was_up = True
+        if not self._is_bridge:
+            self._introduce()
+        self._fill()
+
+    def _introduce(self) -> None:
         if not self._introduced and self._receiver is not None:
             self._introduced = True
             self._receiver.connected()
-        self._fill()
+
+    async def _watch_client(self, link: BrokerLink) -> None:
+        """Begin when a client consumes, and again when one comes back after it was away for long.
+
+        No event tells who consumes a queue, so it is looked up every now and then.
+        """
+        queue = self._settings.names.queue_of(Role.CLIENT)
+        absent = 0.0
+        while not link.lost.done():
+            if await link.consumers(queue):
+                absent = 0.0
+                self._introduce()
+            else:
+                absent += _LOOK
+                if absent > _ABSENT and self._introduced:
+                    self.begin_anew("the client is gone")
+            await asyncio.wait({link.lost}, timeout=_LOOK)
 
     def _tell_lost(self, reason: str) -> None:
         if not self._lost_told:
             self._lost_told = True
             log.warning(
-                "bridge lost" if self._was_up else "bridge not reachable", broker=self._where, reason=reason
+                "bridge lost" if self._was_up else "bridge not reachable", broker=self.where, reason=reason
             )
 
     async def _pause(self, seconds: float) -> None:

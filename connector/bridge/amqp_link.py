@@ -4,13 +4,13 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 import aio_pika
-from aiormq.channel import Channel as RawChannel
 from aio_pika import Connection
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError
+from aiormq.channel import Channel as RawChannel
 from yarl import URL
 
 from connector.bridge.amqp_topology import Names, Role, declare
@@ -85,10 +85,8 @@ class BrokerLink:
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 await channel.set_qos(prefetch_count=settings.prefetch)
                 queue = await declare(channel, settings.names, settings.role, passive=not settings.declare)
-                raw = await channel.get_underlay_channel()
-                if not isinstance(raw, RawChannel):
-                    raise RuntimeError("the channel was closed at once")
-                link = cls(connection, raw, queue)
+                # The interface of the library does not have `wait`, which keeps publishing from stalling.
+                link = cls(connection, cast("RawChannel", await channel.get_underlay_channel()), queue)
         except BaseException:
             with suppress(*_GONE):
                 await connection.close()
@@ -101,6 +99,11 @@ class BrokerLink:
         """Have deliveries handed over, in order. Raises as `open` does."""
         self._channel.on_consumer_cancel_callbacks.add(lambda _frame: self.fail("the queue was taken away"))
         await self._queue.consume(take)
+
+    async def consumers(self, queue: str) -> int:
+        """Return how many consume a queue. Raises as `open` does."""
+        answer = await self._channel.queue_declare(queue, passive=True)
+        return answer.consumer_count or 0
 
     async def publish(
         self, letter: aio_pika.Message, exchange: str, routing_key: str, timeout: float

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from connector.app import Connector
@@ -33,9 +32,6 @@ TRANSPORT = os.environ.get("BRIDGE", "tcp")
 
 if TRANSPORT not in {"tcp", "amqp"}:
     raise ValueError(f"BRIDGE must be tcp or amqp, not {TRANSPORT!r}")
-
-TCP_ONLY = pytest.mark.skipif(TRANSPORT != "tcp", reason="speaks raw frames: there are none on a broker")
-"""For tests of what only a TCP connection has."""
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
