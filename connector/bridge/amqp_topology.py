@@ -31,7 +31,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names on the broker. An empty queue name is made of its exchange-like default and the processor."""
+    """Names on the broker. An empty queue name is made of a prefix and the processor."""
 
     processor: str
     bridge_exchange: str = "harmony.bridge"
@@ -70,33 +70,29 @@ async def declare(channel: AbstractChannel, names: Names, role: Role, *, passive
     """Declare what a side needs, and return the queue that it consumes.
 
     The bridge declares the client's queue too, so that what it says before the client is there waits for it.
-    With `passive` everything must be there already and no permission to configure is needed.
+    With `passive` only the side's own queue is looked up: everything must be there already, and no permission
+    to configure is needed.
 
     Raises:
         aio_pika.exceptions.AMQPError: it is not there, is declared otherwise, or the user may not.
 
     """
+    if passive:
+        return await channel.declare_queue(names.queue_of(role), passive=True)
     exchanges = {}
     for name in (names.bridge_exchange, names.client_exchange, names.dead_exchange):
-        exchanges[name] = await channel.declare_exchange(
-            name, ExchangeType.TOPIC, durable=True, passive=passive
-        )
+        exchanges[name] = await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True)
+    pattern = f"{names.processor}.#"
     dead = await channel.declare_queue(
         names.dead_letters,
         durable=True,
-        passive=passive,
         arguments={"x-queue-type": "quorum", "x-max-length": DEAD_LETTERS, "x-overflow": "drop-head"},
     )
-    pattern = f"{names.processor}.#"
-    if not passive:
-        await dead.bind(exchanges[names.dead_exchange], pattern)
+    await dead.bind(exchanges[names.dead_exchange], pattern)
     queues = {}
     for each in {Role.CLIENT, role}:
-        queue = await channel.declare_queue(
-            names.queue_of(each), durable=True, passive=passive, arguments=_arguments(names)
-        )
-        if not passive:
-            await queue.bind(exchanges[names.source_of(each)], pattern)
+        queue = await channel.declare_queue(names.queue_of(each), durable=True, arguments=_arguments(names))
+        await queue.bind(exchanges[names.source_of(each)], pattern)
         queues[each] = queue
     return queues[role]
 
