@@ -138,7 +138,8 @@ class AmqpTransport:
                     if self._stopping.is_set():
                         return
                     self._tell_lost(reason)
-                    attempt = 0
+                    if link.was_useful:
+                        attempt = 0
                 longest = min(settings.reconnect_max, settings.reconnect_initial * 2 ** min(attempt, 30))
                 attempt += 1
                 await self._pause(random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
@@ -202,17 +203,22 @@ class AmqpTransport:
     async def _serve(self, link: BrokerLink) -> str:
         try:
             self._took_up(link)
-            try:
-                await link.consume(partial(self._deliver, link))
-                if self._is_bridge:
-                    await self._watch_client(link)
-            except _FAULTS as problem:
-                link.fail(_words(problem))
+            # Apart from this wait: a call to a broker that fell silent may never return.
+            link.spawn(self._use(link))
             return await link.lost
         finally:
             self._link = None
             self._outbox.rewind()
             await link.close(_CLOSING)
+
+    async def _use(self, link: BrokerLink) -> None:
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                await link.consume(partial(self._deliver, link))
+            if self._is_bridge:
+                await self._watch_client(link)
+        except _FAULTS as problem:
+            link.fail(_words(problem))
 
     def _took_up(self, link: BrokerLink) -> None:
         self._link = link
@@ -303,6 +309,7 @@ class AmqpTransport:
         except _FAULTS as problem:
             link.fail(_words(problem))
             return
+        link.was_useful = True
         self._outbox.settle(outgoing)
         if outgoing.answers is not None:
             for delivery in self._inbox.answered(outgoing.answers):
@@ -322,6 +329,7 @@ class AmqpTransport:
         receiver = self._receiver
         if receiver is None or link is not self._link:
             return
+        link.was_useful = True
         # Nothing is awaited before the message was handed over: that keeps the order.
         verdict = self._look_at(delivery, receiver)
         if verdict is _Verdict.DONE:

@@ -18,6 +18,9 @@ from connector.bridge.tcp import TlsClient
 
 _GONE = (AMQPError, OSError, RuntimeError)
 
+_farewells: set[asyncio.Task[None]] = set()
+"""Connections that are being closed: a task that nobody holds may vanish."""
+
 
 class LinkSettings(Protocol):
     """What a link must know; see `connector.bridge.amqp.AmqpSettings`."""
@@ -63,6 +66,8 @@ class BrokerLink:
 
     def __init__(self, connection: Connection, channel: RawChannel, queue: AbstractQueue) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.was_useful = False
+        """Whether a message went through: a link that always dies at once is not tried again at once."""
         self._connection = connection
         self._channel = channel
         self._queue = queue
@@ -88,8 +93,7 @@ class BrokerLink:
                 # The interface of the library does not have `wait`, which keeps publishing from stalling.
                 link = cls(connection, cast("RawChannel", await channel.get_underlay_channel()), queue)
         except BaseException:
-            with suppress(*_GONE):
-                await connection.close()
+            _take_leave(connection)
             raise
         channel.close_callbacks.add(lambda _channel, problem: link.fail(_reason(problem)))
         connection.close_callbacks.add(lambda _connection, problem: link.fail(_reason(problem)))
@@ -147,13 +151,24 @@ class BrokerLink:
             self.lost.set_result(reason)
 
     async def close(self, timeout: float) -> None:
-        """Close the connection, for at most `timeout` seconds."""
+        """Close the connection. Returns after at most `timeout` seconds, whatever the other side does."""
         self.fail("closed by ourselves")
         for task in tuple(self._tasks):
             task.cancel()
-        with suppress(TimeoutError, *_GONE):
-            async with asyncio.timeout(timeout):
-                await self._connection.close()
+        await asyncio.wait({_take_leave(self._connection)}, timeout=timeout)
+
+
+def _take_leave(connection: Connection) -> asyncio.Task[None]:
+    """Close a connection in a task of its own: towards a broker that fell silent it may take long."""
+
+    async def close() -> None:
+        with suppress(*_GONE):
+            await connection.close()
+
+    farewell = asyncio.get_running_loop().create_task(close())
+    _farewells.add(farewell)
+    farewell.add_done_callback(_farewells.discard)
+    return farewell
 
 
 def _reason(problem: BaseException | None) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from desk import WAIT, Desk, amqp_settings, deep_merge, desk, own_names, settings_for
 from structlog.testing import capture_logs
+from test_command import environment, start
 from test_link import Cable
 from yarl import URL
 
@@ -54,7 +56,7 @@ class HandBridge:
     async def at(cls, url: str, names: Names) -> AsyncIterator[Self]:
         connection = await aio_pika.connect(url)
         async with connection:
-            channel = await connection.channel()
+            channel = await connection.channel(on_return_raises=True)
             queue = await channel.declare_queue(names.queue_of(Role.BRIDGE), durable=True)
             await channel.declare_exchange(names.client_exchange, "topic", durable=True)
             await queue.bind(names.client_exchange, f"{names.processor}.#")
@@ -143,8 +145,8 @@ async def test_headers_and_properties_are_those_of_the_protocol(hand: HandBridge
 
 async def test_a_thousand_queries_are_answered_once_each_and_in_order(hand: HandBridge) -> None:
     ids = [f"r-{number}" for number in range(1000)]
-    for start in range(0, len(ids), 50):
-        batch = ids[start : start + 50]
+    for first in range(0, len(ids), 50):
+        batch = ids[first : first + 50]
         for each in batch:
             await hand.ask("cti.query.capabilities", each)
         await hand.answer(batch[-1])
@@ -289,6 +291,65 @@ async def test_the_broker_goes_and_comes_back_and_nothing_is_lost(met: Desk) -> 
     told = [each["event"] for each in logs if each["event"] in {"bridge lost", "bridge back"}]
     # The bridge under test has a transport of its own, so each is told by both.
     assert sorted(told) == ["bridge back", "bridge back", "bridge lost", "bridge lost"]
+
+
+@pytest.mark.parametrize("moment", ["while it is set up", "in the middle"])
+async def test_a_broker_that_falls_silent_is_given_up(lab: LabInfo, moment: str) -> None:
+    async with Cable(lab.host, lab.ports.amqp) as cable:
+        url = str(URL(lab.amqp_url).with_port(cable.port))
+        settings = AmqpSettings(url, own_names(), heartbeat=1, reconnect_initial=0.05)
+        transport, receiver = AmqpTransport(settings), Quiet()
+        task = asyncio.create_task(transport.run(receiver))
+        async with asyncio.timeout(WAIT):
+            await receiver.up.wait()
+        link = transport._link
+        assert link is not None
+        if moment == "in the middle":
+            transport.send(Message(Kind.EVENT, "cti.serverstatuschanged", "LAB.CONTROL"))
+            assert await transport.drain(WAIT)
+        cable.freeze()
+        transport.send(Message(Kind.EVENT, "cti.serverstatuschanged", "LAB.CONTROL"))
+        async with asyncio.timeout(20):
+            await asyncio.shield(link.lost)
+        assert not await transport.drain(0)
+        cable.thaw()
+        assert await transport.drain(WAIT)
+        assert receiver.up.is_set()
+        await transport.close()
+        await task
+
+
+async def test_a_queue_that_is_deleted_is_declared_again(hand: HandBridge) -> None:
+    await hand.ask("cti.query.capabilities", "before")
+    await hand.answer("before")
+    queue = await hand.channel.get_queue(hand.names.queue_of(Role.CLIENT))
+    await queue.delete(if_unused=False, if_empty=False)
+    async with asyncio.timeout(WAIT):
+        # A publication that no queue takes comes back to its sender: then there is no queue yet.
+        while not hand.answers("after"):
+            try:
+                await hand.ask("cti.query.capabilities", "after", message_id="after")
+            except aio_pika.exceptions.PublishError:
+                continue
+            await hand.answer("after")
+    assert [each["result"] for each in hand.answers("after")] == ["SUCCESS"]
+
+
+async def test_the_bridge_command_meets_a_connector_at_the_broker(lab: LabInfo, tmp_path: Path) -> None:
+    process = await start("bridge", env=environment(CONNECTOR_BRIDGE_AMQP=lab.amqp_url))
+    assert process.stdout is not None
+    over = {"bridge": {"transport": "amqp"}, "amqp": {"url": lab.amqp_url}}
+    async with connector_at(lab, tmp_path, over):
+        seen = b""
+        async with asyncio.timeout(20):
+            while b"channel-groups-supported" not in seen and b"cti.query.capabilities" not in seen:
+                line = await process.stdout.readline()
+                assert line
+                seen += line
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), WAIT)
+    assert process.returncode == 0
+    assert (URL(lab.amqp_url).password or "").encode() not in seen
 
 
 async def test_a_connector_that_is_started_anew_is_noticed(
