@@ -9,7 +9,10 @@ from connector.asterisk.link import AmiSettings, AmiTls
 from connector.asterisk.pbx import AsteriskPbx
 from connector.asterisk.settings import AnswerMethod, DialSettings, PhoneModel
 from connector.asterisk.wire import AmiMessage
+from connector.bridge.amqp import AmqpSettings, AmqpTransport
+from connector.bridge.amqp_topology import Names
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
+from connector.bridge.transport import Transport
 from connector.config import ConfigError, ReasonSettings, Settings, TlsSettings
 from connector.config import Transport as TransportKind
 from connector.destinations.control import Control
@@ -136,18 +139,16 @@ def _language(tag: str) -> tuple[str, str]:
     return language, country
 
 
-def _transport(settings: Settings) -> TcpTransport:
+def _transport(settings: Settings) -> Transport:
     bridge = settings.bridge
-    if bridge.transport is not TransportKind.TCP:
-        raise ConfigError("configuration", "bridge.transport", "expected `tcp`: `amqp` is not built in yet")
+    if bridge.transport is TransportKind.AMQP:
+        return _amqp_transport(settings)
     tls = bridge.tls
     return TcpTransport(
         TcpSettings(
             host=bridge.host,
             port=bridge.port,
-            tls=TlsClient(tls.ca_file, tls.verify, tls.server_name, tls.cert_file, tls.key_file)
-            if tls.enabled
-            else None,
+            tls=_tls_client(tls) if tls.enabled else None,
             max_frame=bridge.max_frame_bytes,
             send_queue=bridge.send_queue,
             connect_timeout=bridge.connect_timeout,
@@ -155,3 +156,41 @@ def _transport(settings: Settings) -> TcpTransport:
             reconnect_max=bridge.reconnect_max,
         )
     )
+
+
+def _amqp_transport(settings: Settings) -> AmqpTransport:
+    amqp, bridge = settings.amqp, settings.bridge
+    url = amqp.url.reveal() if amqp.url is not None else ""
+    try:
+        return AmqpTransport(
+            AmqpSettings(
+                url=url,
+                names=Names(
+                    processor=settings.processor,
+                    bridge_exchange=amqp.bridge_exchange,
+                    client_exchange=amqp.client_exchange,
+                    dead_exchange=amqp.dead_exchange,
+                    client_queue=amqp.queue,
+                    dead_queue=amqp.dead_queue,
+                ),
+                tls=_tls_client(amqp.tls) if url.startswith("amqps:") else None,
+                declare=amqp.declare,
+                prefetch=amqp.prefetch,
+                unconfirmed=amqp.unconfirmed,
+                send_queue=bridge.send_queue,
+                max_body=bridge.max_frame_bytes,
+                heartbeat=amqp.heartbeat,
+                connect_timeout=bridge.connect_timeout,
+                reconnect_initial=bridge.reconnect_initial,
+                reconnect_max=bridge.reconnect_max,
+            )
+        )
+    except ValueError:
+        # What is wrong with it is not told: it would quote the password.
+        raise ConfigError(
+            "configuration", "amqp.url", "expected a URL such as amqps://USER:PASSWORD@HOST/VHOST"
+        ) from None
+
+
+def _tls_client(tls: TlsSettings) -> TlsClient:
+    return TlsClient(tls.ca_file, tls.verify, tls.server_name, tls.cert_file, tls.key_file)

@@ -119,6 +119,7 @@ def _with_paths(settings: Settings, folder: Path) -> Settings:
     return replace(
         settings,
         bridge=replace(settings.bridge, tls=_absolute(settings.bridge.tls, folder)),
+        amqp=replace(settings.amqp, tls=_absolute(settings.amqp.tls, folder)),
         asterisk=replace(settings.asterisk, tls=_absolute(settings.asterisk.tls, folder)),
     )
 

@@ -56,6 +56,7 @@ def _connections(settings: Settings) -> Iterator[tuple[_Path, str]]:
                 _at_most(section.reconnect_initial, f"{name}.reconnect_max", section.reconnect_max),
             )
         yield from _tls(name, section.tls)
+    yield from _broker(settings)
     if asterisk.ping_timeout > asterisk.ping_interval:
         yield (
             ("asterisk", "ping_timeout"),
@@ -63,6 +64,16 @@ def _connections(settings: Settings) -> Iterator[tuple[_Path, str]]:
         )
     if asterisk.system is not None and asterisk.system.username == asterisk.username:
         yield ("asterisk", "system", "username"), "expected another user than asterisk.username"
+
+
+def _broker(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    amqp = settings.amqp
+    yield from _tls("amqp", amqp.tls)
+    if amqp.url and amqp.tls.enabled and not amqp.url.reveal().startswith("amqps:"):
+        yield ("amqp", "url"), "expected a URL that starts with amqps://, as amqp.tls.enabled is true"
+    exchanges = (amqp.bridge_exchange, amqp.client_exchange, amqp.dead_exchange)
+    if len(set(exchanges)) < len(exchanges):
+        yield ("amqp", "client_exchange"), "expected three different exchanges"
 
 
 def _at_most(found: float, other: str, limit: float) -> str:

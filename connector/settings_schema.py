@@ -179,6 +179,13 @@ class BridgeSettings(Section, frozen=True, kw_only=True):
     ] = 10_000
 
 
+_BROKER_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,126}"
+_BROKER_NAME_EXPECTED: Final = "a name on the broker (letters, digits, _ . : -)"
+
+BrokerName = Annotated[str, _text("A name.", _BROKER_NAME, _BROKER_NAME_EXPECTED)]
+OptionalBrokerName = Annotated[str, _text("A name.", f"|{_BROKER_NAME}", _BROKER_NAME_EXPECTED)]
+
+
 class AmqpSettings(Section, frozen=True, kw_only=True):
     """The message broker, for `bridge.transport: amqp`."""
 
@@ -193,6 +200,58 @@ class AmqpSettings(Section, frozen=True, kw_only=True):
             },
         ),
     ] = None
+    tls: Annotated[
+        TlsSettings,
+        Meta(description="TLS towards the broker. Used whenever the URL starts with amqps://."),
+    ] = TlsSettings()
+    bridge_exchange: Annotated[
+        BrokerName, Meta(description="Topic exchange to which the bridge publishes.")
+    ] = "harmony.bridge"
+    client_exchange: Annotated[BrokerName, Meta(description="Topic exchange to which we publish.")] = (
+        "harmony.client"
+    )
+    dead_exchange: Annotated[
+        BrokerName, Meta(description="Topic exchange for what came and cannot be read.")
+    ] = "harmony.dead"
+    queue: Annotated[
+        OptionalBrokerName,
+        Meta(description="Queue that we consume; empty: `harmony.client.` and the processor."),
+    ] = ""
+    dead_queue: Annotated[
+        OptionalBrokerName,
+        Meta(description="Queue of dead letters; empty: `harmony.dead.` and the processor."),
+    ] = ""
+    declare: Annotated[
+        bool,
+        Meta(description="Whether we declare exchanges, queues and bindings; if not, they must be there."),
+    ] = True
+    prefetch: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=65535,
+            description="Requests that may be under way at once.",
+            extra={"unit": "messages"},
+        ),
+    ] = 500
+    unconfirmed: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=65535,
+            description="Messages that may be published ahead of the broker's confirmation.",
+            extra={"unit": "messages"},
+        ),
+    ] = 256
+    heartbeat: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=600,
+            description="Pause between signs of life on the connection.",
+            extra={"unit": "seconds"},
+        ),
+    ] = 15
 
 
 class SystemUser(Section, frozen=True, kw_only=True):

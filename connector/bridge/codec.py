@@ -22,8 +22,10 @@ __all__ = [
     "FrameTooLong",
     "Malformed",
     "decode",
+    "decode_parts",
     "encode",
     "encode_frame",
+    "encode_parts",
     "from_wire",
     "headers_of",
 ]
@@ -135,6 +137,39 @@ def decode(payload: bytes, dialect: Dialect = IDENTITY) -> Message:
     if not isinstance(headers, dict):
         raise Malformed("The frame has no `header` object.")
     return from_wire(headers, document.get("body"), dialect)
+
+
+def encode_parts(message: Message, dialect: Dialect = IDENTITY) -> tuple[dict[str, str], bytes]:
+    """Return headers, and the body as JSON text, for a transport that carries them apart."""
+    headers, body = headers_of(message, dialect), dialect.body_out(message.name, message.body)
+    try:
+        for value in headers.values():
+            value.encode()
+        return headers, _encoder.encode(body)
+    except UnicodeEncodeError:
+        return _encodable(headers), _encoder.encode(_encodable(body))
+
+
+def decode_parts(headers: Mapping[str, Any], payload: bytes, dialect: Dialect = IDENTITY) -> Message:
+    """Read headers and a JSON body that came apart; an empty payload is an empty body. Raises Malformed."""
+    problem = ""
+    body: Any = None
+    try:
+        body = _decoder.decode(payload) if payload else None
+    except (msgspec.DecodeError, UnicodeDecodeError) as broken:
+        problem = f"The body is not valid JSON: {_position(broken)}."
+    except RecursionError:
+        problem = "The body's JSON is nested too deeply."
+    message = from_wire(headers, body, dialect)
+    if problem:
+        raise Malformed(
+            problem,
+            kind=message.kind,
+            request_id=message.request_id,
+            name=message.name,
+            target=message.target,
+        )
+    return message
 
 
 def from_wire(headers: Mapping[str, Any], body: Any, dialect: Dialect = IDENTITY) -> Message:

@@ -42,7 +42,8 @@ class Transport(Protocol):
         """Queue a message; never blocks.
 
         Without a connection the message is dropped: the other side initialises anew, and learns the state
-        then. When more messages wait than the limit allows, the whole connection is dropped for that reason.
+        then. (By way of a broker it waits instead, and nobody need begin anew.) When more messages wait than
+        the limit allows, the whole connection is dropped for that reason.
         """
         ...
 

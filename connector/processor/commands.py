@@ -11,7 +11,10 @@ from typing import Annotated
 
 import typer
 
+from connector.bridge.amqp import AmqpTransport
 from connector.bridge.messages import Message
+from connector.bridge.tcp import TlsClient
+from connector.processor.amqp import broker_end
 from connector.processor.link import Direction, Entry
 from connector.processor.problems import BridgeGone, BridgeRequestFailed, BridgeTimeout
 from connector.processor.server import ReferenceBridge
@@ -19,6 +22,9 @@ from connector.processor.timeline import line_of
 
 PASSWORD_VARIABLE = "CONNECTOR_BRIDGE_PASSWORD"  # noqa: S105 - a variable's name
 """Environment variable with the password of the agents named by `--login`."""
+
+AMQP_VARIABLE = "CONNECTOR_BRIDGE_AMQP"
+"""Environment variable with the broker's URL, which holds a password: better there than in a command line."""
 
 _USAGE = 2
 _FOREVER = 365.0 * 24 * 3600
@@ -43,6 +49,17 @@ def bridge_command(
         Path | None,
         typer.Option(help=f"File with the agents' password; else {PASSWORD_VARIABLE} of the environment."),
     ] = None,
+    amqp: Annotated[
+        str | None,
+        typer.Option(
+            help="Meet the client at this message broker (amqp://… or amqps://…) instead of listening.",
+            envvar=AMQP_VARIABLE,
+            show_envvar=True,
+        ),
+    ] = None,
+    amqp_ca: Annotated[
+        Path | None, typer.Option(help="PEM file of the authorities to trust, for amqps.")
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(help="PEM file of the certificate: switches TLS on.")
     ] = None,
@@ -60,13 +77,14 @@ def bridge_command(
     try:
         password = _password(password_file) if logins else ""
         tls = _tls(tls_cert, tls_key)
+        broker = _broker(amqp, amqp_ca, processor)
     except (OSError, ValueError) as problem:
         typer.echo(f"connector bridge: {problem}", err=True)
         raise typer.Exit(_USAGE) from None
     bridge = ReferenceBridge(processor, host, port, tls=tls, strict=False, on_message=_print)
     bridge.on_violation = lambda text: typer.echo(f"BROKEN RULE: {text}", err=True)
     try:
-        asyncio.run(_serve(bridge, logins, password))
+        asyncio.run(_serve(bridge, logins, password, broker))
     except OSError as problem:
         typer.echo(f"connector bridge: cannot listen on {host}:{port}: {problem}", err=True)
         raise typer.Exit(_USAGE) from None
@@ -93,17 +111,37 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
+def _broker(url: str | None, ca_file: Path | None, processor: str) -> AmqpTransport | None:
+    if url is None:
+        return None
+    if not url.startswith(("amqp://", "amqps://")):
+        raise ValueError("--amqp takes a URL that starts with amqp:// or amqps://.")
+    tls = TlsClient(ca_file=str(ca_file or ""))
+    if ca_file is not None:
+        tls.context()
+    try:
+        return broker_end(url, processor, tls=tls)
+    except ValueError:
+        raise ValueError("--amqp takes a URL such as amqp://USER:PASSWORD@HOST/VHOST.") from None
+
+
 def _print(direction: Direction, message: Message) -> None:
     typer.echo(line_of(Entry(datetime.now(UTC), direction, message)))
 
 
-async def _serve(bridge: ReferenceBridge, logins: list[_Login], password: str) -> None:
+async def _serve(
+    bridge: ReferenceBridge, logins: list[_Login], password: str, broker: AmqpTransport | None
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await bridge.start()
-    typer.echo(f"Bridge {bridge.processor} listens on {bridge.host}:{bridge.port}. Ctrl-C ends it.")
+    if broker is None:
+        await bridge.start()
+        typer.echo(f"Bridge {bridge.processor} listens on {bridge.host}:{bridge.port}. Ctrl-C ends it.")
+    else:
+        bridge.attach(broker)
+        typer.echo(f"Bridge {bridge.processor} is at the broker {broker.where}. Ctrl-C ends it.")
     agents = asyncio.create_task(_keep_logged_in(bridge, logins, password)) if logins else None
     try:
         await stop.wait()

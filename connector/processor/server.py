@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import structlog
 
+from connector.bridge.amqp import AmqpTransport
 from connector.bridge.codec import MAX_FRAME
 from connector.bridge.messages import Body, Message
 from connector.bridge.messages import control as control_wire
@@ -62,6 +63,7 @@ class ReferenceBridge:
         self._floors: list[Floor] = []
         self._connections: dict[FramedConnection, None] = {}
         self._attached: list[asyncio.Task[None]] = []
+        self._brokers: list[AmqpTransport] = []
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -89,6 +91,7 @@ class ReferenceBridge:
         if self._server is not None:
             self._server.close()
         await asyncio.gather(*(each.close() for each in tuple(self._connections)))
+        await asyncio.gather(*(each.close() for each in self._brokers))
         for task in self._attached:
             task.cancel()
         await asyncio.gather(*self._attached, return_exceptions=True)
@@ -112,11 +115,18 @@ class ReferenceBridge:
     def attach(self, transport: Transport) -> Link:
         """Play the bridge on any transport (one end of a memory pair, say) until the context is left."""
         link = self._link(transport.send)
+        if isinstance(transport, AmqpTransport):
+            self._brokers.append(transport)
         self._attached.append(asyncio.get_running_loop().create_task(transport.run(link)))
         return link
 
     async def drop_connections(self) -> None:
-        """Cut all sockets, as a network failure does. The clients may come back."""
+        """Cut all sockets, as a network failure does. The clients may come back.
+
+        A broker would hide that from the clients, so there the bridge appears as one that was started anew.
+        """
+        for broker in self._brokers:
+            broker.begin_anew("the bridge cut the connection")
         for each in tuple(self._connections):
             each.abort("the bridge cut the connection")
         await asyncio.gather(*(asyncio.shield(each.closed) for each in tuple(self._connections)))

@@ -1,6 +1,8 @@
 """What the end-to-end tests work with: a bridge, a connector and phones on the running laboratory."""
 
 import asyncio
+import os
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,17 +12,26 @@ from typing import Any
 import yaml
 
 from connector.app import Connector
+from connector.bridge.amqp_topology import Names
 from connector.bridge.catalogue.conversation import Cause
 from connector.config import Settings, load_settings
 from connector.lab.configuration import connector_config
 from connector.lab.phones.base import Phone
 from connector.lab.phones.fleet import PhoneFleet, Stack
 from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.amqp import broker_end
 from connector.processor.handles import Interaction
 from connector.processor.server import ReferenceBridge
 
 WAIT = 10.0
 """Seconds that anything may take which happens at once on an idle machine."""
+
+
+TRANSPORT = os.environ.get("BRIDGE", "tcp")
+"""How bridge and connector talk in this run: `tcp` or `amqp`."""
+
+if TRANSPORT not in {"tcp", "amqp"}:
+    raise ValueError(f"BRIDGE must be tcp or amqp, not {TRANSPORT!r}")
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,6 +52,35 @@ def settings_for(info: LabInfo, folder: Path, port: int, over: Mapping[str, Any]
     return load_settings(file, environ={})
 
 
+def own_names() -> Names:
+    """Make names on the broker that no other test uses."""
+    own = f"t{secrets.token_hex(4)}"
+    return Names(
+        processor="LAB",
+        bridge_exchange=f"{own}.bridge",
+        client_exchange=f"{own}.client",
+        dead_exchange=f"{own}.dead",
+        client_queue=f"{own}.client.LAB",
+        bridge_queue=f"{own}.bridge.LAB",
+        dead_queue=f"{own}.dead.LAB",
+    )
+
+
+def amqp_settings(info: LabInfo, names: Names) -> dict[str, Any]:
+    """Return the part of the configuration that puts a connector on the lab's broker."""
+    return {
+        "bridge": {"transport": "amqp", "reconnect_initial": 0.1, "reconnect_max": 1},
+        "amqp": {
+            "url": info.amqp_url,
+            "bridge_exchange": names.bridge_exchange,
+            "client_exchange": names.client_exchange,
+            "dead_exchange": names.dead_exchange,
+            "queue": names.client_queue,
+            "dead_queue": names.dead_queue,
+        },
+    }
+
+
 @dataclass
 class Desk:
     """One bridge and one connector in service, and phones at hand."""
@@ -50,6 +90,8 @@ class Desk:
     bridge: ReferenceBridge
     connector: Connector
     phones: PhoneFleet
+    names: Names
+    """Names on the broker, if that is how they talk."""
 
     async def agent_phone(self, extension: str = "1001", stack: Stack = "baresip") -> Phone:
         """Register an agent's phone: it picks up by itself when a call asks for that."""
@@ -69,19 +111,29 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    lab: LabProvider, info: LabInfo, folder: Path, over: Mapping[str, Any] | None = None
+    lab: LabProvider,
+    info: LabInfo,
+    folder: Path,
+    over: Mapping[str, Any] | None = None,
+    *,
+    transport: str = TRANSPORT,
 ) -> AsyncIterator[Desk]:
     """Run bridge, connector and phones; at the end the bridge must have found no fault."""
     accounts = {number: account.password for number, account in info.sip.items()}
     fleet = PhoneFleet(info.host, info.ports.sip, accounts)
     async with fleet as phones, ReferenceBridge(processor="LAB", port=0) as bridge:
+        names = own_names()
+        over = over or {}
+        if transport == "amqp":
+            bridge.attach(broker_end(info.amqp_url, "LAB", names=names))
+            over = deep_merge(amqp_settings(info, names), over)
         settings = settings_for(info, folder, bridge.port, over)
         connector = Connector(settings)
         stop = asyncio.Event()
         running = asyncio.create_task(connector.run(stop))
         try:
             await bridge.wait_in_service(WAIT)
-            yield Desk(lab, info, bridge, connector, phones)
+            yield Desk(lab, info, bridge, connector, phones, names)
         finally:
             stop.set()
             await running

@@ -1,0 +1,435 @@
+"""The AMQP transport: both sides meet at a message broker, and neither needs the other to be there.
+
+A lost connection to the broker costs nothing: what was not confirmed is published again, what was not
+acknowledged is delivered again, and repetitions are told apart by their message id. So the receiver does not
+hear of it. It is told `disconnected` when messages really are lost or void: when more wait than may, and when
+the other side turns out to be another process than before (its `app_id` changes).
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+from functools import partial
+from uuid import uuid4
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from yarl import URL
+
+from connector.bridge.amqp_inbox import Inbox
+from connector.bridge.amqp_link import BrokerLink
+from connector.bridge.amqp_outbox import Outbox, Outgoing
+from connector.bridge.amqp_topology import Names, Role
+from connector.bridge.codec import MAX_FRAME, Malformed, decode_parts, encode_parts
+from connector.bridge.dialect import IDENTITY, Dialect
+from connector.bridge.messages import Kind, Message
+from connector.bridge.stream import SEND_QUEUE
+from connector.bridge.tcp import TlsClient
+from connector.bridge.transport import Receiver
+
+log = structlog.get_logger(__name__)
+
+PEER_HEADER = "x-harmony-peer"
+"""AMQP header: the `app_id` of the process that a message is meant for. Unknown before it spoke."""
+
+_FORMER_PEERS = 16
+_CLOSING = 2.0
+_LOOK = 0.5
+_ABSENT = 10.0
+_FAULTS = (AMQPError, OSError, EOFError, RuntimeError)
+"""What a connection to a broker may fail with; a timeout is an OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpSettings:
+    """The broker and how patient we are. Times in seconds, `max_body` in bytes, the rest in messages."""
+
+    url: str
+    names: Names
+    role: Role = Role.CLIENT
+    tls: TlsClient | None = None
+    declare: bool = True
+    prefetch: int = 500
+    unconfirmed: int = 256
+    send_queue: int = SEND_QUEUE
+    max_body: int = MAX_FRAME
+    heartbeat: int = 15
+    connect_timeout: float = 5.0
+    confirm_timeout: float = 30.0
+    reconnect_initial: float = 0.5
+    reconnect_max: float = 30.0
+
+
+class _Verdict(Enum):
+    """What becomes of a delivery once it was looked at."""
+
+    DONE = auto()
+    """Acknowledge it."""
+    OPEN = auto()
+    """Acknowledge it when its answer is with the broker."""
+    DEAD = auto()
+    """Let the broker put it aside as a dead letter."""
+
+
+class AmqpTransport:
+    """Transport by way of a message broker. "Lost" is logged once, "back" once."""
+
+    def __init__(self, settings: AmqpSettings, dialect: Dialect = IDENTITY) -> None:
+        """Raise ValueError if the URL is none."""
+        self.instance = uuid4().hex
+        self._settings = settings
+        self._dialect = dialect
+        self._url = URL(settings.url)
+        self.where = f"{self._url.host}:{self._url.port or 'default port'}"
+        self._outbox = Outbox(settings.send_queue, settings.unconfirmed)
+        self._inbox: Inbox[AbstractIncomingMessage] = Inbox()
+        self._receiver: Receiver | None = None
+        self._link: BrokerLink | None = None
+        self._peer: str | None = None
+        self._former: deque[str] = deque(maxlen=_FORMER_PEERS)
+        self._introduced = False
+        self._overflowing = False
+        self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._ended = asyncio.Event()
+        self._ended.set()
+        self._lost_told = False
+        self._was_up = False
+        self._nobody_told = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection to the broker is up."""
+        return self._link is not None
+
+    # -- the transport's contract ----------------------------------------------------------------------
+
+    async def run(self, receiver: Receiver) -> None:
+        """Keep a connection to the broker until cancelled or closed.
+
+        Pauses between attempts grow exponentially and are drawn between zero and that (full jitter).
+
+        Raises:
+            OSError: a TLS file cannot be used.
+
+        """
+        settings = self._settings
+        _hush()
+        context = settings.tls.context() if settings.tls is not None else None
+        self._receiver = receiver
+        self._ended.clear()
+        attempt = 0
+        try:
+            while not self._stopping.is_set():
+                try:
+                    link = await BrokerLink.open(settings, self._url, context)
+                except _FAULTS as problem:
+                    self._tell_lost(_words(problem))
+                else:
+                    reason = await self._serve(link)
+                    if self._stopping.is_set():
+                        return
+                    self._tell_lost(reason)
+                    if link.was_useful:
+                        attempt = 0
+                longest = min(settings.reconnect_max, settings.reconnect_initial * 2 ** min(attempt, 30))
+                attempt += 1
+                await self._pause(random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
+        finally:
+            self._ended.set()
+
+    def send(self, message: Message) -> None:
+        """Queue a message; while the broker is away it waits. Never blocks.
+
+        If more wait than the limit allows, all are dropped, and both sides begin anew.
+        """
+        if self._overflowing:
+            return
+        if not self._outbox.put(message):
+            self._overflowing = True
+            limit = self._settings.send_queue
+            # Not at once: the sender is in the middle of something that this would pull from under its feet.
+            asyncio.get_running_loop().call_soon(self.begin_anew, f"more than {limit} messages waited")
+            return
+        self._idle.clear()
+        self._fill()
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait until the broker confirmed everything; False if that takes longer than `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Flush for a short while, close, and end `run`. What is not acknowledged stays with the broker."""
+        if self._link is not None:
+            await self.drain(_CLOSING)
+        self._stopping.set()
+        if self._link is not None:
+            self._link.fail("closed by ourselves")
+        try:
+            async with asyncio.timeout(2 * _CLOSING):
+                await self._ended.wait()
+        except TimeoutError:
+            return
+
+    def begin_anew(self, reason: str) -> None:
+        """Forget everything that is on its way and appear as another process: both sides start over."""
+        self.instance = uuid4().hex
+        self._overflowing = False
+        dropped = self._outbox.clear()
+        self._idle.set()
+        self._close_requests()
+        log.warning("messages to the other side dropped", reason=reason, dropped=dropped)
+        if self._link is not None:
+            self._link.fail(reason)
+        if self._introduced and self._receiver is not None:
+            self._introduced = False
+            self._receiver.disconnected(reason)
+
+    # -- one connection --------------------------------------------------------------------------------
+
+    async def _serve(self, link: BrokerLink) -> str:
+        try:
+            self._took_up(link)
+            # Apart from this wait: a call to a broker that fell silent may never return.
+            link.spawn(self._use(link))
+            return await link.lost
+        finally:
+            self._link = None
+            self._outbox.rewind()
+            await link.close(_CLOSING)
+
+    async def _use(self, link: BrokerLink) -> None:
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                await link.consume(partial(self._deliver, link))
+            if self._is_bridge:
+                await self._watch_client(link)
+        except _FAULTS as problem:
+            link.fail(_words(problem))
+
+    def _took_up(self, link: BrokerLink) -> None:
+        self._link = link
+        if self._lost_told:
+            log.info("bridge back", broker=self.where, waiting=len(self._outbox))
+        else:
+            log.info("bridge connected", broker=self.where)
+        self._lost_told = False
+        self._was_up = True
+        if not self._is_bridge:
+            self._introduce()
+        self._fill()
+
+    def _introduce(self) -> None:
+        if not self._introduced and self._receiver is not None:
+            self._introduced = True
+            self._receiver.connected()
+
+    async def _watch_client(self, link: BrokerLink) -> None:
+        """Begin when a client consumes, and again when one comes back after it was away for long.
+
+        No event tells who consumes a queue, so it is looked up every now and then.
+        """
+        queue = self._settings.names.queue_of(Role.CLIENT)
+        absent = 0.0
+        while not link.lost.done():
+            if await link.consumers(queue):
+                absent = 0.0
+                self._introduce()
+            else:
+                absent += _LOOK
+                if absent > _ABSENT and self._introduced:
+                    self.begin_anew("the client is gone")
+            await asyncio.wait({link.lost}, timeout=_LOOK)
+
+    def _tell_lost(self, reason: str) -> None:
+        if not self._lost_told:
+            self._lost_told = True
+            log.warning(
+                "bridge lost" if self._was_up else "bridge not reachable", broker=self.where, reason=reason
+            )
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    # -- out -------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Publish as much as the window allows. Tasks start in the order in which they are made."""
+        link = self._link
+        if link is None or link.lost.done():
+            return
+        while (outgoing := self._outbox.take()) is not None:
+            link.spawn(self._publish(link, outgoing))
+
+    async def _publish(self, link: BrokerLink, outgoing: Outgoing) -> None:
+        settings, message = self._settings, outgoing.message
+        headers, body = encode_parts(message, self._dialect)
+        if self._peer is not None:
+            headers[PEER_HEADER] = self._peer
+        letter = aio_pika.Message(
+            body,
+            headers=dict(headers),
+            content_type="application/json",
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            correlation_id=message.request_id,
+            message_id=outgoing.message_id,
+            timestamp=datetime.now(UTC),
+            app_id=self.instance,
+        )
+        try:
+            await link.publish(
+                letter,
+                settings.names.exchange_of(settings.role),
+                settings.names.routing_key(message.target),
+                settings.confirm_timeout,
+            )
+        except PublishError:
+            # No queue is bound: the other side never was there. Whoever asked is not there either.
+            self._tell_nobody(message)
+        except DeliveryError:
+            link.fail("the broker refused a message")
+            return
+        except _FAULTS as problem:
+            link.fail(_words(problem))
+            return
+        link.was_useful = True
+        self._outbox.settle(outgoing)
+        if outgoing.answers is not None:
+            for delivery in self._inbox.answered(outgoing.answers):
+                await link.acknowledge(delivery)
+        if self._outbox.is_empty:
+            self._idle.set()
+        self._fill()
+
+    def _tell_nobody(self, message: Message) -> None:
+        if not self._nobody_told:
+            self._nobody_told = True
+            log.warning("no queue takes our messages", name=message.name, target=message.target)
+
+    # -- in --------------------------------------------------------------------------------------------
+
+    async def _deliver(self, link: BrokerLink, delivery: AbstractIncomingMessage) -> None:
+        receiver = self._receiver
+        if receiver is None or link is not self._link:
+            return
+        link.was_useful = True
+        # Nothing is awaited before the message was handed over: that keeps the order.
+        verdict = self._look_at(delivery, receiver)
+        if verdict is _Verdict.DONE:
+            await link.acknowledge(delivery)
+        elif verdict is _Verdict.DEAD:
+            await link.put_aside(delivery)
+
+    def _look_at(self, delivery: AbstractIncomingMessage, receiver: Receiver) -> _Verdict:
+        if self._is_void(delivery):
+            return _Verdict.DONE
+        repeated = self._inbox.repeated(delivery.message_id, delivery)
+        if repeated is not None:
+            return _Verdict.DONE if repeated else _Verdict.OPEN
+        if delivery.app_id and self._meets(delivery.app_id, receiver) and self._is_bridge:
+            # What the new process says first is an answer to somebody who is gone.
+            return _Verdict.DONE
+        try:
+            message = self._read(delivery)
+        except Malformed as problem:
+            self._inbox.saw(delivery.message_id)
+            log.warning("dead letter", reason=problem.reason, queue=self._settings.names.dead_letters)
+            _guarded(partial(receiver.malformed, problem), "a malformed message could not be answered")
+            return _Verdict.DEAD
+        asked = message.request_id if message.kind in {Kind.QUERY, Kind.REQUEST} else None
+        self._inbox.saw(delivery.message_id, asked)
+        if asked is not None:
+            self._inbox.opened(asked, delivery)
+        if not _guarded(partial(receiver.received, message), "a message could not be taken in"):
+            if asked is not None:
+                self._inbox.answered(asked)
+            return _Verdict.DEAD
+        return _Verdict.DONE if asked is None else _Verdict.OPEN
+
+    @property
+    def _is_bridge(self) -> bool:
+        return self._settings.role is Role.BRIDGE
+
+    def _is_void(self, delivery: AbstractIncomingMessage) -> bool:
+        """Whether a message is from, or for, a process of the past."""
+        if delivery.app_id and delivery.app_id in self._former:
+            return True
+        # A client answers everybody: a request is never left alone. A bridge hears what is meant for it.
+        meant_for = delivery.headers.get(PEER_HEADER)
+        return self._is_bridge and meant_for is not None and meant_for != self.instance
+
+    def _meets(self, peer: str, receiver: Receiver) -> bool:
+        """Take note of who speaks; True if that is somebody else than before, so that all begins anew."""
+        before, self._peer = self._peer, peer
+        if before is None or before == peer:
+            return False
+        self._former.append(before)
+        if self._is_bridge:
+            self.instance = uuid4().hex
+        self._outbox.clear()
+        self._idle.set()
+        self._close_requests()
+        log.info("the other side started anew")
+        receiver.disconnected("the other side started anew")
+        receiver.connected()
+        return True
+
+    def _close_requests(self) -> None:
+        """Acknowledge requests whose answers nobody waits for any more."""
+        deliveries = self._inbox.close_all()
+        if self._link is not None:
+            for delivery in deliveries:
+                self._link.spawn(self._link.acknowledge(delivery))
+
+    def _read(self, delivery: AbstractIncomingMessage) -> Message:
+        size, most = delivery.body_size, self._settings.max_body
+        if size <= most:
+            return decode_parts(delivery.headers, delivery.body, self._dialect)
+        known = decode_parts(delivery.headers, b"", self._dialect)
+        raise Malformed(
+            f"A body of {size} bytes is longer than {most}.",
+            kind=known.kind,
+            request_id=known.request_id,
+            name=known.name,
+            target=known.target,
+        )
+
+
+def _guarded(hand_over: Callable[[], None], complaint: str) -> bool:
+    try:
+        hand_over()
+    except Exception:
+        log.exception(complaint)
+        return False
+    return True
+
+
+def _words(problem: BaseException) -> str:
+    if isinstance(problem, TimeoutError):
+        return "no answer in time"
+    return str(problem) or type(problem).__name__
+
+
+def _hush() -> None:
+    """Keep the client library from logging every attempt to connect: we tell a loss once."""
+    for name in ("aiormq", "aio_pika"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.CRITICAL)

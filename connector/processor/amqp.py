@@ -1,0 +1,26 @@
+"""The reference bridge's end of a message broker."""
+
+from connector.bridge.amqp import AmqpSettings, AmqpTransport
+from connector.bridge.amqp_topology import Names, Role
+from connector.bridge.tcp import TlsClient
+
+
+def broker_end(
+    url: str, processor: str, *, names: Names | None = None, tls: TlsClient | None = None
+) -> AmqpTransport:
+    """Return the bridge's transport by way of a broker, for `ReferenceBridge.attach`. Quick to reconnect.
+
+    Raises:
+        ValueError: `url` is none.
+
+    """
+    return AmqpTransport(
+        AmqpSettings(
+            url=url,
+            names=names or Names(processor),
+            role=Role.BRIDGE,
+            tls=(tls or TlsClient()) if url.startswith("amqps:") else None,
+            reconnect_initial=0.1,
+            reconnect_max=2.0,
+        )
+    )
