@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -9,6 +10,8 @@ from connector.asterisk.control import AnswerMethod, DialSettings, PhoneModel
 from connector.asterisk.link import AmiSettings, AmiTls
 from connector.asterisk.pbx import AsteriskPbx
 from connector.asterisk.wire import AmiMessage
+from connector.bridge.dialect import IDENTITY
+from connector.bridge.dialect_file import load_dialect
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
 from connector.config import ConfigError, Settings, TlsSettings
 from connector.config import Transport as TransportKind
@@ -116,6 +119,7 @@ def _transport(settings: Settings) -> TcpTransport:
     if bridge.transport is not TransportKind.TCP:
         raise ConfigError("configuration", "bridge.transport", "expected `tcp`: `amqp` is not built in yet")
     tls = bridge.tls
+    dialect = load_dialect(Path(bridge.dialect)) if bridge.dialect else IDENTITY
     return TcpTransport(
         TcpSettings(
             host=bridge.host,
@@ -128,5 +132,6 @@ def _transport(settings: Settings) -> TcpTransport:
             connect_timeout=bridge.connect_timeout,
             reconnect_initial=bridge.reconnect_initial,
             reconnect_max=bridge.reconnect_max,
-        )
+        ),
+        dialect,
     )

@@ -177,6 +177,13 @@ class BridgeSettings(Section, frozen=True, kw_only=True):
             extra={"unit": "messages"},
         ),
     ] = 10_000
+    dialect: Annotated[
+        FilePath,
+        Meta(
+            description="YAML file with the bridge's own names and keys; empty: those of the catalogue. "
+            "Relative to the folder of the configuration file."
+        ),
+    ] = ""
 
 
 class AmqpSettings(Section, frozen=True, kw_only=True):

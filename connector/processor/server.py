@@ -9,6 +9,7 @@ from typing import Any, Self
 import structlog
 
 from connector.bridge.codec import MAX_FRAME
+from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.messages import Body, Message
 from connector.bridge.messages import control as control_wire
 from connector.bridge.messages import session as session_wire
@@ -45,6 +46,7 @@ class ReferenceBridge:
         timeout: float = 10.0,
         max_frame: int = MAX_FRAME,
         on_message: Callable[[Direction, Message], None] | None = None,
+        dialect: Dialect = IDENTITY,
     ) -> None:
         self.processor = processor
         self.host = host
@@ -57,6 +59,7 @@ class ReferenceBridge:
         self.on_violation: Callable[[str], None] | None = None
         self._tls = tls
         self._max_frame = max_frame
+        self._dialect = dialect
         self._server: asyncio.Server | None = None
         self._ticker = Ticker()
         self._floors: list[Floor] = []
@@ -275,7 +278,7 @@ class ReferenceBridge:
         raise BridgeGone("No client is connected.")
 
     def _accept(self) -> FramedConnection:
-        connection = FramedConnection(max_frame=self._max_frame)
+        connection = FramedConnection(max_frame=self._max_frame, dialect=self._dialect)
         connection.receiver = self._link(connection.send)
         self._connections[connection] = None
         connection.closed.add_done_callback(lambda _done: self._connections.pop(connection, None))

@@ -1,6 +1,7 @@
 """What the end-to-end tests work with: a bridge, a connector and phones on the running laboratory."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from renamed_dialect import renamed_yaml
 
 from connector.app import Connector
 from connector.bridge.catalogue.conversation import Cause
+from connector.bridge.dialect import IDENTITY, Dialect
+from connector.bridge.dialect_file import load_dialect
 from connector.config import Settings, load_settings
 from connector.lab.configuration import connector_config
 from connector.lab.phones.base import Phone
@@ -32,10 +36,31 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
+def dialect_file(folder: Path) -> Path | None:
+    """Return the dialect in which the suite runs, as the environment's `DIALECT` wants it.
+
+    `renamed` has every name and key of the catalogue changed; else it is a file's path. None: no dialect.
+    """
+    wanted = os.environ.get("DIALECT", "")
+    if wanted != "renamed":
+        return Path(wanted).absolute() if wanted else None
+    file = folder / "renamed.yaml"
+    file.write_text(renamed_yaml(), "utf-8")
+    return file
+
+
+def dialect_of(folder: Path) -> Dialect:
+    """Return that dialect for a bridge."""
+    file = dialect_file(folder)
+    return load_dialect(file) if file is not None else IDENTITY
+
+
 def settings_for(info: LabInfo, folder: Path, port: int, over: Mapping[str, Any] | None = None) -> Settings:
     """Load the configuration of the running lab as a user would: from a file."""
     quick = {"bridge": {"port": port}, "dial": {"agent_timeout": 4, "timeout": 4}}
     plain = deep_merge(yaml.safe_load(connector_config(info)), quick)
+    if (dialect := dialect_file(folder)) is not None:
+        plain["bridge"]["dialect"] = str(dialect)
     file = folder / "connector.yaml"
     file.write_text(yaml.safe_dump(deep_merge(plain, over or {})))
     return load_settings(file, environ={})
@@ -67,6 +92,10 @@ class Desk:
         return session
 
 
+def _bridge(folder: Path) -> ReferenceBridge:
+    return ReferenceBridge(processor="LAB", port=0, dialect=dialect_of(folder))
+
+
 @asynccontextmanager
 async def desk(
     lab: LabProvider, info: LabInfo, folder: Path, over: Mapping[str, Any] | None = None
@@ -74,7 +103,7 @@ async def desk(
     """Run bridge, connector and phones; at the end the bridge must have found no fault."""
     accounts = {number: account.password for number, account in info.sip.items()}
     fleet = PhoneFleet(info.host, info.ports.sip, accounts)
-    async with fleet as phones, ReferenceBridge(processor="LAB", port=0) as bridge:
+    async with fleet as phones, _bridge(folder) as bridge:
         settings = settings_for(info, folder, bridge.port, over)
         connector = Connector(settings)
         stop = asyncio.Event()
