@@ -12,7 +12,10 @@ from connector.asterisk.pbx import AsteriskPbx
 from connector.asterisk.wire import AmiMessage
 from connector.bridge.dialect import IDENTITY
 from connector.bridge.dialect_file import load_dialect
+from connector.bridge.recorder import RecordedTransport
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
+from connector.bridge.transport import Transport
+from connector.bridge.wirelog import MIB, WireLogError, WireWriter
 from connector.config import ConfigError, Settings, TlsSettings
 from connector.config import Transport as TransportKind
 from connector.destinations.control import Control
@@ -29,7 +32,7 @@ class Connector:
         """`on_event` sees every event of the PBX before the model does."""
         self.settings = settings
         self.pbx = _pbx(settings, on_event)
-        self.transport = _transport(settings)
+        self.transport = _recorded(_transport(settings), settings)
         self.directory = AgentDirectory(settings)
         self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport)
         Control(self.tree)
@@ -112,6 +115,21 @@ def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> A
         proof_timeout=settings.limits.proof_timeout,
         on_event=on_event,
     )
+
+
+def _recorded(transport: Transport, settings: Settings) -> Transport:
+    bridge = settings.bridge
+    if not bridge.record:
+        return transport
+    try:
+        writer = WireWriter(Path(bridge.record), limit=bridge.record_mib * MIB)
+    except WireLogError as problem:
+        raise ConfigError("configuration", "bridge.record", str(problem)) from None
+    except OSError as problem:
+        raise ConfigError(
+            "configuration", "bridge.record", f'cannot write "{bridge.record}": {problem.strerror}'
+        ) from None
+    return RecordedTransport(transport, writer)
 
 
 def _transport(settings: Settings) -> TcpTransport:

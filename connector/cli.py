@@ -42,14 +42,29 @@ def root(
 
 
 @app.command()
-def run(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
+def run(
+    config: ConfigOption = _DEFAULT_CONFIG,
+    site: SiteOption = None,
+    record_bridge: Annotated[
+        Path | None,
+        typer.Option(help="Record the traffic with the bridge into this file; wins over `bridge.record`."),
+    ] = None,
+) -> None:
     """Run the connector until SIGTERM or Ctrl-C. Calls in progress stay up when it ends."""
+    _run(config, site, record_bridge)
+
+
+def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
+    from msgspec.structs import replace
+
     from connector.app import Connector
     from connector.config import ConfigError, load_settings
     from connector.observability import configure_logging
 
     try:
         settings = load_settings(config, site=site)
+        if record_bridge is not None:
+            settings = replace(settings, bridge=replace(settings.bridge, record=str(record_bridge)))
         configure_logging(settings.log)
         connector = Connector(settings)
     except ConfigError as problem:
@@ -118,8 +133,18 @@ def record(
     file: Annotated[Path, typer.Argument(help="Where to write the trace; `.gz` at the end compresses it.")],
     config: ConfigOption = _DEFAULT_CONFIG,
     site: SiteOption = None,
+    *,
+    bridge: Annotated[
+        bool,
+        typer.Option(
+            "--bridge", help="Record the bridge's side instead: runs the connector, in place of another one."
+        ),
+    ] = False,
 ) -> None:
     """Record the manager session of the configured PBX until Ctrl-C, secrets left out."""
+    if bridge:
+        _run(config, site, file)
+        return
     from connector.app import ami_settings
     from connector.asterisk.recorder import record_until
     from connector.asterisk.trace import TraceError

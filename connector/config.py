@@ -122,6 +122,7 @@ def _with_paths(settings: Settings, folder: Path) -> Settings:
             bridge,
             tls=_absolute(bridge.tls, folder),
             dialect=str(folder.absolute() / bridge.dialect) if bridge.dialect else "",
+            record=str(folder.absolute() / bridge.record) if bridge.record else "",
         ),
         asterisk=replace(settings.asterisk, tls=_absolute(settings.asterisk.tls, folder)),
     )

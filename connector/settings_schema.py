@@ -184,6 +184,22 @@ class BridgeSettings(Section, frozen=True, kw_only=True):
             "Relative to the folder of the configuration file."
         ),
     ] = ""
+    record: Annotated[
+        FilePath,
+        Meta(
+            description="File that keeps the latest traffic with the bridge, without passwords; empty: none. "
+            "Relative to the folder of the configuration file."
+        ),
+    ] = ""
+    record_mib: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=4096,
+            description="Room for `record` and its older half (`.1`).",
+            extra={"unit": "MiB"},
+        ),
+    ] = 64
 
 
 class AmqpSettings(Section, frozen=True, kw_only=True):
