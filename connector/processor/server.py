@@ -31,8 +31,8 @@ class ReferenceBridge:
 
     A broken rule is recorded in `violations` and logged; if `strict`, every wait raises it from then on.
     Leaving the context raises it too, as it does for a request that was never answered or a promised event
-    that never came. `on_message` is called with every message as it goes by. `port` 0 takes a free one;
-    `port` says which. Times are seconds.
+    that never came. `on_message` is called with every message as it goes by, and so are all
+    `listeners`. `port` 0 takes a free one; `port` says which. Times are seconds.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class ReferenceBridge:
         self.log: list[Entry] = []
         self.violations: list[str] = []
         self.on_message = on_message
+        self.listeners: set[Callable[[Direction, Message], None]] = set()
         self.on_violation: Callable[[str], None] | None = None
         self._tls = tls
         self._max_frame = max_frame
@@ -173,6 +174,20 @@ class ReferenceBridge:
             lambda: f"a client that is {' or '.join(wanted)} (now: {self.status or 'no client'})",
         )
 
+    async def wait_connected(self, timeout: float | None = None) -> None:
+        """Wait until a client is connected and has answered the whole control initialisation."""
+        patience = self.timeout if timeout is None else timeout
+        await self._ticker.until(
+            lambda: self.capabilities is not None,
+            patience,
+            lambda: "an initialised client",
+        )
+
+    async def wait_idle(self, timeout: float | None = None) -> None:
+        """Wait until the bridge itself has nothing more to ask on the newest connection."""
+        link = self.link
+        await link.until(lambda: not link.busy, timeout, lambda: "the end of an initialisation")
+
     async def wait_in_service(self, timeout: float | None = None) -> None:
         """Wait until a client is connected, initialised and in service."""
         await self.wait_status(control_wire.ServiceStatus.IN_SERVICE, timeout=timeout)
@@ -256,6 +271,8 @@ class ReferenceBridge:
         self.log.append(entry)
         if self.on_message is not None:
             self.on_message(entry.direction, entry.message)
+        for listener in tuple(self.listeners):
+            listener(entry.direction, entry.message)
 
     def violated(self, link: Link, text: str) -> None:
         """Take note of a broken rule."""
