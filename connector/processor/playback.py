@@ -17,6 +17,8 @@ from connector.processor.link import Direction, Entry, Ticker
 from connector.processor.matching import VOLATILE, Ids, differences
 from connector.processor.problems import BridgeTimeout
 
+_STATUS = "cti.serverstatuschanged"
+
 
 class PlaybackError(Exception):
     """A recording cannot be played, or not any further. One sentence."""
@@ -36,7 +38,8 @@ class Playback:
 
     What the recorded client did before a message of the bridge must have happened again before that message
     is sent; every wait for it ends after `deadline`. Request ids are new, and the ids that the client gives
-    its calls are followed. `on_entry` sees every message, `on_difference` every difference.
+    its calls are followed. The service status is a state, not a step: how often it changes on the way to the
+    recorded one is a matter of milliseconds. `on_entry` sees every message, `on_difference` every difference.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Playback:
         self._connection: FramedConnection | None = None
         self._alive = False
         self._inbox: list[Message] = []
+        self._status: str | None = None
         self._ids = Ids()
         self._requests: dict[str, str] = {}
 
@@ -118,6 +122,8 @@ class Playback:
                     await self._hang_up()
                 case Way.TO_CONNECTOR if record.message is not None:
                     self._send(record.message)
+                case Way.TO_BRIDGE if record.message is not None and record.message.name == _STATUS:
+                    await self._expect_status(number)
                 case Way.TO_BRIDGE if record.message is not None:
                     await self._expect(record.message, record.line)
                 case _:
@@ -143,7 +149,10 @@ class Playback:
     def received(self, message: Message) -> None:
         """Keep a message until the recording comes to it."""
         self._on_entry(Entry(datetime.now(UTC), Direction.RECEIVED, message))
-        self._inbox.append(message)
+        if message.name == _STATUS:
+            self._status = message.body.get("status")
+        else:
+            self._inbox.append(message)
         self._ticker.tick()
 
     def malformed(self, problem: Malformed) -> None:
@@ -169,6 +178,7 @@ class Playback:
         if connection is not None:
             await connection.close()
         self._alive = False
+        self._status = None
 
     def _tell_the_rest(self) -> None:
         for message in self._inbox:
@@ -221,6 +231,28 @@ class Playback:
                 self._differ(f"{_named(earlier)} came before {recorded.name} (line {line})")
         for text in differences(recorded, today, self._ids, self._ignore):
             self._differ(f"{_named(recorded)} (line {line}): {text}")
+
+    async def _expect_status(self, number: int) -> None:
+        """Wait for the recorded status, or for one that came after it on the same connection."""
+        fit: list[str] = []
+        for record in self._records[number:]:
+            if record.way is Way.DOWN:
+                break
+            if record.message is not None and record.message.name == _STATUS:
+                fit.append(str(record.message.body.get("status")))
+
+        def come() -> bool:
+            if self._status not in fit and not self._alive:
+                raise PlaybackError(f"The client hung up before it was {fit[0]}.")
+            return self._status in fit
+
+        try:
+            await self._ticker.until(come, self._deadline, lambda: "")
+        except BridgeTimeout:
+            line = self._records[number].line
+            self._differ(f"the service status (line {line}) is {self._status}, recorded {fit[0]}")
+        else:
+            self.matched += 1
 
     def _fits(self, recorded: Message, today: Message) -> bool:
         if recorded.kind is Kind.RESPONSE:

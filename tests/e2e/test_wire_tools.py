@@ -17,24 +17,27 @@ from connector.bridge.wirelog import Way, read_wire
 from connector.lab.configuration import connector_config
 from connector.lab.phones.fleet import PhoneFleet
 from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.link import Direction, Entry
 from connector.processor.playback import Playback
 from connector.processor.server import ReferenceBridge
 
 
 async def a_dialled_call(at_desk: Desk) -> None:
-    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
-    del agent
-    customer.answer_mode = "auto"
+    await at_desk.agent_phone()
+    customer = await at_desk.phones.phone("2001")
     session = await at_desk.login("1001")
     call = await session.channel.dial("2001")
+    await (await customer.next_call(WAIT)).answer()
     await call.primary.wait_state(ConversationState.TALKING)
     await call.wait_state(InteractionState.STARTED)
-    await call.primary.hold()
-    await call.primary.retrieve()
     await call.primary.release()
     await call.wait_state(InteractionState.ENDED)
     await call.complete()
     await session.close()
+
+
+def is_initialised(entry: Entry) -> bool:
+    return entry.direction is Direction.RECEIVED and entry.message.name == "conversation.query.init"
 
 
 @asynccontextmanager
@@ -67,39 +70,39 @@ async def test_a_recorded_call_is_played_again_without_a_difference(
     async with PhoneFleet(lab.host, lab.ports.sip, accounts) as phones:
         agent, customer = await phones.phone("1001"), await phones.phone("2001")
         agent.honour_auto_answer = True
-        customer.answer_mode = "auto"
         for _ in range(2):
-            # Whether the PBX is in service when the bridge asks first is a matter of milliseconds.
+            asked = asyncio.Event()
             playback = Playback(
                 records,
                 password=account.password,
                 deadline=WAIT,
                 settle=0.3,
-                ignore=frozenset({"status", "statechangetime", "WAIT_TIME"}),
+                on_entry=lambda entry, asked=asked: asked.set() if is_initialised(entry) else None,  # type: ignore[misc]
             )
             await playback.start()
             try:
                 async with connector_at(lab, tmp_path, playback.port):
-                    await playback.play()
+                    playing = asyncio.create_task(playback.play())
+                    # As in the recording: the customer picks up when the bridge knows the conversation.
+                    await asyncio.wait_for(asked.wait(), WAIT)
+                    await (await customer.next_call(WAIT)).answer()
+                    await playing
             finally:
                 await playback.stop()
-            serious = [each for each in playback.differences if "serverstatuschanged" not in each]
-            assert serious == []
-            await customer.pulse.wait()
+            assert playback.differences == []
 
 
-async def test_a_phone_that_behaves_otherwise_is_told(
+async def test_a_customer_who_does_not_answer_is_told(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     file = tmp_path / "wire.jsonl"
     async with desk(provider, lab, tmp_path, {"bridge": {"record": str(file)}}) as at_desk:
         await a_dialled_call(at_desk)
-    playback = Playback(read_wire(file), password=lab.agents["1001"].password, deadline=6.0, settle=0.3)
+    playback = Playback(read_wire(file), password=lab.agents["1001"].password, deadline=1.0, settle=0.3)
     accounts = {number: each.password for number, each in lab.sip.items()}
     async with PhoneFleet(lab.host, lab.ports.sip, accounts) as phones:
-        agent, customer = await phones.phone("1001"), await phones.phone("2001", "pjsua2")
+        agent, customer = await phones.phone("1001"), await phones.phone("2001")
         agent.honour_auto_answer = True
-        customer.answer_mode = 486
         await playback.start()
         try:
             async with connector_at(lab, tmp_path, playback.port):
@@ -107,8 +110,9 @@ async def test_a_phone_that_behaves_otherwise_is_told(
         finally:
             await playback.stop()
     told = " / ".join(playback.differences)
-    assert "conversation.statechanged" in told
-    assert "cause is BUSY" in told or "BUSY" in told
+    assert "interaction.started for LAB.SESSION." in told
+    assert "did not come within 1 s" in told
+    assert customer.calls == ()
 
 
 def mode_of(file: Path) -> int:
@@ -166,11 +170,10 @@ async def test_a_request_goes_by_hand_into_a_running_session(
         assert "channel.request.dial" in text
         assert "SUCCESS" in text
         assert "conversation-state=TALKING" in text
-        status, text = await said_by(
-            "send", "conversation.request.hold", "primary@1001", *at, "--listen", "0.5"
-        )
-        assert (status, "conversation-state=HELD" in text) == (0, True)
-        status, text = await said_by(*hold, "primary", *at, "--listen", "0")
+        rest = ("send", "channel.request.notready", "channel@1001", "reasonCodeId=lunch")
+        status, text = await said_by(*rest, *at, "--listen", "0.5")
+        assert (status, "channel.notready" in text, "reason=lunch" in text) == (0, True, True)
+        status, text = await said_by("send", "interaction.request.complete", "interaction", *at)
         assert status == 1
         assert "FAILURE" in text
         status, text = await said_by("send", "conversation.request.release", "primary", *at)
@@ -193,12 +196,12 @@ async def test_send_brings_its_own_bridge(lab: LabInfo, tmp_path: Path) -> None:
     connector = await start("record", "--bridge", str(wire), "--config", str(file))
     try:
         status, text = await said_by(
-            *("send", "session.request.getteamstatus", "session", "realtime:=false", "--port", str(port)),
+            *("send", "channel.query.init", "channel", "--port", str(port)),
             *("--login", "1001:1001", "--listen", "0"),
             env=environment(CONNECTOR_BRIDGE_PASSWORD=password),
         )
         assert status == 0, text
-        assert '"loginid":"1002"' in text
+        assert "channel-state=INACTIVE" in text
         assert password not in text
         guess = ("agentId=1001", "agentPassword=s3cret-guess", "sessionId=x", "destination=LAB.X")
         status, text = await said_by(
@@ -215,4 +218,4 @@ async def test_send_brings_its_own_bridge(lab: LabInfo, tmp_path: Path) -> None:
     assert "s3cret-guess" not in wire.read_text("utf-8")
     assert mode_of(wire) == 0o600
     names = [each.message.name for each in read_wire(wire) if each.message is not None]
-    assert "session.request.getteamstatus" in names
+    assert "channel.query.init" in names

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.dialect_file import parse_dialect
-from connector.bridge.messages import channel, interaction
+from connector.bridge.messages import channel, control, interaction
 from connector.bridge.recorder import RecordedTransport
 from connector.bridge.tcp import TcpSettings, TcpTransport
 from connector.bridge.wirelog import Record, Way, WireWriter, read_wire
@@ -177,15 +177,36 @@ async def test_a_client_that_hangs_up_ends_it(call: list[Record]) -> None:
     await playback.start()
     try:
         async with client_at(playback.port) as client:
-            client.mute.add("session.query.init")
+            reached = asyncio.Event()
+
+            def refuse(*_: Any) -> str:
+                reached.set()
+                return "No."
+
+            client.on["session.query.init"] = refuse
             playing = asyncio.create_task(playback.play())
-            await playback._ticker.until(
-                lambda: playback.matched >= 4, 5.0, lambda: "the first four messages"
-            )
+            await asyncio.wait_for(reached.wait(), 5.0)
         with pytest.raises(PlaybackError, match="hung up before"):
             await playing
     finally:
         await playback.stop()
+
+
+async def test_the_service_status_is_reached_whatever_it_was_before(tmp_path: Path) -> None:
+    async def slow_start(bridge: ReferenceBridge, client: Client) -> None:
+        client.emit("LAB.CONTROL", control.ServerStatusChanged(status=control.ServiceStatus.OUT_OF_SERVICE))
+        await bridge.wait_status(control.ServiceStatus.OUT_OF_SERVICE)
+        client.emit("LAB.CONTROL", control.ServerStatusChanged(status=control.ServiceStatus.IN_SERVICE))
+        await bridge.wait_in_service()
+
+    records = await recorded(tmp_path / "wire.jsonl", slow_start)
+    assert (await played(records, lambda _client: None)).differences == []
+
+    def never(client: Client) -> None:
+        client.silent_after.add("cti.request.serverstatus")
+
+    told = (await played(records, never, deadline=0.1)).differences
+    assert "is None, recorded in-service" in told[0]
 
 
 async def test_nobody_who_connects_ends_it(call: list[Record]) -> None:
