@@ -66,9 +66,14 @@ class MappedDialect(Dialect):
 
     What the catalogue does not know passes as it is. The catalogue's own word for something that the bridge
     calls otherwise means nothing: such a name becomes an unknown one, such a key is left out.
+
+    `secrets` holds the bridge's words for passwords and the catalogue's. A key of that word gets the
+    catalogue's also where it does not belong (in a message that the catalogue does not have, say): so whoever
+    writes messages down recognises it.
     """
 
     words: Mapping[str, MessageWords]
+    secrets: Mapping[str, str] = field(default_factory=dict)
     _into: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +99,10 @@ class MappedDialect(Dialect):
     def body_in(self, name: str, body: Mapping[str, Any], *, is_reply: bool = False) -> Mapping[str, Any]:
         """Return a body with the catalogue's keys."""
         words = self._words(name, is_reply=is_reply)
-        return body if words is None else _inward(body, words)
+        told = body if words is None else _inward(body, words)
+        if self.secrets.keys().isdisjoint(told):
+            return told
+        return {self.secrets.get(key, key): value for key, value in told.items()}
 
     def _words(self, name: str, *, is_reply: bool) -> Words | None:
         known = self.words.get(name)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import fields
+
 from connector.bridge.dialect import Dialect, MappedDialect, MessageWords, Word, Words
 from connector.bridge.messages import CATALOGUE, Body, MessageSpec
 from connector.bridge.schema import keys_of
@@ -69,7 +71,18 @@ def _built(root: Mapping) -> Dialect:
         words[name] = MessageWords(names[name], body, reply)
     if all(each == MessageWords(name) for name, each in words.items()):
         return Dialect()
-    return MappedDialect(words)
+    return MappedDialect(words, _secrets(words))
+
+
+def _secrets(words: dict[str, MessageWords]) -> dict[str, str]:
+    """Return the bridge's words for passwords; one that means something else elsewhere is not among them."""
+    found: dict[str, str] = {}
+    for name, spec in CATALOGUE.items():
+        body = words[name].body
+        for each in fields(spec.body):
+            if body is not None and each.name in spec.body.secrets:
+                found[body.out[each.encode_name].name] = each.encode_name
+    return {word: key for word, key in found.items() if word not in _all_keys()}
 
 
 # -- reading: every entry by itself ------------------------------------------------------------------------

@@ -156,6 +156,22 @@ def test_the_catalogues_word_means_nothing_where_the_bridge_has_another() -> Non
     assert EVERYTHING.body_in("channel.request.dial", {"destination": "1"}) == {}
 
 
+def test_a_password_is_recognised_where_it_does_not_belong() -> None:
+    dialect = parse_dialect("keys: {agentPassword: pin, destination: number}")
+    assert dialect.body_in("cti.request.creatsession", {"pin": "geheim", "a": 1}) == {
+        "agentPassword": "geheim",
+        "a": 1,
+    }
+    payload = (
+        b'{"header":{"type":"cti.request","name":"x.y","target":"t","requestId":"1"},"body":{"pin":"geheim"}}'
+    )
+    assert "geheim" not in repr(decode(payload, dialect))
+    assert dialect.body_in("channel.request.dial", {"pin": "1", "number": "2"}) == {
+        "agentPassword": "1",
+        "destination": "2",
+    }
+
+
 def test_junk_instead_of_objects_passes() -> None:
     dialect = parse_dialect("keys: {id: ref}")
     for junk in (None, 1, "x", [1, [2], {"ref": 1}]):
