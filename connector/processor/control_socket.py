@@ -61,8 +61,8 @@ class ControlSocket:
                 line = await reader.readline()
             order = msgspec.json.decode(line, type=Order)
             say(ok=await send(self._bridge, order, lambda text: say(show=text)))
-        except (TimeoutError, ValueError):
-            # Also what msgspec says of a line that is no order, and a line that is too long.
+        except (OSError, ValueError):
+            # A connection that breaks or waits, a line that is too long, and what msgspec says of no order.
             say(refused="This is no order.")
         except CannotSend as problem:
             say(refused=str(problem))

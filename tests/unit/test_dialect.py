@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from renamed_dialect import paths_of, renamed_yaml
 
+from connector.app import Connector
 from connector.bridge.codec import decode, encode
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.dialect_file import load_dialect, parse_dialect
 from connector.bridge.messages import CATALOGUE, Body, Kind, Message, Result, failure
 from connector.bridge.schema import keys_of
+from connector.config import load_settings
 from connector.settings_yaml import ConfigError
 
 EVERYTHING = parse_dialect(renamed_yaml())
@@ -248,3 +252,49 @@ def test_a_mistake_is_one_line_with_its_place(text: str, said: str) -> None:
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_dialect(tmp_path / "none.yaml")
+
+
+SITE = """
+bridge: {host: bridge.example.com, dialect: words.yaml}
+asterisk: {host: 127.0.0.1, username: harmony, secret: x}
+processor: LAB
+"""
+
+
+def test_the_configuration_names_the_dialect(tmp_path: Path) -> None:
+    file = tmp_path / "connector.yaml"
+    file.write_text(SITE)
+    with pytest.raises(ConfigError, match=r"bridge.dialect: expected a file, found none at"):
+        load_settings(file, environ={})
+    words = tmp_path / "words.yaml"
+    words.write_text("keys: {tone: x}\n")
+    with pytest.raises(ConfigError, match=r"words.yaml:1: keys.tone: expected a key of the catalogue"):
+        load_settings(file, environ={})
+    words.write_text("keys: {tones: digits}\n")
+    settings = load_settings(file, environ={})
+    assert settings.bridge.dialect == str(words)
+    dialect = Connector(settings).transport._dialect  # type: ignore[attr-defined]
+    assert dialect.body_out("conversation.request.senddtmf", {"tones": "1"}) == {"digits": "1"}
+
+
+_ANSWER = parse_dialect(renamed_yaml()).body_out(
+    "interaction.query.init",
+    {"interaction-state": 1, "conversations": {"primary": 2, "consult": 3}},
+    is_reply=True,
+)
+_KEYS = sorted(
+    {*_ANSWER, *next(each for each in _ANSWER.values() if each != 1), "id", "conversations", "a.b"}
+)
+_BODIES = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from(sorted(CATALOGUE)), st.dictionaries(st.sampled_from(_KEYS), _BODIES), st.booleans())
+def test_no_body_upsets_a_dialect(name: str, body: dict[str, Any], is_reply: bool) -> None:
+    given_body = json.dumps(body)
+    json.dumps(EVERYTHING.body_in(name, body, is_reply=is_reply))
+    json.dumps(EVERYTHING.body_out(name, body, is_reply=is_reply))
+    assert json.dumps(body) == given_body

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from processor_client import Client
+from typer.testing import CliRunner
 
 from connector.bridge.memory import memory_pair
 from connector.bridge.messages import Kind, Message, control, conversation, request_message, success
@@ -21,6 +22,7 @@ from connector.bridge.wirelog import (
     earlier,
     read_wire,
 )
+from connector.cli import app
 from connector.processor.server import ReferenceBridge
 
 CREATE = control.CreateSession(
@@ -203,3 +205,14 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
         await tapped.close()
         await running
     assert read_wire(tmp_path / "wire.jsonl")
+
+
+def test_a_configuration_whose_recording_cannot_be_written_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "connector.yaml"
+    plain = "bridge: {host: b.example.com, record: %s}\nasterisk: {username: u, secret: x}\nprocessor: LAB\n"
+    for place in ("connector.yaml", "no-such-folder/wire.jsonl"):
+        file.write_text(plain % place)
+        result = CliRunner().invoke(app, ["run", "--config", str(file)])
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+        assert "bridge.record" in result.stderr
+        assert place in result.stderr
