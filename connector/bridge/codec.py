@@ -100,6 +100,8 @@ def headers_of(message: Message, dialect: Dialect = IDENTITY) -> dict[str, str]:
 
 def body_of(message: Message, dialect: Dialect = IDENTITY) -> Mapping[str, Any]:
     """Return the body of a message with the bridge's keys."""
+    if dialect is IDENTITY:
+        return message.body
     return dialect.body_out(message.name, message.body, is_reply=message.kind is Kind.RESPONSE)
 
 

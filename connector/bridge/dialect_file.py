@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import fields
 
-from connector.bridge.dialect import Dialect, MappedDialect, MessageWords, Word, Words
+from connector.bridge.dialect import IDENTITY, Dialect, MappedDialect, MessageWords, Word, Words
 from connector.bridge.messages import CATALOGUE, Body, MessageSpec
 from connector.bridge.schema import keys_of
 from connector.settings_yaml import ConfigError, Kind, Mapping, Node, Scalar, parse, read_file
@@ -70,7 +70,7 @@ def _built(root: Mapping) -> Dialect:
         reply = _words_of(spec.reply, source, (name, "reply")) if spec.reply is not None else None
         words[name] = MessageWords(names[name], body, reply)
     if all(each == MessageWords(name) for name, each in words.items()):
-        return Dialect()
+        return IDENTITY
     return MappedDialect(words, _secrets(words))
 
 
