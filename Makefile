@@ -2,6 +2,7 @@
 #   make demo         a real call through a real Asterisk, with a readable timeline
 #   make test         all tests: unit, replay, end to end on the laboratory
 #   make check        linters, types, import table, dialplan
+#   make test-dialect the end-to-end suite with a bridge that calls everything otherwise
 #   make lab          the laboratory until Ctrl-C
 #   make bench        side-by-side measurements
 #   make fuzz         a million mutated frames through the codec (FUZZ="--frames N --seconds S --seed X")
@@ -15,7 +16,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 PYTEST := $(BIN)/pytest
 
-.PHONY: help venv check demo test test-unit test-e2e test-docker lab bench fuzz coverage lock docs clean
+.PHONY: help venv check demo test test-unit test-e2e test-docker test-dialect lab bench fuzz coverage lock docs clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -54,6 +55,9 @@ test-unit: venv
 
 test-e2e: venv
 	@$(PYTEST) -q tests/e2e
+
+test-dialect: venv
+	@DIALECT=renamed $(PYTEST) -q tests/e2e
 
 test-docker: venv
 	@tests/docker/run.sh

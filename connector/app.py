@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import structlog
 
@@ -11,8 +12,12 @@ from connector.asterisk.settings import AnswerMethod, DialSettings, PhoneModel
 from connector.asterisk.wire import AmiMessage
 from connector.bridge.amqp import AmqpSettings, AmqpTransport
 from connector.bridge.amqp_topology import Names
+from connector.bridge.dialect import IDENTITY, Dialect
+from connector.bridge.dialect_file import load_dialect
+from connector.bridge.recorder import RecordedTransport
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
 from connector.bridge.transport import Transport
+from connector.bridge.wirelog import MIB, WireLogError, WireWriter
 from connector.config import ConfigError, ReasonSettings, Settings, TlsSettings
 from connector.config import Transport as TransportKind
 from connector.destinations.control import Control
@@ -30,7 +35,7 @@ class Connector:
         """`on_event` sees every event of the PBX before the model does."""
         self.settings = settings
         self.pbx = _pbx(settings, on_event)
-        self.transport = _transport(settings)
+        self.transport = _recorded(_transport(settings), settings)
         self.directory = AgentDirectory(settings)
         self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
         Control(self.tree)
@@ -139,10 +144,26 @@ def _language(tag: str) -> tuple[str, str]:
     return language, country
 
 
+def _recorded(transport: Transport, settings: Settings) -> Transport:
+    bridge = settings.bridge
+    if not bridge.record:
+        return transport
+    try:
+        writer = WireWriter(Path(bridge.record), limit=bridge.record_mib * MIB)
+    except WireLogError as problem:
+        raise ConfigError("configuration", "bridge.record", str(problem)) from None
+    except OSError as problem:
+        raise ConfigError(
+            "configuration", "bridge.record", f'cannot write "{bridge.record}": {problem.strerror}'
+        ) from None
+    return RecordedTransport(transport, writer)
+
+
 def _transport(settings: Settings) -> Transport:
     bridge = settings.bridge
+    dialect = load_dialect(Path(bridge.dialect)) if bridge.dialect else IDENTITY
     if bridge.transport is TransportKind.AMQP:
-        return _amqp_transport(settings)
+        return _amqp_transport(settings, dialect)
     tls = bridge.tls
     return TcpTransport(
         TcpSettings(
@@ -154,11 +175,12 @@ def _transport(settings: Settings) -> Transport:
             connect_timeout=bridge.connect_timeout,
             reconnect_initial=bridge.reconnect_initial,
             reconnect_max=bridge.reconnect_max,
-        )
+        ),
+        dialect,
     )
 
 
-def _amqp_transport(settings: Settings) -> AmqpTransport:
+def _amqp_transport(settings: Settings, dialect: Dialect) -> AmqpTransport:
     amqp, bridge = settings.amqp, settings.bridge
     url = amqp.url.reveal() if amqp.url is not None else ""
     try:
@@ -183,7 +205,8 @@ def _amqp_transport(settings: Settings) -> AmqpTransport:
                 connect_timeout=bridge.connect_timeout,
                 reconnect_initial=bridge.reconnect_initial,
                 reconnect_max=bridge.reconnect_max,
-            )
+            ),
+            dialect,
         )
     except ValueError:
         # What is wrong with it is not told: it would quote the password.

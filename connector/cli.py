@@ -1,4 +1,4 @@
-"""The command line: `connector run|check|replay|record|bridge|lab|demo`."""
+"""The command line: `connector run|check|replay|record|bridge|send|dialect|lab|demo`."""
 
 import asyncio
 import signal
@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from connector import __version__
+from connector.processor.options import DialectOption, PasswordFileOption
 
 app = typer.Typer(
     name="connector",
@@ -42,14 +43,29 @@ def root(
 
 
 @app.command()
-def run(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
+def run(
+    config: ConfigOption = _DEFAULT_CONFIG,
+    site: SiteOption = None,
+    record_bridge: Annotated[
+        Path | None,
+        typer.Option(help="Record the traffic with the bridge into this file; wins over `bridge.record`."),
+    ] = None,
+) -> None:
     """Run the connector until SIGTERM or Ctrl-C. Calls in progress stay up when it ends."""
+    _run(config, site, record_bridge)
+
+
+def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
+    from msgspec.structs import replace
+
     from connector.app import Connector
     from connector.config import ConfigError, load_settings
     from connector.observability import configure_logging
 
     try:
         settings = load_settings(config, site=site)
+        if record_bridge is not None:
+            settings = replace(settings, bridge=replace(settings.bridge, record=str(record_bridge)))
         configure_logging(settings.log)
         connector = Connector(settings)
     except ConfigError as problem:
@@ -93,13 +109,52 @@ def hash_password() -> None:
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="A trace, recorded by `connector record` or by hand.")],
+    file: Annotated[
+        Path, typer.Argument(help="A recording, made by `connector record` (a trace also by hand).")
+    ],
     agent: Annotated[
         list[str] | None,
         typer.Option("--agent", help="Phone of an agent (repeat it). Default: those that the trace shows."),
     ] = None,
+    *,
+    bridge: Annotated[
+        bool,
+        typer.Option("--bridge", help="Play the bridge's side of a recorded wire against a connector."),
+    ] = False,
+    host: Annotated[str, typer.Option(help="With --bridge: address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="With --bridge: TCP port to listen on; 0 takes any.")] = 7760,
+    deadline: Annotated[
+        float, typer.Option(help="With --bridge: seconds to wait for what was recorded.", min=0.1)
+    ] = 30.0,
+    settle: Annotated[
+        float, typer.Option(help="With --bridge: seconds to listen on after the end.", min=0.0)
+    ] = 1.0,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="With --bridge: a key whose value may differ (repeat it)."),
+    ] = None,
+    password_file: PasswordFileOption = None,
+    dialect: DialectOption = None,
 ) -> None:
-    """Play a recorded manager session through the model and print every change."""
+    """Play a recorded manager session through the model and print every change; or, with --bridge, a wire.
+
+    Exit status with --bridge: 0, 1 if the connector behaves otherwise than recorded, 2 for wrong options.
+    """
+    if bridge:
+        from connector.processor.replay import replay_bridge
+
+        raise typer.Exit(
+            replay_bridge(
+                file,
+                host=host,
+                port=port,
+                deadline=deadline,
+                settle=settle,
+                ignore=ignore or (),
+                password_file=password_file,
+                dialect_file=dialect,
+            )
+        )
     from connector.asterisk.replay import ReplayError, agents_in, describe
     from connector.asterisk.replay import replay as changes_of
     from connector.asterisk.trace import TraceError
@@ -118,8 +173,18 @@ def record(
     file: Annotated[Path, typer.Argument(help="Where to write the trace; `.gz` at the end compresses it.")],
     config: ConfigOption = _DEFAULT_CONFIG,
     site: SiteOption = None,
+    *,
+    bridge: Annotated[
+        bool,
+        typer.Option(
+            "--bridge", help="Record the bridge's side instead: runs the connector, in place of another one."
+        ),
+    ] = False,
 ) -> None:
     """Record the manager session of the configured PBX until Ctrl-C, secrets left out."""
+    if bridge:
+        _run(config, site, file)
+        return
     from connector.app import ami_settings
     from connector.asterisk.recorder import record_until
     from connector.asterisk.trace import TraceError
@@ -158,7 +223,11 @@ def _mount() -> None:
     from connector.lab.commands import app as lab_app
     from connector.lab.demo import demo
     from connector.processor.commands import bridge_command
+    from connector.processor.dialect_commands import app as dialect_app
+    from connector.processor.send_command import send_command
 
     app.command(name="bridge")(bridge_command)
+    app.command(name="send")(send_command)
+    app.add_typer(dialect_app, name="dialect")
     app.command(name="demo")(demo)
     app.add_typer(lab_app, name="lab")

@@ -33,8 +33,9 @@ from connector.settings_schema import (
     TlsSettings,
     Transport,
 )
-from connector.settings_typed import closest, listed, root_shape, typed
+from connector.settings_typed import root_shape, typed
 from connector.settings_yaml import ConfigError, Node, merge, parse, read_file
+from connector.wording import closest, listed
 
 __all__ = [
     "AgentSettings",
@@ -114,11 +115,17 @@ def _keep(wanted: type, value: object) -> object:
 
 
 def _with_paths(settings: Settings, folder: Path) -> Settings:
-    """Return the settings with TLS paths that hold from any working directory."""
+    """Return the settings with paths that hold from any working directory."""
     replace = msgspec.structs.replace
+    bridge = settings.bridge
     return replace(
         settings,
-        bridge=replace(settings.bridge, tls=_absolute(settings.bridge.tls, folder)),
+        bridge=replace(
+            bridge,
+            tls=_absolute(bridge.tls, folder),
+            dialect=str(folder.absolute() / bridge.dialect) if bridge.dialect else "",
+            record=str(folder.absolute() / bridge.record) if bridge.record else "",
+        ),
         amqp=replace(settings.amqp, tls=_absolute(settings.amqp.tls, folder)),
         asterisk=replace(settings.asterisk, tls=_absolute(settings.asterisk.tls, folder)),
     )

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from connector.bridge.dialect_file import load_dialect
 from connector.settings_schema import Answer, Settings, TlsSettings, Transport
-from connector.settings_typed import closest, listed, variable_of
+from connector.settings_typed import variable_of
 from connector.settings_yaml import ConfigError, Mapping, Node, dotted, find
+from connector.wording import closest, listed
 
 _Path = tuple[str, ...]
 
@@ -15,11 +17,13 @@ def check(settings: Settings, tree: Node, origin: str) -> None:
     """Check what keys say of each other. `tree` tells where each key was set, `origin` stands for defaults.
 
     Raises:
-        ConfigError: the first contradiction.
+        ConfigError: the first contradiction, or what is wrong in the file of the dialect.
 
     """
     for path, problem in _problems(settings):
         raise ConfigError(_place(tree, path, origin), dotted(path), problem)
+    if settings.bridge.dialect:
+        load_dialect(Path(settings.bridge.dialect))
 
 
 def _place(tree: Node, path: _Path, origin: str) -> str:
@@ -49,6 +53,8 @@ def _connections(settings: Settings) -> Iterator[tuple[_Path, str]]:
     if bridge.transport is Transport.AMQP and not settings.amqp.url:
         path = ("amqp", "url")
         yield path, f"expected a URL, as bridge.transport is amqp, found nothing; set {variable_of(path)}"
+    if bridge.dialect and not Path(bridge.dialect).is_file():
+        yield ("bridge", "dialect"), f'expected a file, found none at "{bridge.dialect}"'
     for name, section in (("bridge", bridge), ("asterisk", asterisk)):
         if section.reconnect_initial > section.reconnect_max:
             yield (

@@ -9,7 +9,6 @@ from msgspec import inspect
 from connector.settings_typed import (
     Path,
     Shape,
-    closest,
     expected,
     fields_of,
     root_shape,
@@ -18,6 +17,7 @@ from connector.settings_typed import (
     variable_of,
 )
 from connector.settings_yaml import ConfigError, Kind, Mapping, Node, Scalar, dotted, find, merge, parse
+from connector.wording import closest
 
 PREFIX = "CONNECTOR_"
 OPTIONS = frozenset({"CONNECTOR_CONFIG", "CONNECTOR_SITE"})

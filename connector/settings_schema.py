@@ -177,6 +177,29 @@ class BridgeSettings(Section, frozen=True, kw_only=True):
             extra={"unit": "messages"},
         ),
     ] = 10_000
+    dialect: Annotated[
+        FilePath,
+        Meta(
+            description="YAML file with the bridge's own names and keys; empty: those of the catalogue. "
+            "Relative to the folder of the configuration file."
+        ),
+    ] = ""
+    record: Annotated[
+        FilePath,
+        Meta(
+            description="File that keeps the latest traffic with the bridge, without passwords; empty: none. "
+            "Relative to the folder of the configuration file."
+        ),
+    ] = ""
+    record_mib: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=4096,
+            description="Room for `record` and its older half (`.1`).",
+            extra={"unit": "MiB"},
+        ),
+    ] = 64
 
 
 _BROKER_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,126}"

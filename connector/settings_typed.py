@@ -1,9 +1,8 @@
 """Located nodes to typed values: checks each one against the schema and words what is wrong."""
 
-import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from msgspec import inspect
 
 from connector.settings_schema import Secret, Settings
 from connector.settings_yaml import ConfigError, Items, Kind, Mapping, Node, Scalar, dotted
+from connector.wording import closest, listed
 
 Path = tuple[str, ...]
 
@@ -225,18 +225,6 @@ def variable_of(path: Path) -> str:
 def segment_of(key: str) -> str:
     """Return a key as it stands in an environment variable: upper case, `_` for everything else."""
     return re.sub(r"[^A-Z0-9_]", "_", key.upper())
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names for an error: `a`, `b`."""
-    return ", ".join(f"`{one}`" for one in names)
-
-
-def closest(name: str, names: Iterable[str]) -> str:
-    """Return the name that was probably meant, or ''."""
-    by_lower = {one.lower().replace("-", "_"): one for one in names}
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), by_lower, n=1, cutoff=0.6)
-    return by_lower[near[0]] if near else ""
 
 
 def _unknown(key: str, path: Path, fields: dict[str, inspect.Field]) -> str:

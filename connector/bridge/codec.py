@@ -21,6 +21,7 @@ __all__ = [
     "FrameDecoder",
     "FrameTooLong",
     "Malformed",
+    "body_of",
     "decode",
     "decode_parts",
     "encode",
@@ -100,11 +101,18 @@ def headers_of(message: Message, dialect: Dialect = IDENTITY) -> dict[str, str]:
     return headers
 
 
+def body_of(message: Message, dialect: Dialect = IDENTITY) -> Mapping[str, Any]:
+    """Return the body of a message with the bridge's keys."""
+    if dialect is IDENTITY:
+        return message.body
+    return dialect.body_out(message.name, message.body, is_reply=message.kind is Kind.RESPONSE)
+
+
 def encode(message: Message, dialect: Dialect = IDENTITY) -> bytes:
     """Return the JSON text of a message, as one payload of the TCP transport."""
     document = {
         "header": headers_of(message, dialect),
-        "body": dialect.body_out(message.name, message.body),
+        "body": body_of(message, dialect),
     }
     try:
         return _encoder.encode(document)
@@ -192,7 +200,7 @@ def from_wire(headers: Mapping[str, Any], body: Any, dialect: Dialect = IDENTITY
         kind=kind,
         name=name,
         target=target or "",
-        body=dialect.body_in(name, body or {}),
+        body=dialect.body_in(name, body or {}, is_reply=is_response),
         request_id=request_id,
         result=result if is_response else None,
         error_message=headers.get("errorMessage", headers.get("error.message")) if is_response else None,

@@ -1,9 +1,11 @@
 """What a catalogue entry is made of: kinds, scopes, typed bodies and how a body is tied to its message."""
 
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, TypeVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -129,3 +131,22 @@ def spec_of(body_type: type[Body]) -> MessageSpec:
 
     """
     return _BY_BODY[body_type]
+
+
+@cache
+def keys_of(body: type[Body]) -> Mapping[str, type[Body] | None]:
+    """Return the keys of a body as they are on the wire, each with the typed object (or list of these) in it.
+
+    None stands for a plain value, and for objects whose keys are no business of the catalogue.
+    """
+    return {each.encode_name: _body_in(each.type) for each in msgspec.structs.fields(body)}
+
+
+def _body_in(annotation: Any) -> type[Body] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Body):
+        return annotation
+    if get_origin(annotation) in {tuple, Union, types.UnionType}:
+        for inner in get_args(annotation):
+            if (found := _body_in(inner)) is not None:
+                return found
+    return None

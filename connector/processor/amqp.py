@@ -2,11 +2,17 @@
 
 from connector.bridge.amqp import AmqpSettings, AmqpTransport
 from connector.bridge.amqp_topology import Names, Role
+from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.tcp import TlsClient
 
 
 def broker_end(
-    url: str, processor: str, *, names: Names | None = None, tls: TlsClient | None = None
+    url: str,
+    processor: str,
+    *,
+    names: Names | None = None,
+    tls: TlsClient | None = None,
+    dialect: Dialect = IDENTITY,
 ) -> AmqpTransport:
     """Return the bridge's transport by way of a broker, for `ReferenceBridge.attach`. Quick to reconnect.
 
@@ -22,5 +28,6 @@ def broker_end(
             tls=(tls or TlsClient()) if url.startswith("amqps:") else None,
             reconnect_initial=0.1,
             reconnect_max=2.0,
-        )
+        ),
+        dialect,
     )

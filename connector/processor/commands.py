@@ -1,10 +1,7 @@
 """`connector bridge`: the reference bridge as a tool, to watch a connector speak."""
 
 import asyncio
-import os
 import signal
-import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +12,21 @@ from connector.bridge.amqp import AmqpTransport
 from connector.bridge.messages import Message
 from connector.bridge.tcp import TlsClient
 from connector.processor.amqp import broker_end
+from connector.processor.control_socket import ControlError, ControlSocket
 from connector.processor.link import Direction, Entry
+from connector.processor.options import (
+    DialectOption,
+    Login,
+    LoginOption,
+    PasswordFileOption,
+    logins_of,
+    read_dialect,
+    read_password,
+    server_tls,
+)
 from connector.processor.problems import BridgeGone, BridgeRequestFailed, BridgeTimeout
 from connector.processor.server import ReferenceBridge
 from connector.processor.timeline import line_of
-
-PASSWORD_VARIABLE = "CONNECTOR_BRIDGE_PASSWORD"  # noqa: S105 - a variable's name
-"""Environment variable with the password of the agents named by `--login`."""
 
 AMQP_VARIABLE = "CONNECTOR_BRIDGE_AMQP"
 """Environment variable with the broker's URL, which holds a password: better there than in a command line."""
@@ -30,25 +35,13 @@ _USAGE = 2
 _FOREVER = 365.0 * 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class _Login:
-    agent: str
-    extension: str
-
-
 def bridge_command(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="TCP port to listen on; 0 takes a free one.")] = 7760,
     processor: Annotated[str, typer.Option(help="Name of the interaction processor.")] = "LAB",
-    login: Annotated[
-        list[str] | None,
-        typer.Option(help="Log this agent in, as AGENT or AGENT:EXTENSION. May be given several times."),
-    ] = None,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(help=f"File with the agents' password; else {PASSWORD_VARIABLE} of the environment."),
-    ] = None,
+    login: LoginOption = None,
+    password_file: PasswordFileOption = None,
     amqp: Annotated[
         str | None,
         typer.Option(
@@ -66,25 +59,32 @@ def bridge_command(
     tls_key: Annotated[
         Path | None, typer.Option(help="PEM file of its key, if it is not in the same file.")
     ] = None,
+    dialect: DialectOption = None,
+    control: Annotated[
+        Path | None,
+        typer.Option(help="Local socket at which `connector send --control` may hand in messages."),
+    ] = None,
 ) -> None:
     """Play Harmony's Processor Bridge: print every message and every broken rule, until Ctrl-C.
 
     Exit status: 0, 1 if the client broke a rule, 2 for wrong options.
     """
-    logins = [
-        _Login(agent, extension) for agent, _, extension in (each.partition(":") for each in login or [])
-    ]
+    logins = logins_of(login)
     try:
-        password = _password(password_file) if logins else ""
-        tls = _tls(tls_cert, tls_key)
-        broker = _broker(amqp, amqp_ca, processor)
+        password = read_password(password_file, "--login") if logins else ""
+        tls = server_tls(tls_cert, tls_key)
+        words = read_dialect(dialect)
+        broker = _broker(amqp, amqp_ca, processor, words)
     except (OSError, ValueError) as problem:
         typer.echo(f"connector bridge: {problem}", err=True)
         raise typer.Exit(_USAGE) from None
-    bridge = ReferenceBridge(processor, host, port, tls=tls, strict=False, on_message=_print)
+    bridge = ReferenceBridge(processor, host, port, tls=tls, strict=False, on_message=_print, dialect=words)
     bridge.on_violation = lambda text: typer.echo(f"BROKEN RULE: {text}", err=True)
     try:
-        asyncio.run(_serve(bridge, logins, password, broker))
+        asyncio.run(_serve(bridge, logins, password, control, broker))
+    except ControlError as problem:
+        typer.echo(f"connector bridge: {problem}", err=True)
+        raise typer.Exit(_USAGE) from None
     except OSError as problem:
         typer.echo(f"connector bridge: cannot listen on {host}:{port}: {problem}", err=True)
         raise typer.Exit(_USAGE) from None
@@ -92,26 +92,7 @@ def bridge_command(
         raise typer.Exit(1)
 
 
-def _password(file: Path | None) -> str:
-    password = (
-        file.read_text("utf-8").rstrip("\r\n") if file is not None else os.environ.get(PASSWORD_VARIABLE)
-    )
-    if not password:
-        raise ValueError(f"--login needs a password: --password-file or {PASSWORD_VARIABLE}.")
-    return password
-
-
-def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    if cert is None:
-        if key is not None:
-            raise ValueError("--tls-key needs --tls-cert.")
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key)
-    return context
-
-
-def _broker(url: str | None, ca_file: Path | None, processor: str) -> AmqpTransport | None:
+def _broker(url: str | None, ca_file: Path | None, processor: str, dialect: Dialect) -> AmqpTransport | None:
     if url is None:
         return None
     if not url.startswith(("amqp://", "amqps://")):
@@ -120,7 +101,7 @@ def _broker(url: str | None, ca_file: Path | None, processor: str) -> AmqpTransp
     if ca_file is not None:
         tls.context()
     try:
-        return broker_end(url, processor, tls=tls)
+        return broker_end(url, processor, tls=tls, dialect=dialect)
     except ValueError:
         raise ValueError("--amqp takes a URL such as amqp://USER:PASSWORD@HOST/VHOST.") from None
 
@@ -130,18 +111,25 @@ def _print(direction: Direction, message: Message) -> None:
 
 
 async def _serve(
-    bridge: ReferenceBridge, logins: list[_Login], password: str, broker: AmqpTransport | None
+    bridge: ReferenceBridge,
+    logins: list[Login],
+    password: str,
+    control: Path | None,
+    broker: AmqpTransport | None,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    door = ControlSocket(bridge, control) if control is not None else None
     if broker is None:
         await bridge.start()
         typer.echo(f"Bridge {bridge.processor} listens on {bridge.host}:{bridge.port}. Ctrl-C ends it.")
     else:
         bridge.attach(broker)
         typer.echo(f"Bridge {bridge.processor} is at the broker {broker.where}. Ctrl-C ends it.")
+    if door is not None:
+        await door.start()
     agents = asyncio.create_task(_keep_logged_in(bridge, logins, password)) if logins else None
     try:
         await stop.wait()
@@ -149,10 +137,12 @@ async def _serve(
         if agents is not None:
             agents.cancel()
             await asyncio.gather(agents, return_exceptions=True)
+        if door is not None:
+            await door.stop()
         await bridge.stop()
 
 
-async def _keep_logged_in(bridge: ReferenceBridge, logins: list[_Login], password: str) -> None:
+async def _keep_logged_in(bridge: ReferenceBridge, logins: list[Login], password: str) -> None:
     """Log the agents in whenever a client comes into service, ready for calls."""
     while True:
         await bridge.wait_in_service(_FOREVER)

@@ -10,6 +10,7 @@ import structlog
 
 from connector.bridge.amqp import AmqpTransport
 from connector.bridge.codec import MAX_FRAME
+from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.messages import Body, Message
 from connector.bridge.messages import control as control_wire
 from connector.bridge.messages import session as session_wire
@@ -31,8 +32,8 @@ class ReferenceBridge:
 
     A broken rule is recorded in `violations` and logged; if `strict`, every wait raises it from then on.
     Leaving the context raises it too, as it does for a request that was never answered or a promised event
-    that never came. `on_message` is called with every message as it goes by. `port` 0 takes a free one;
-    `port` says which. Times are seconds.
+    that never came. `on_message` is called with every message as it goes by, and so are all
+    `listeners`. `port` 0 takes a free one; `port` says which. Times are seconds.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ReferenceBridge:
         timeout: float = 10.0,
         max_frame: int = MAX_FRAME,
         on_message: Callable[[Direction, Message], None] | None = None,
+        dialect: Dialect = IDENTITY,
     ) -> None:
         self.processor = processor
         self.host = host
@@ -55,9 +57,11 @@ class ReferenceBridge:
         self.log: list[Entry] = []
         self.violations: list[str] = []
         self.on_message = on_message
+        self.listeners: set[Callable[[Direction, Message], None]] = set()
         self.on_violation: Callable[[str], None] | None = None
         self._tls = tls
         self._max_frame = max_frame
+        self._dialect = dialect
         self._server: asyncio.Server | None = None
         self._ticker = Ticker()
         self._floors: list[Floor] = []
@@ -180,6 +184,20 @@ class ReferenceBridge:
             lambda: f"a client that is {' or '.join(wanted)} (now: {self.status or 'no client'})",
         )
 
+    async def wait_connected(self, timeout: float | None = None) -> None:
+        """Wait until a client is connected and has answered the whole control initialisation."""
+        patience = self.timeout if timeout is None else timeout
+        await self._ticker.until(
+            lambda: self.capabilities is not None,
+            patience,
+            lambda: "an initialised client",
+        )
+
+    async def wait_idle(self, timeout: float | None = None) -> None:
+        """Wait until the bridge itself has nothing more to ask on the newest connection."""
+        link = self.link
+        await link.until(lambda: not link.busy, timeout, lambda: "the end of an initialisation")
+
     async def wait_in_service(self, timeout: float | None = None) -> None:
         """Wait until a client is connected, initialised and in service."""
         await self.wait_status(control_wire.ServiceStatus.IN_SERVICE, timeout=timeout)
@@ -263,6 +281,8 @@ class ReferenceBridge:
         self.log.append(entry)
         if self.on_message is not None:
             self.on_message(entry.direction, entry.message)
+        for listener in tuple(self.listeners):
+            listener(entry.direction, entry.message)
 
     def violated(self, link: Link, text: str) -> None:
         """Take note of a broken rule."""
@@ -285,7 +305,7 @@ class ReferenceBridge:
         raise BridgeGone("No client is connected.")
 
     def _accept(self) -> FramedConnection:
-        connection = FramedConnection(max_frame=self._max_frame)
+        connection = FramedConnection(max_frame=self._max_frame, dialect=self._dialect)
         connection.receiver = self._link(connection.send)
         self._connections[connection] = None
         connection.closed.add_done_callback(lambda _done: self._connections.pop(connection, None))

@@ -1,13 +1,10 @@
 """The strict reading of a body: exactly the catalogue's keys, spelling and types."""
 
-import types
 from collections.abc import Mapping
-from functools import cache
-from typing import Any, Union, get_args, get_origin
-
-import msgspec
+from typing import Any
 
 from connector.bridge.messages import Body, convert
+from connector.bridge.schema import keys_of
 
 
 def read_strictly(raw: Mapping[str, Any], shape: type[Body]) -> Body:
@@ -27,23 +24,8 @@ class UnknownKey(Exception):
     """A body has a key that the catalogue does not know at this place."""
 
 
-@cache
-def _shape(body: type[Body]) -> dict[str, type[Body] | None]:
-    return {each.encode_name: _body_in(each.type) for each in msgspec.structs.fields(body)}
-
-
-def _body_in(annotation: Any) -> type[Body] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Body):
-        return annotation
-    if get_origin(annotation) in {tuple, Union, types.UnionType}:
-        for inner in get_args(annotation):
-            if (found := _body_in(inner)) is not None:
-                return found
-    return None
-
-
 def _no_unknown_keys(raw: Mapping[str, Any], body: type[Body], path: str) -> None:
-    shape = _shape(body)
+    shape = keys_of(body)
     for key, value in raw.items():
         if key not in shape:
             raise UnknownKey(f"Key '{path}{key}' is not in the catalogue.")

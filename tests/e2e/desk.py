@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from renamed_dialect import renamed_yaml
 
 from connector.app import Connector
 from connector.bridge.amqp_topology import Names
 from connector.bridge.catalogue.conversation import Cause
+from connector.bridge.dialect import IDENTITY, Dialect
+from connector.bridge.dialect_file import load_dialect
 from connector.config import Settings, load_settings
 from connector.lab.configuration import connector_config
 from connector.lab.phones.base import Phone
@@ -43,10 +46,31 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
+def dialect_file(folder: Path) -> Path | None:
+    """Return the dialect in which the suite runs, as the environment's `DIALECT` wants it.
+
+    `renamed` has every name and key of the catalogue changed; else it is a file's path. None: no dialect.
+    """
+    wanted = os.environ.get("DIALECT", "")
+    if wanted != "renamed":
+        return Path(wanted).absolute() if wanted else None
+    file = folder / "renamed.yaml"
+    file.write_text(renamed_yaml(), "utf-8")
+    return file
+
+
+def dialect_of(folder: Path) -> Dialect:
+    """Return that dialect for a bridge."""
+    file = dialect_file(folder)
+    return load_dialect(file) if file is not None else IDENTITY
+
+
 def settings_for(info: LabInfo, folder: Path, port: int, over: Mapping[str, Any] | None = None) -> Settings:
     """Load the configuration of the running lab as a user would: from a file."""
     quick = {"bridge": {"port": port}, "dial": {"agent_timeout": 4, "timeout": 4}}
     plain = deep_merge(yaml.safe_load(connector_config(info)), quick)
+    if (dialect := dialect_file(folder)) is not None:
+        plain["bridge"]["dialect"] = str(dialect)
     file = folder / "connector.yaml"
     file.write_text(yaml.safe_dump(deep_merge(plain, over or {})))
     return load_settings(file, environ={})
@@ -109,6 +133,10 @@ class Desk:
         return session
 
 
+def _bridge(folder: Path) -> ReferenceBridge:
+    return ReferenceBridge(processor="LAB", port=0, dialect=dialect_of(folder))
+
+
 @asynccontextmanager
 async def desk(
     lab: LabProvider,
@@ -121,11 +149,11 @@ async def desk(
     """Run bridge, connector and phones; at the end the bridge must have found no fault."""
     accounts = {number: account.password for number, account in info.sip.items()}
     fleet = PhoneFleet(info.host, info.ports.sip, accounts)
-    async with fleet as phones, ReferenceBridge(processor="LAB", port=0) as bridge:
+    async with fleet as phones, _bridge(folder) as bridge:
         names = own_names()
         over = over or {}
         if transport == "amqp":
-            bridge.attach(broker_end(info.amqp_url, "LAB", names=names))
+            bridge.attach(broker_end(info.amqp_url, "LAB", names=names, dialect=dialect_of(folder)))
             over = deep_merge(amqp_settings(info, names), over)
         settings = settings_for(info, folder, bridge.port, over)
         connector = Connector(settings)

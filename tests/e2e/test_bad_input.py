@@ -54,7 +54,9 @@ async def raw(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncItera
 
     server = await asyncio.start_server(meet, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    connector = Connector(settings_for(lab, tmp_path, port, {"bridge": {"max_frame_bytes": 65536}}))
+    # The raw bytes below are in the catalogue's words, whatever dialect the suite runs in.
+    over = {"bridge": {"max_frame_bytes": 65536, "dialect": ""}}
+    connector = Connector(settings_for(lab, tmp_path, port, over))
     in_service = asyncio.Event()
     connector.pbx.subscribe(lambda change: in_service.set() if isinstance(change, ServiceChanged) else None)
     stop = asyncio.Event()

@@ -266,10 +266,10 @@ def test_a_dialect_translates_at_the_edge_only() -> None:
         def name_in(self, name: str) -> str:
             return name.lower()
 
-        def body_out(self, _name: str, body: Any) -> Any:
+        def body_out(self, _name: str, body: Any, **_: Any) -> Any:
             return {key.upper(): value for key, value in body.items()}
 
-        def body_in(self, _name: str, body: Any) -> Any:
+        def body_in(self, _name: str, body: Any, **_: Any) -> Any:
             return {key.lower(): value for key, value in body.items()}
 
     event = event_message("s.1", channel.BecameNotReady(reason="x"))

@@ -133,11 +133,11 @@ def test_a_long_body_does_not_flood_the_screen() -> None:
 
 
 def test_the_password_may_come_from_a_file(tmp_path: Path) -> None:
-    from connector.processor.commands import _password
+    from connector.processor.options import read_password
 
     file = tmp_path / "password"
     file.write_text("geheim\n")
-    assert _password(file) == "geheim"
+    assert read_password(file, "--login") == "geheim"
     file.write_text("\n")
     with pytest.raises(ValueError, match="needs a password"):
-        _password(file)
+        read_password(file, "--login")
