@@ -68,7 +68,7 @@ class PartyRooms:
         if other is not None and other.state is ConversationState.DIALING:
             raise Refused("The call cannot be retrieved while the consult call rings: release that first.")
         await self._visit(interaction, conversation, leaving=other)
-        await self._until(conversation, ConversationState.TALKING)
+        await self._swapped(conversation, other)
 
     async def alternate(self, interaction_id: str) -> None:
         """Swap the conversation that talks and the one on hold."""
@@ -79,8 +79,9 @@ class PartyRooms:
             raise Refused(f"There is nothing to alternate: the consult call is {consult.state}.")
         self._no_phone_hold(interaction)
         target = held[0]
-        await self._visit(interaction, target, leaving=self._other(interaction, target))
-        await self._until(target, ConversationState.TALKING)
+        other = self._other(interaction, target)
+        await self._visit(interaction, target, leaving=other)
+        await self._swapped(target, other)
 
     # -- consult -------------------------------------------------------------------------------------
 
@@ -391,6 +392,13 @@ class PartyRooms:
                 await self._link.send("Redirect", fields)
             except AmiRefused as second:
                 raise Refused(f"The call could not be moved: {second}.") from second
+
+    async def _swapped(self, talking: Conversation, held: Conversation | None) -> None:
+        await self._until(talking, ConversationState.TALKING)
+        if held is not None:
+            await self._exchange.until(
+                lambda: held.state is not ConversationState.TALKING, f"{held.role} conversation on hold"
+            )
 
     async def _until(self, conversation: Conversation, state: ConversationState) -> None:
         def reached() -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from connector.bridge.amqp import AmqpTransport
+from connector.bridge.dialect import Dialect
 from connector.bridge.messages import Message
 from connector.bridge.tcp import TlsClient
 from connector.processor.amqp import broker_end
