@@ -4,7 +4,6 @@ import asyncio
 import ssl
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -190,7 +189,7 @@ class Playback:
             raise PlaybackError(f"The client hung up before {recorded.name} for {recorded.target}.")
         body = {key: self._value(key, value, recorded) for key, value in recorded.body.items()}
         request_id = str(uuid.uuid4()) if recorded.request_id is not None else None
-        message = replace(recorded, body=body, request_id=request_id)
+        message = Message(recorded.kind, recorded.name, recorded.target, body, request_id=request_id)
         if request_id is not None:
             self._requests[recorded.request_id or ""] = request_id
         self._on_entry(Entry(datetime.now(UTC), Direction.SENT, message))
