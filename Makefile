@@ -15,7 +15,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 PYTEST := $(BIN)/pytest
 
-.PHONY: help venv check demo test test-unit test-e2e test-docker lab bench fuzz coverage lock docs clean
+.PHONY: help venv check demo test test-unit test-e2e test-docker lab bench lock docs clean
+.PHONY: fuzz coverage
 help:
 	@sed -n 's/^#   //p' Makefile
 
