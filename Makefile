@@ -16,7 +16,6 @@ STAMP  := $(VENV)/.ready
 PYTEST := $(BIN)/pytest
 
 .PHONY: help venv check demo test test-unit test-e2e test-docker lab bench lock docs clean
-.PHONY: fuzz coverage
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -65,6 +64,7 @@ lab: venv
 bench: venv
 	@$(PYTEST) -q -s tests/bench
 
+.PHONY: fuzz coverage
 fuzz: venv
 	@$(BIN)/python tests/bench/fuzz.py $(FUZZ)
 
