@@ -68,6 +68,7 @@ lab: venv
 bench: venv
 	@$(PYTEST) -q -s tests/bench
 
+.PHONY: fuzz coverage
 fuzz: venv
 	@$(BIN)/python tests/bench/fuzz.py $(FUZZ)
 

@@ -149,7 +149,7 @@ def decode(payload: bytes, dialect: Dialect = IDENTITY) -> Message:
 
 def encode_parts(message: Message, dialect: Dialect = IDENTITY) -> tuple[dict[str, str], bytes]:
     """Return headers, and the body as JSON text, for a transport that carries them apart."""
-    headers, body = headers_of(message, dialect), dialect.body_out(message.name, message.body)
+    headers, body = headers_of(message, dialect), body_of(message, dialect)
     try:
         for value in headers.values():
             value.encode()

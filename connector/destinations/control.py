@@ -84,6 +84,8 @@ class Control(Destination):
     @handles(wire.CreateSession)
     async def create_session(self, body: wire.CreateSession) -> None:
         """Check the agent's password and prepare the session destination."""
+        if not self.open:
+            raise Refusal("No sessions yet: the bridge has not asked for the service status.")
         if self.status is not wire.ServiceStatus.IN_SERVICE:
             raise Refusal("No new sessions at the moment: the telephone system cannot be reached.")
         agent = await self._check(body.agent_id, body.agent_password)

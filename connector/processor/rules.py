@@ -408,8 +408,7 @@ def _wrong_state(node: Node | None, name: str) -> str | None:
             return f"{busy[0].target} is {busy[0].state}" if busy else None
         case ControlNode() if name == "cti.request.createsession":
             in_service = control_wire.ServiceStatus.IN_SERVICE
-            # A bridge that did not ask for the status takes the risk; one that was told must be refused.
-            return None if node.status in {None, in_service} else f"the service is {node.status}"
+            return None if node.status is in_service else f"the service is {node.status}"
         case _:
             return None
     return f"{node.target} is {state}" if allowed is not None and state not in allowed else None

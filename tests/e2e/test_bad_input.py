@@ -158,6 +158,8 @@ async def test_what_cannot_be_carried_out_is_a_failure_with_a_sentence(
 
 @pytest.mark.parametrize(("agent", "password"), [("1001", "wrong"), ("nobody", "x"), ("", ""), ("1001", "")])
 async def test_a_wrong_password_opens_no_session(raw: RawBridge, agent: str, password: str) -> None:
+    raw.ask("cti.request.serverstatus", "r0")
+    assert (await raw.answer_to("r0"))["result"] == "SUCCESS"
     raw.ask(
         "cti.request.createsession",
         "r1",

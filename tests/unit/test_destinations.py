@@ -150,6 +150,7 @@ async def test_status_follows_its_request_and_every_change(bridge: Bridge) -> No
     ],
 )
 async def test_a_session_needs_the_right_password(bridge: Bridge, wrong: dict[str, Any], said: str) -> None:
+    await bridge.must("cti.request.serverstatus")
     answer = await bridge.ask("cti.request.createsession", **(credentials() | wrong))
     assert (answer.result, answer.error_message) == (Result.FAILURE, said)
     assert (await bridge.ask("session.query.init", SESSION)).result is Result.FAILURE
