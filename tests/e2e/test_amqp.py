@@ -22,6 +22,7 @@ from yarl import URL
 
 from connector.app import Connector
 from connector.bridge.amqp import AmqpSettings, AmqpTransport
+from connector.bridge.amqp_link import BrokerLink
 from connector.bridge.amqp_topology import Names, Role
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.interaction import InteractionState
@@ -30,6 +31,7 @@ from connector.bridge.messages import Kind, Message
 from connector.bridge.tcp import TlsClient
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.amqp import broker_end
+from connector.processor.link import Direction
 from connector.processor.server import ReferenceBridge
 from connector.telephony.changes import InteractionAdded, ServiceChanged
 
@@ -271,6 +273,34 @@ async def test_a_dial_cut_before_its_answer_is_delivered_again_but_dialled_once(
         await interaction.wait_state(InteractionState.ENDED)
         await interaction.complete()
         await session.close()
+
+
+async def test_a_cut_between_answer_and_acknowledgement_gives_no_second_answer(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cabled(provider, lab, tmp_path) as (at, cable):
+        acknowledge = BrokerLink.acknowledge
+        acknowledged: list[bool] = []
+        again = asyncio.Event()
+
+        async def cut_first(link: BrokerLink, delivery: Any) -> None:
+            if delivery.headers.get("requestId") == "the-one" and "result" not in delivery.headers:
+                acknowledged.append(bool(delivery.redelivered))
+                if len(acknowledged) == 1:
+                    # The response is with the broker, which is how this came to be called.
+                    cable.cut()
+                    return
+                again.set()
+            await acknowledge(link, delivery)
+
+        monkeypatch.setattr(BrokerLink, "acknowledge", cut_first)
+        await at.bridge.request("", "cti.query.capabilities", request_id="the-one")
+        async with asyncio.timeout(WAIT):
+            await again.wait()
+        assert acknowledged == [False, True]
+        await at.bridge.request("", "cti.query.capabilities")
+        answers = [one for one in at.bridge.log if one.direction is Direction.RECEIVED]
+        assert [one.message.request_id for one in answers].count("the-one") == 1
 
 
 async def test_the_broker_goes_and_comes_back_and_nothing_is_lost(met: Desk) -> None:
