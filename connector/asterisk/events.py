@@ -34,12 +34,12 @@ RESERVED_VARIABLES = frozenset(
 """Variables with which connector and dialplan speak to one another: never interaction data."""
 
 _CHANNEL = re.compile(r"^(?P<technology>[A-Za-z0-9]+)/(?P<rest>.+)-(?P<serial>[0-9a-f]+)(?P<half>;[12])?$")
-_INTERFACE = re.compile(r"^PJSIP/(?P<endpoint>[^/@-]+)$")
+_INTERFACE = re.compile(r"^PJSIP/(?P<endpoint>[^/@]+)$")
 _JOINTS = frozenset({"Local"})
 _FURNITURE = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Surrogate", "Message", "Bridge"})
 """Channels that Asterisk makes for itself inside bridges: nobody is at their far end."""
 
-_IDLE, _CONSULTING = "harmony-didle", "harmony-dconsult"
+_IDLE, _CONSULTING, _VISITING = "harmony-didle", "harmony-dconsult", "harmony-room"
 """Contexts in which an agent's leg is while its parties are on hold."""
 
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -113,9 +113,27 @@ def translate(event: AmiMessage) -> list[facts.Fact]:
 def translate_channel_row(row: AmiMessage) -> list[facts.Fact]:
     """Return the facts of one row of `CoreShowChannels` or `Status`: the leg, and its bridge."""
     found = _created(row)
-    bridge = row.get("BridgeId") or row.get("BridgeID") or ""
-    if found and bridge:
-        found.append(facts.LegJoined(row["Uniqueid"], bridge))
+    return [*found, *_whereabouts(row, None)] if found else []
+
+
+def translate_known_row(row: AmiMessage, bridge: str | None) -> list[facts.Fact]:
+    """Return the facts of a row about a leg that is known; `bridge` is the one that it was last seen in."""
+    try:
+        return [*_new_state(row), *_named(row), *_whereabouts(row, bridge)]
+    except AmiFieldMissing:
+        return []
+
+
+def _whereabouts(row: AmiMessage, before: str | None) -> list[facts.Fact]:
+    leg, place, extension = row["Uniqueid"], row.get("Context"), row.get("Exten") or ""
+    now = row.get("BridgeId") or row.get("BridgeID") or ""
+    found: list[facts.Fact] = []
+    if now:
+        if place == _VISITING and extension[:1] in {"a", "p"}:
+            found.append(facts.RoomOpened(now, extension[1:]))
+        found.append(facts.LegJoined(leg, now))
+    elif before is not None or place == _IDLE:
+        found.append(facts.LegLeft(leg, before or "", place == _IDLE))
     return found
 
 
@@ -148,6 +166,9 @@ def _created(event: AmiMessage) -> list[facts.Fact]:
             dialled=_text(event.get("Exten")),
             answered=event["ChannelState"] == _STATE_UP,
             variables=variables,
+            destination=event.variables().get("HARMONY_DEST", "")
+            if event.variables().get("HARMONY_ROLE") == "agent"
+            else "",
         )
     ]
 

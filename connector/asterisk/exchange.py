@@ -23,6 +23,8 @@ class Exchange:
         self.proof_timeout = proof_timeout
         self.available = False
         self.failed_placements: dict[str, PlacementFailed] = {}
+        self.touched: set[str] | None = None
+        """Legs that events spoke of while the PBX's lists are read; None at other times."""
         self._listeners: list[Listener] = []
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
@@ -38,6 +40,8 @@ class Exchange:
 
     def apply(self, fact: Fact) -> None:
         """Take one fact in, tell its changes, wake who waited for them."""
+        if self.touched is not None and isinstance(leg := getattr(fact, "leg", None), str):
+            self.touched.add(leg)
         if isinstance(fact, PlacementFailed) and fact.leg in self.failed_placements:
             self.failed_placements[fact.leg] = fact
         self.publish(self.model.apply(fact))

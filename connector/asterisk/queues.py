@@ -8,7 +8,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.telephony.changes import QueueMissing
 from connector.telephony.facts import MemberChanged, MemberGone
-from connector.telephony.pbx import Refused, Seat
+from connector.telephony.pbx import Refused, Seat, TimedOut
 from connector.telephony.presence import NO_QUEUE
 
 log = structlog.get_logger(__name__)
@@ -42,9 +42,14 @@ class QueueMembership:
         joined = [queue for queue, there in zip(seat.queues, added, strict=True) if there]
         if not joined:
             raise Refused(f"None of the queues {', '.join(seat.queues)} exists on the telephone system.")
-        await self._exchange.until(
-            lambda: all(self._is_member(seat, queue) for queue in joined), f"login of agent {seat.agent}"
-        )
+        try:
+            await self._exchange.until(
+                lambda: all(self._is_member(seat, queue) for queue in joined), f"login of agent {seat.agent}"
+            )
+        except TimedOut:
+            # What was not proven is taken back, so that a refused login leaves nothing behind.
+            await asyncio.gather(*(self._remove(seat, queue) for queue in joined))
+            raise
         if self._exchange.model.presence(seat.endpoint).ready:
             await self.set_not_ready(seat, "")
 
@@ -127,6 +132,8 @@ class QueueMembership:
 
         def shown() -> bool:
             members = board.queues(seat.endpoint).values()
-            return all(m.paused is paused and (not paused or m.reason == reason) for m in members)
+            return bool(members) and all(
+                m.paused is paused and (not paused or m.reason == reason) for m in members
+            )
 
         await self._exchange.until(shown, f"{'not ready' if paused else 'ready'} for agent {seat.agent}")

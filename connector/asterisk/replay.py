@@ -54,7 +54,9 @@ def replay(path: Path, watch: Iterable[str]) -> Iterator[tuple[float, Change]]:
     model = TelephonyModel()
     for endpoint in sorted(watch):
         model.watch(endpoint)
+    empty = True
     for direction, at, message in TraceReader(path):
+        empty = False
         if direction != _RECEIVED:
             _announce(model, message)
             continue
@@ -62,6 +64,8 @@ def replay(path: Path, watch: Iterable[str]) -> Iterator[tuple[float, Change]]:
             if isinstance(change, Anomaly):
                 raise ReplayError(f"{path}: at {at:.1f} ms, {message.name}: {change.subject}: {change.text}")
             yield at, change
+    if empty:
+        raise ReplayError(f"{path}: the trace holds no message")
 
 
 def describe(change: Change) -> str:

@@ -1,6 +1,7 @@
 """The tree of destinations: finds who a message is for, sees to one response each, and gates the events."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Protocol
 
 import structlog
@@ -62,6 +63,11 @@ def endpoint_topic(endpoint: str) -> str:
     return f"endpoint {endpoint}"
 
 
+def agent_topic(agent: str) -> str:
+    """Return the topic of an agent's logins, at whichever phone."""
+    return f"agent {agent}"
+
+
 def interaction_topic(interaction: str) -> str:
     """Return the topic of an interaction and its conversations."""
     return f"interaction {interaction}"
@@ -74,6 +80,14 @@ def topic_of(change: Change) -> str:
     if isinstance(change, ServiceChanged | Anomaly):
         return SERVICE_TOPIC
     return interaction_topic(change.interaction)
+
+
+def topics_of(change: Change) -> Iterator[str]:
+    """Iterate over all topics under which a change is told."""
+    yield topic_of(change)
+    if isinstance(change, PresenceChanged):
+        agents = dict.fromkeys((change.before.agent, change.now.agent))
+        yield from (agent_topic(agent) for agent in agents if agent is not None)
 
 
 class Wire(Protocol):
@@ -277,8 +291,9 @@ class Tree:
 
     def _on_change(self, change: Change) -> None:
         self.team.on_change(change)
-        for destination in self.listeners(topic_of(change)):
-            destination.on_change(change)
+        for topic in topics_of(change):
+            for destination in self.listeners(topic):
+                destination.on_change(change)
         if isinstance(change, InteractionEnded):
             self._complete_if_unclaimed(change.interaction)
 

@@ -70,6 +70,8 @@ class _Asked:
     wrong_state: str | None
     """Why the state at the time of asking forbids success; the state at the time of answering counts too."""
     produces: tuple[frozenset[str], ...]
+    pipelined: bool
+    """Whether another request was unanswered then: events meanwhile may be nobody's product."""
 
 
 @dataclass(slots=True, eq=False)
@@ -143,7 +145,10 @@ class Rules:
         objection = _objection(node, spec, body, message)
         produces = PRODUCES.get(message.name, ())
         wrong = _wrong_state(node, message.name)
-        self._asked[request_id] = _Asked(message, node, spec, body, malformed, objection, wrong, produces)
+        pipelined = bool(self._asked)
+        self._asked[request_id] = _Asked(
+            message, node, spec, body, malformed, objection, wrong, produces, pipelined
+        )
 
     # -- what the client sends -------------------------------------------------------------------------
 
@@ -299,7 +304,11 @@ class Rules:
         if name in MAY_COME_ANYWAY:
             return
         for asked in self._asked.values():
-            if asked.node is node and any(name in events for events in asked.produces):
+            if (
+                asked.node is node
+                and not asked.pipelined
+                and any(name in events for events in asked.produces)
+            ):
                 raise ProtocolViolation(
                     "A request that produces an event needs the response, then the event.",
                     f"{name} came for {node.target} before the response to {asked.message.name}.",

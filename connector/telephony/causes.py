@@ -65,13 +65,12 @@ def of_unanswered_dial(agent: Leg, number: int) -> Cause:
         if agent.hangup_asked and not agent.hangup_by_phone:
             return Cause.CANCELLED
         return Cause.NO_ANSWER
-    if agent.hangup_by_phone:
-        return Cause.CANCELLED
-    if agent.reported is not None:
+    if agent.reported is not None and agent.reported[0] is not DialOutcome.CANCELLED:
         return of_dial(*agent.reported)
-    if agent.reached is not None and agent.reached is not DialOutcome.ANSWERED:
-        return of_dial(agent.reached, number)
-    if agent.hangup_asked:
+    # Who hangs up on a busy tone has not cancelled: the attempt had failed before.
+    if agent.reached not in {None, DialOutcome.ANSWERED, DialOutcome.CANCELLED}:
+        return of_dial(agent.reached or DialOutcome.FAILED, number)
+    if agent.hangup_asked or agent.reported is not None:
         return Cause.CANCELLED
     return _CAUSE_BY_NUMBER.get(number, Cause.FAILED)
 

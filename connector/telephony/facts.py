@@ -37,6 +37,8 @@ class LegCreated:
     dialled: str = ""
     answered: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
+    destination: str = ""
+    """The number that an agent dials with this leg, where the leg itself says so."""
 
 
 @dataclass(frozen=True, slots=True)

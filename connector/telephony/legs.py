@@ -25,6 +25,7 @@ class Leg:
     connected_number: str = ""
     connected_name: str = ""
     dialled: str = ""
+    destination: str = ""
     alerting: bool = False
     answered: bool = False
     variables: dict[str, str] = field(default_factory=dict)
@@ -171,6 +172,7 @@ class LegGraph:
             fact.internal,
         )
         leg.number, leg.name, leg.dialled = fact.number, fact.name, fact.dialled
+        leg.destination = fact.destination
         leg.answered = leg.answered or fact.answered
         leg.variables.update(fact.variables)
         if fact.endpoint:
@@ -216,7 +218,7 @@ class LegGraph:
         live = self.legs.get(leg)
         touched = self._closure((leg,))
         self._drop_from_bridge(leg, bridge)
-        if live is not None and live.bridge == bridge:
+        if live is not None and live.bridge in {bridge, None}:
             live.bridge = None
             live.waits = waits
         return touched

@@ -200,14 +200,15 @@ class TelephonyModel:
 
     def _appear(self, leg: Leg) -> None:
         """Make the interaction of an agent's leg."""
-        destination = self._destinations.get(leg.id)
-        outbound = leg.placed or destination is not None
+        destination = self._destinations.get(leg.id) or leg.destination
+        outbound = leg.placed or bool(destination)
         state = ConversationState.DIALING if outbound else ConversationState.ALERTING
         primary = Conversation(f"{leg.id}-1", Role.PRIMARY, state)
         first = InteractionState.DIALING if outbound else InteractionState.ALERTING
         interaction = Interaction(leg.id, leg.endpoint, leg.id, first, primary, answered=leg.answered)
         if outbound:
-            primary.expect(destination or leg.dialled, MemberType.OTHER)
+            number = destination or leg.dialled
+            primary.expect(number, MemberType.AGENT if number in self._watched else MemberType.OTHER)
         else:
             caller_id = self.legs.originator(leg.dialled_by)
             caller = self.legs.get(caller_id)
@@ -239,7 +240,8 @@ class TelephonyModel:
         elif interaction.state is InteractionState.ALERTING:
             data["DIRECTION"] = "INBOUND"
             if caller is not None:
-                data["ANI"], data["DNIS"] = caller.number, caller.dialled
+                data["ANI"] = caller.number
+                data["DNIS"] = self._destinations.get(caller.id) or caller.destination or caller.dialled
                 if caller.name:
                     data["CALLER_NAME"] = caller.name
                 if caller.queue and caller.queue_offered:

@@ -139,3 +139,18 @@ async def test_a_desk_that_somebody_else_uses_is_unavailable(at_desk: Desk) -> N
     await second.channel.wait_state("INACTIVE", timeout=WAIT)
     await second.channel.activate()
     await second.close()
+
+
+async def test_a_login_at_another_phone_by_another_tool_is_told(at_desk: Desk) -> None:
+    session = await at_desk.login("1001", ready=False)
+    cli = at_desk.lab.asterisk_cli
+    await asyncio.to_thread(
+        cli, "queue add member PJSIP/1010 to support penalty 0 as 1001 state_interface PJSIP/1010"
+    )
+    for name in ("session.channel.added", "channelgroup.channel.added"):
+        found = await seen(at_desk, Kind.EVENT, name)
+        assert (found["endpoint"], found["type"]) == ("1010", "TELEPHONY")
+    await asyncio.to_thread(cli, "queue remove member PJSIP/1010 from support")
+    found = await seen(at_desk, Kind.EVENT, "channelgroup.channel.removed")
+    assert found["endpoint"] == "1010"
+    await session.close()

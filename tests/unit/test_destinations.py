@@ -323,7 +323,9 @@ async def test_close_is_refused_while_a_call_is_up_and_has_its_order(bridge: Bri
         "interaction.completed",
         "channel.notready",
         "channel.deactivated",
+        "channel.disposed",
         "channelgroup.channel.removed",
+        "channelgroup.disposed",
         "session.closed",
     ]
     assert bridge.pbx.model.presence("1001").agent is None
