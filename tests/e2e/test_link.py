@@ -227,7 +227,7 @@ async def test_originate_response_is_an_event(lab: LabInfo) -> None:
         assert (event["Response"], event["Reason"]) == ("Failure", "5")
         assert event.action_id == reply.action_id
         ended = await seen.event("Hangup", Uniqueid=leg)
-        assert ended.variables() == {"HARMONY_ID": "h-77", "HARMONY_ROLE": "agent"}
+        assert ended.variables() == {"HARMONY_ID": "h-77", "HARMONY_ROLE": "agent", "HARMONY_DEST": ""}
         await seen.event("Hangup", Uniqueid=f"{leg}-2")
 
 

@@ -234,18 +234,21 @@ async def test_notify_talk_answers_and_notify_hold_holds_where_that_is_switched_
 ) -> None:
     phone = await fleet.phone("1007", "pjsua2")
     phone.honour_notify_talk = True
-    await observer.ring("1007")
+    caller = await fleet.phone("2007")
+    # Asterisk finds no channel to notify before the phone has said that it rings.
+    await (await caller.dial("1007")).wait_state(CallState.RINGING_OUT, WAIT)
     call = await phone.next_call(WAIT)
     (channel,) = (name for name in await observer.channels() if name.startswith("PJSIP/1007-"))
     for event, state in (("talk", CallState.TALKING), ("hold", CallState.HELD), ("talk", CallState.TALKING)):
         await observer.ask("PJSIPNotify", Channel=channel, Variable=f"Event={event}")
         await call.wait_state(state, WAIT)
-    await expect_hears({phone: {"1007"}})
+    await expect_hears({phone: {"2007"}})
     phone.honour_notify_talk = False
     await observer.ask("PJSIPNotify", Channel=channel, Variable="Event=hold")
-    await expect_hears({phone: {"1007"}}, stable=0.5)
+    await expect_hears({phone: {"2007"}}, stable=0.5)
     assert call.state is CallState.TALKING
     await call.hangup()
+    await observer.until_quiet()
 
 
 @pytest.mark.parametrize("stack", ["baresip", "pjsua2"])
