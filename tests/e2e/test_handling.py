@@ -270,3 +270,24 @@ async def test_a_verb_in_the_wrong_state_says_which(call: Call) -> None:
     await call.primary.retrieve()
     await call.primary.release()
     await call.over()
+
+
+async def test_a_consult_that_another_tool_starts_is_told(call: Call) -> None:
+    ami, leg = call.desk.connector.pbx._link, call.interaction.nativeid
+    await call.primary.hold()
+    for name, value in {
+        "HARMONY_DEST": "1002",
+        "HARMONY_CTX": call.desk.info.dial_context,
+        "HARMONY_TIMEOUT": "20",
+    }.items():
+        await ami.send("Setvar", {"Channel": leg, "Variable": name, "Value": value})
+    place = {"Context": "harmony-dconsult", "Exten": "s", "Priority": "1"}
+    await ami.send("Redirect", {"Channel": leg, **place})
+    consult = await call.interaction.wait_consult()
+    await (await call.target.next_call(WAIT)).answer()
+    await consult.wait_state(TALKING)
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
+    await call.interaction.consult_transfer()
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    await call.customers_call.hangup()
+    await call.over()
