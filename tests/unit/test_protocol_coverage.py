@@ -19,7 +19,7 @@ def test_every_message_of_the_catalogue_has_an_end_to_end_test() -> None:
     seen = docs.read_seen()
     empty = [name for name in CATALOGUE if not seen.get(name) and name not in docs.NEVER_SENT]
     assert not empty, f"{REMEDY}, or write tests for {', '.join(empty)}"
-    assert set(seen) == set(CATALOGUE), REMEDY
+    assert set(seen) | set(docs.NEVER_SENT) == set(CATALOGUE), REMEDY
 
 
 def test_the_tests_of_the_table_exist() -> None:
