@@ -10,6 +10,7 @@ from connector.asterisk.events import (
     endpoint_of_interface,
     translate,
     translate_channel_row,
+    translate_known_row,
 )
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
@@ -140,3 +141,22 @@ KNOWN = [
 )
 def test_no_event_raises(name: str, headers: dict[str, str]) -> None:
     translate(event(name, **headers))
+
+
+def test_a_row_brings_a_known_leg_up_to_date() -> None:
+    row = event(
+        "CoreShowChannel",
+        Channel="PJSIP/1001-00000001",
+        Uniqueid="9.1",
+        Linkedid="9.1",
+        ChannelState="6",
+        BridgeId="b-2",
+        Context="harmony-room",
+        Exten="a9.7",
+    )
+    found = translate_known_row(row, "b-1")
+    assert facts.LegAnswered("9.1") in found
+    assert found[-2:] == [facts.RoomOpened("b-2", "9.7"), facts.LegJoined("9.1", "b-2")]
+    waiting = event("CoreShowChannel", Uniqueid="9.1", ChannelState="6", Context="harmony-didle", Exten="s")
+    assert translate_known_row(waiting, "b-1")[-1] == facts.LegLeft("9.1", "b-1", waits=True)
+    assert translate_known_row(event("CoreShowChannel", Uniqueid="9.1"), None) == []
