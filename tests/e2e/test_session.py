@@ -15,14 +15,17 @@ from connector.lab.provider import LabInfo, LabProvider
 
 async def seen(at_desk: Desk, kind: Kind, name: str) -> dict[str, object]:
     """Wait for a message of the connector and return it as a mapping."""
-    link = at_desk.bridge.link
-    async with asyncio.timeout(WAIT):
-        while True:
-            for entry in at_desk.bridge.log:
-                message = entry.message
-                if message.kind is kind and message.name == name:
-                    return {"code": message.code, "text": message.text, **message.body}
-            await link.wait()
+
+    def found() -> dict[str, object] | None:
+        for entry in at_desk.bridge.log:
+            message = entry.message
+            if message.kind is kind and message.name == name:
+                return {"code": message.code, "text": message.text, **message.body}
+        return None
+
+    message = await at_desk.bridge.link.until(found, WAIT, lambda: f"{kind} {name}")
+    assert message is not None
+    return message
 
 
 async def test_reasons_come_with_their_labels(at_desk: Desk) -> None:
