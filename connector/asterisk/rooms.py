@@ -53,10 +53,7 @@ class PartyRooms:
         self._no_phone_hold(interaction)
         party = self._party(conversation)
         await self._introduce(interaction, conversation)
-        moves = [(interaction.leg, _IDLE, "s")]
-        if self._exchange.model.legs.room_of(party) is None:
-            moves.insert(0, (party, _ROOM, f"p{party}"))
-        await self._move(*moves)
+        await self._move(*self._into_room(party), (interaction.leg, _IDLE, "s"))
         await self._until(conversation, ConversationState.HELD)
 
     async def retrieve(self, interaction_id: str, conversation_id: str) -> None:
@@ -99,10 +96,7 @@ class PartyRooms:
         await self._introduce(interaction, primary)
         await self._set(interaction.leg, HARMONY_P2="", **self._where(destination))
         before = interaction.consult
-        moves = [(interaction.leg, _CONSULT, "s")]
-        if self._exchange.model.legs.room_of(party) is None:
-            moves.insert(0, (party, _ROOM, f"p{party}"))
-        await self._move(*moves)
+        await self._move(*self._into_room(party), (interaction.leg, _CONSULT, "s"))
         await self._exchange.until(
             lambda: (
                 interaction.over
@@ -309,6 +303,10 @@ class PartyRooms:
     def _room(self, party: str) -> str:
         return self._exchange.model.legs.room_of(party) or party
 
+    def _into_room(self, party: str) -> list[Move]:
+        """Return the move that gives a party its room; none if it has one."""
+        return [] if self._exchange.model.legs.room_of(party) else [(party, _ROOM, f"p{party}")]
+
     def _where(self, destination: str) -> dict[str, str]:
         return {
             "HARMONY_DEST": destination,
@@ -341,9 +339,7 @@ class PartyRooms:
         moves: list[Move] = [(interaction.leg, _ROOM, f"a{self._room(party)}")]
         if leaving is not None and leaving.state is ConversationState.TALKING:
             await self._introduce(interaction, leaving)
-            other = self._party(leaving)
-            if self._exchange.model.legs.room_of(other) is None:
-                moves.insert(0, (other, _ROOM, f"p{other}"))
+            moves = [*self._into_room(self._party(leaving)), *moves]
         await self._move(*moves)
 
     async def _leave_by(self, move: Move, interaction: Interaction) -> None:

@@ -16,7 +16,6 @@ from connector.telephony.changes import (
 )
 from connector.telephony.legs import Leg
 from connector.telephony.states import (
-    ANSWERED_STATES,
     CONVERSATION_STEPS,
     ENDED_STATES,
     INTERACTION_STEPS,
@@ -159,7 +158,3 @@ class Interaction:
         elif state is InteractionState.ENDED:
             self.cause = cause or Cause.NORMAL
             emit(InteractionEnded(self.id, self.cause))
-
-    def was_answered(self, conversation: Conversation) -> bool:
-        """Whether agent and far end ever talked in a conversation."""
-        return conversation.state in ANSWERED_STATES
