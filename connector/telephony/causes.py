@@ -70,7 +70,10 @@ def of_unanswered_dial(agent: Leg, number: int) -> Cause:
     # Who hangs up on a busy tone has not cancelled: the attempt had failed before.
     if agent.reached not in {None, DialOutcome.ANSWERED, DialOutcome.CANCELLED}:
         return of_dial(agent.reached or DialOutcome.FAILED, number)
-    if agent.hangup_asked or agent.reported is not None:
+    # The PBX itself asks for the end of a call that it cannot place, and its number says why.
+    if agent.hangup_by_phone or (agent.hangup_asked and number not in _CAUSE_BY_NUMBER):
+        return Cause.CANCELLED
+    if agent.reported is not None:
         return Cause.CANCELLED
     return _CAUSE_BY_NUMBER.get(number, Cause.FAILED)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.telephony.facts import EndpointState
-from connector.telephony.states import Cause, ConversationState, Role
+from connector.telephony.states import Cause, ConversationState, Recording, Role, Supervision
 
 
 class MemberType(StrEnum):
@@ -73,6 +73,31 @@ class DataChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingChanged:
+    """The customer's leg is recorded, or no longer, or the recording pauses."""
+
+    interaction: str
+    state: Recording
+
+
+@dataclass(frozen=True, slots=True)
+class MuteChanged:
+    """The agent is muted, or heard again."""
+
+    interaction: str
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisionChanged:
+    """The phone `endpoint` supervises the agent's part of `interaction` in this way."""
+
+    endpoint: str
+    interaction: str
+    state: Supervision
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationAdded:
     """A conversation joined its interaction after the interaction itself was reported."""
 
@@ -92,6 +117,16 @@ class ConversationChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldLasts:
+    """A conversation is on hold for `lasted` seconds; in `left` seconds its party is taken away (0: now)."""
+
+    interaction: str
+    conversation: str
+    lasted: float
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
 class MemberJoined:
     """A party joined a conversation."""
 
@@ -107,6 +142,16 @@ class MemberLeft:
     interaction: str
     conversation: str
     member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class PartiesLeftTogether:
+    """The phone (legs `by`) joined the parties of its two calls and leaves them to one another."""
+
+    interaction: str
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    by: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +202,15 @@ Change = (
     | InteractionEnded
     | InteractionCompleted
     | DataChanged
+    | RecordingChanged
+    | MuteChanged
+    | SupervisionChanged
     | ConversationAdded
     | ConversationChanged
+    | HoldLasts
     | MemberJoined
     | MemberLeft
+    | PartiesLeftTogether
     | PresenceChanged
     | PhoneChanged
     | QueueMissing

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from connector.telephony.states import DialOutcome
+from connector.telephony.states import DialOutcome, Recording, Supervision
 
 
 class EndpointState(StrEnum):
@@ -39,6 +39,10 @@ class LegCreated:
     variables: Mapping[str, str] = field(default_factory=dict)
     destination: str = ""
     """The number that an agent dials with this leg, where the leg itself says so."""
+    consult_of: str = ""
+    """The interaction that this leg consults for, where the leg itself says so."""
+    supervises: str = ""
+    """The leg that a supervisor listens to with this one, where the leg itself says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,13 @@ class LegEnded:
 
     leg: str
     cause: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegTransferredAway:
+    """A leg has handed its call over and is out of it; the PBX may keep the leg itself for a while."""
+
+    leg: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,13 @@ class PlacementFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class LegOrphaned:
+    """An outside party was taken out of its conversation, to be looked after by others."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
 class LegJoined:
     """A leg entered a bridge."""
 
@@ -155,6 +173,8 @@ class MusicStarted:
     """A leg hears music on hold."""
 
     leg: str
+    waits: bool = False
+    """It is an agent's leg that waits alone while its parties are on hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +199,63 @@ class PhoneResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class PartiesTransferred:
+    """The phone of the legs `by` handed its parties on: to a number, or those of its two calls to each other.
+
+    `parties` are the legs that the PBX names as handed on; it does not always name all.
+    """
+
+    by: tuple[str, ...]
+    parties: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRefused:
+    """A phone asked to hand its party on to `number`, and the PBX could not do that where the leg is now."""
+
+    leg: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRefused:
+    """A phone asked to join the parties of its calls `by`; the PBX could not do that where the legs are."""
+
+    by: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class VariableSet:
     """A variable that the site cares about has a new value on a leg."""
 
     leg: str
     name: str
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegRecorded:
+    """What a leg hears and says is recorded, no longer, or with silence in its place."""
+
+    leg: str
+    state: Recording
+
+
+@dataclass(frozen=True, slots=True)
+class LegMuted:
+    """What a leg's phone says is heard by nobody, or is heard again."""
+
+    leg: str
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpyStarted:
+    """`leg` hears what `spied` hears and says; `mode` is there when it is a supervisor's leg."""
+
+    leg: str
+    spied: str
+    mode: Supervision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,11 +325,13 @@ Fact = (
     | LegRinging
     | LegAnswered
     | LegEnded
+    | LegTransferredAway
     | HangupAsked
     | DialStarted
     | DialEnded
     | DialReported
     | PlacementFailed
+    | LegOrphaned
     | LegJoined
     | LegLeft
     | RoomOpened
@@ -267,7 +340,13 @@ Fact = (
     | MusicStopped
     | PhoneHeld
     | PhoneResumed
+    | PartiesTransferred
+    | TransferRefused
+    | JoinRefused
     | VariableSet
+    | LegRecorded
+    | LegMuted
+    | SpyStarted
     | QueueEntered
     | QueueOffered
     | QueueLeft

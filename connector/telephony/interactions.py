@@ -22,6 +22,7 @@ from connector.telephony.states import (
     Cause,
     ConversationState,
     InteractionState,
+    Recording,
     Role,
 )
 
@@ -35,6 +36,8 @@ class Conversation:
     id: str
     role: Role
     state: ConversationState
+    leg: str
+    """The agent's leg that it runs on: a consult that the phone itself started has one of its own."""
     cause: Cause | None = None
     before: ConversationState | None = None
     """The state that the present one followed."""
@@ -109,6 +112,7 @@ class Interaction:
     id: str
     endpoint: str
     leg: str
+    """The agent's leg; if it ends before a consult that has a leg of its own, that one takes its place."""
     state: InteractionState
     primary: Conversation
     consult: Conversation | None = None
@@ -116,8 +120,14 @@ class Interaction:
     cause: Cause | None = None
     departure: Cause | None = None
     """Why the agent's leg is about to end, where a transfer is under way."""
+    transferred: set[str] = field(default_factory=set)
+    """Legs that a transfer took out: no part of this any more, even while they are still heard."""
+    recording: Recording = Recording.OFF
+    muted: bool = False
     answered: bool = False
     """Whether the agent's own phone was ever picked up for it."""
+    talked_last: str = ""
+    """Id of the conversation that was the last to talk."""
     _conversations: int = 1
 
     @property
@@ -126,9 +136,25 @@ class Interaction:
         return self.state in ENDED_STATES
 
     @property
+    def active(self) -> Conversation:
+        """The live conversation that was the last to talk, else the primary (S0)."""
+        consult = self.consult
+        is_consult = consult is not None and not consult.released and consult.id == self.talked_last
+        return consult if consult is not None and is_consult else self.primary
+
+    @property
     def live_conversations(self) -> tuple[Conversation, ...]:
         """The conversations that are not released: primary first."""
         return tuple(conversation for conversation in self.conversations() if not conversation.released)
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        """The agent's legs: one, or two while the phone itself runs a consult."""
+        return tuple(dict.fromkeys((self.leg, *(one.leg for one in self.live_conversations))))
+
+    def on_leg(self, leg: str) -> tuple[Conversation, ...]:
+        """Return the live conversations that run on one of the agent's legs."""
+        return tuple(one for one in self.live_conversations if one.leg == leg)
 
     def conversations(self) -> Iterator[Conversation]:
         """Iterate over primary and, where there is one, consult."""

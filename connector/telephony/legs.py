@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from connector.telephony import facts
-from connector.telephony.states import DialOutcome
+from connector.telephony.states import DialOutcome, Recording, Supervision
+
+_NORMAL_CLEARING = 16
 
 
 @dataclass(slots=True)
@@ -26,10 +28,13 @@ class Leg:
     connected_name: str = ""
     dialled: str = ""
     destination: str = ""
+    consult_of: str = ""
     alerting: bool = False
     answered: bool = False
     variables: dict[str, str] = field(default_factory=dict)
     dialled_by: str | None = None
+    rung: bool = False
+    """Whether the PBX told of an attempt to reach this leg."""
     ringing: set[str] = field(default_factory=set)
     bridge: str | None = None
     music: bool = False
@@ -42,9 +47,21 @@ class Leg:
     reached: DialOutcome | None = None
     """How the last attempt of this leg to reach somebody ended."""
     reported: tuple[DialOutcome, int] | None = None
+    joint: str | None = None
+    """The internal leg by which the PBX lets this one consult (see `LegGraph._consult_of_the_pbx`)."""
+    joint_outcome: DialOutcome | None = None
+    """How the attempt at the far end of `joint` ended, where the PBX told."""
     queue: str = ""
     queue_entered: float = 0.0
     queue_offered: float = 0.0
+    recording: Recording = Recording.OFF
+    muted: bool = False
+    supervises: str = ""
+    """The agent's leg that this one, a supervisor's, is there for."""
+    spied: str = ""
+    """The leg that this one listens to."""
+    supervision: Supervision = Supervision.CALLING
+    """How a supervisor's leg supervises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +112,7 @@ class LegGraph:
                     continue
                 seen.add(other)
                 far = self.legs.get(other)
-                if far is not None and far.bridge is None:
+                if live.answered and far is not None and far.bridge is None:
                     program = True
                 frontier.append(other)
         return Hearing(frozenset(parties - {leg}), program)
@@ -113,17 +130,27 @@ class LegGraph:
             leg = live.dialled_by if live.dialled_by is not None else self._pairs.get(leg)
         return None
 
+    def beside(self, leg: str) -> list[Leg]:
+        """Return the other live legs in the leg's own bridge, internal ones included."""
+        return [self.legs[mate] for mate in sorted(self._mates(leg)) if mate != leg and mate in self.legs]
+
     def room_of(self, leg: str | None) -> str | None:
         """Return the name of the conference room that a leg is in."""
         live = self.get(leg)
         return self._rooms.get(live.bridge) if live is not None and live.bridge is not None else None
+
+    def in_room(self, room: str) -> set[str]:
+        """Return the legs in the conference room of that name."""
+        bridge = next((bridge for bridge, name in self._rooms.items() if name == room), "")
+        return set(self._bridges.get(bridge, ()))
 
     def apply(self, fact: facts.Fact) -> set[str]:  # noqa: PLR0911 - one flat table of facts
         """Take one fact in. Return the legs that it touched."""
         match fact:
             case facts.LegCreated():
                 return self._create(fact)
-            case facts.LegEnded(leg=leg):
+            case facts.LegEnded(leg=leg, cause=cause):
+                self._consult_ended(leg, cause)
                 return self._end(leg)
             case facts.LegJoined(leg=leg, bridge=bridge):
                 return self._join(leg, bridge)
@@ -172,7 +199,8 @@ class LegGraph:
             fact.internal,
         )
         leg.number, leg.name, leg.dialled = fact.number, fact.name, fact.dialled
-        leg.destination = fact.destination
+        leg.destination, leg.consult_of = fact.destination, fact.consult_of
+        leg.supervises = leg.supervises or fact.supervises
         leg.answered = leg.answered or fact.answered
         leg.variables.update(fact.variables)
         if fact.endpoint:
@@ -212,6 +240,7 @@ class LegGraph:
         live.bridge = bridge
         live.waits = False
         self._bridges.setdefault(bridge, set()).add(leg)
+        self._consult_of_the_pbx(bridge)
         return touched | self._closure((leg,))
 
     def _leave(self, leg: str, bridge: str, *, waits: bool) -> set[str]:
@@ -220,7 +249,8 @@ class LegGraph:
         self._drop_from_bridge(leg, bridge)
         if live is not None and live.bridge in {bridge, None}:
             live.bridge = None
-            live.waits = waits
+            # The music of who waits may be told before the going.
+            live.waits = live.waits or waits
         return touched
 
     def _drop_from_bridge(self, leg: str, bridge: str) -> None:
@@ -234,6 +264,8 @@ class LegGraph:
     def _dial(self, caller: str | None, callee: str) -> set[str]:
         touched = {callee}
         live = self.legs.get(callee)
+        if live is not None:
+            live.rung = True
         if live is not None and caller is not None:
             live.dialled_by = caller
         calling = self.legs.get(caller) if caller is not None else None
@@ -255,9 +287,57 @@ class LegGraph:
                 calling.reached = fact.outcome
             calling.ringing.discard(fact.callee)
             touched.add(calling.id)
-        return touched
+        return touched | self._consult_outcome(fact)
 
-    def _note(self, fact: facts.Fact) -> set[str]:  # noqa: C901 - one flat table of facts
+    # -- attended transfer by the PBX itself ---------------------------------------------------------
+
+    def _consult_of_the_pbx(self, bridge: str) -> None:
+        """Note that the PBX lets a leg consult: it holds the leg's call and joins it to a joint of its own.
+
+        Nobody is told to have dialled that joint, and the hold is the PBX's, not the phone's.
+        """
+        members = [self.legs[leg] for leg in self._bridges[bridge] if leg in self.legs]
+        joint = next((one for one in members if one.internal and not one.rung), None)
+        for leg in members:
+            if joint is None or leg.internal or not leg.phone_hold:
+                continue
+            leg.phone_hold = False
+            if leg.joint != joint.id:
+                joint.dialled_by = leg.id
+                far = self.get(self._pairs.get(joint.id))
+                leg.joint, leg.joint_outcome = joint.id, far.reached if far is not None else None
+                leg.reached = leg.reported = None
+                if joint.outcome not in {None, DialOutcome.ANSWERED}:
+                    leg.reported = (joint.outcome or DialOutcome.FAILED, 0)
+                elif not joint.answered:
+                    leg.ringing.add(joint.id)
+
+    def _consult_outcome(self, fact: facts.DialEnded) -> set[str]:
+        """Note how such a consult's attempt ended: told of the joint, or of whom that dialled in turn."""
+        joint = self.get(fact.callee if fact.caller is None else self._pairs.get(fact.caller))
+        owner = self.get(joint.dialled_by) if joint is not None else None
+        if joint is None or owner is None or owner.joint != joint.id:
+            return set()
+        if fact.caller is not None:
+            owner.joint_outcome = fact.outcome
+        elif joint.id in owner.ringing:
+            owner.ringing.discard(joint.id)
+            if fact.outcome is not DialOutcome.ANSWERED:
+                owner.reported = (fact.outcome, 0)
+        return {owner.id}
+
+    def _consult_ended(self, leg: str, cause: int) -> None:
+        """Note the end of such a joint; unless it was answered, this is how the consult failed."""
+        joint = self.get(leg)
+        owner = self.get(joint.dialled_by) if joint is not None else None
+        if owner is None or owner.joint != leg:
+            return
+        owner.joint = None
+        if leg in owner.ringing:
+            unknown = DialOutcome.CANCELLED if cause == _NORMAL_CLEARING else DialOutcome.UNREACHABLE
+            owner.reported = (owner.joint_outcome or unknown, cause)
+
+    def _note(self, fact: facts.Fact) -> set[str]:  # noqa: C901, PLR0912 - one flat table of facts
         leg_id = getattr(fact, "leg", None)
         leg = self.legs.get(leg_id) if isinstance(leg_id, str) else None
         if leg is None:
@@ -275,8 +355,9 @@ class LegGraph:
                 leg.hangup_by_phone = leg.hangup_by_phone or fact.by_phone
             case facts.DialReported():
                 leg.reported = (fact.outcome, fact.cause)
-            case facts.MusicStarted():
+            case facts.MusicStarted(waits=waits):
                 leg.music = True
+                leg.waits = leg.waits or waits
             case facts.MusicStopped():
                 leg.music = False
             case facts.PhoneHeld():
@@ -285,6 +366,12 @@ class LegGraph:
                 leg.phone_hold = False
             case facts.VariableSet():
                 leg.variables[fact.name] = fact.value
+            case facts.LegRecorded():
+                leg.recording = fact.state
+            case facts.LegMuted():
+                leg.muted = fact.muted
+            case facts.SpyStarted():
+                leg.spied, leg.supervision = fact.spied, fact.mode or leg.supervision
             case facts.QueueEntered():
                 leg.queue, leg.queue_entered = fact.queue, fact.at
             case facts.QueueOffered():

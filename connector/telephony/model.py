@@ -5,7 +5,9 @@ live or from a recorded trace. States are not steered step by step: after each f
 touched are looked at anew (who is joined to whom now?) and the difference goes out as changes.
 """
 
-from connector.telephony import causes, facts
+from dataclasses import replace
+
+from connector.telephony import causes, facts, judging
 from connector.telephony.changes import (
     Anomaly,
     Change,
@@ -15,8 +17,12 @@ from connector.telephony.changes import (
     InteractionCompleted,
     MemberJoined,
     MemberType,
+    MuteChanged,
+    PartiesLeftTogether,
     PhoneChanged,
     Presence,
+    RecordingChanged,
+    SupervisionChanged,
 )
 from connector.telephony.facts import EndpointState
 from connector.telephony.interactions import Conversation, Interaction
@@ -28,7 +34,9 @@ from connector.telephony.states import (
     ConversationState,
     DialOutcome,
     InteractionState,
+    Recording,
     Role,
+    Supervision,
 )
 
 _NOTHING_HEARD = Hearing(frozenset(), program=False)
@@ -45,6 +53,7 @@ class TelephonyModel:
         self._interactions: dict[str, Interaction] = {}
         self._by_leg: dict[str, set[str]] = {}
         self._destinations: dict[str, str] = {}
+        self._supervised: dict[str, str] = {}
         self._changes: list[Change] = []
 
     # -- reading -------------------------------------------------------------------------------------
@@ -61,6 +70,14 @@ class TelephonyModel:
             if one.endpoint == endpoint and one.state is not InteractionState.COMPLETED
         ]
 
+    def interaction_on(self, leg: str) -> Interaction | None:
+        """Return the interaction, not over, that one of the agent's legs belongs to."""
+        return next(iter(self._live_interactions_of(leg)), None)
+
+    def agent_legs(self) -> list[Leg]:
+        """Return the answered legs of all phones that are watched."""
+        return [leg for leg in self.legs.legs.values() if leg.endpoint in self._watched and leg.answered]
+
     def presence(self, endpoint: str) -> Presence:
         """Return who works at a phone, and whether calls may come."""
         return self.board.presence(endpoint)
@@ -68,6 +85,14 @@ class TelephonyModel:
     def phone(self, endpoint: str) -> EndpointState:
         """Return the phone's last known state."""
         return self._phones.get(endpoint, EndpointState.UNKNOWN)
+
+    def supervisor(self, endpoint: str) -> Leg | None:
+        """Return the leg with which a phone supervises a call, or rings for it."""
+        return next((leg for leg in self.legs.of_endpoint(endpoint) if leg.supervises), None)
+
+    def supervisors_of(self, interaction_id: str) -> list[Leg]:
+        """Return the legs that supervise an interaction."""
+        return [leg for leg in self.legs.legs.values() if leg.supervises == interaction_id]
 
     # -- being told ----------------------------------------------------------------------------------
 
@@ -85,11 +110,30 @@ class TelephonyModel:
         """Announce that `leg` will come to be because an agent dials `destination` from the desktop."""
         self._destinations[leg] = destination
 
+    def expect_consult(self, interaction_id: str, destination: str) -> None:
+        """Announce the number that an agent's consult call goes to: its first leg may not tell it yet."""
+        interaction = self._interactions.get(interaction_id)
+        consult = interaction.consult if interaction is not None else None
+        if consult is not None and not consult.placeholder and not consult.parties:
+            consult.expect(destination, self._type_of_number(destination))
+
+    def expect_supervision(self, leg: str, interaction_id: str) -> None:
+        """Announce that `leg` will come to be because its phone supervises an interaction."""
+        self._supervised[leg] = interaction_id
+
     def expect_departure(self, interaction_id: str, cause: Cause | None) -> None:
         """Announce why the agent's leg is about to end (a transfer), or take the announcement back (None)."""
         interaction = self._interactions.get(interaction_id)
         if interaction is not None:
             interaction.departure = cause
+
+    def gather(self, interaction_id: str, leg: str) -> None:
+        """Announce that all conversations of an interaction run on this leg of the agent's from now on."""
+        interaction = self._interactions.get(interaction_id)
+        if interaction is not None:
+            interaction.leg = leg
+            for conversation in interaction.live_conversations:
+                conversation.leg = leg
 
     def complete(self, interaction_id: str) -> list[Change]:
         """End the wrap-up of an ended interaction and forget it."""
@@ -115,6 +159,8 @@ class TelephonyModel:
                     self._apply_leg(facts.LegEnded(leg, 0))
             case facts.PlacementFailed():
                 self._placement_failed(fact)
+            case facts.PartiesTransferred():
+                self._transferred(fact)
             case _:
                 self._apply_leg(fact)
         return self._take()
@@ -127,26 +173,40 @@ class TelephonyModel:
 
     def _apply_leg(self, fact: facts.Fact) -> None:
         ending = self.legs.get(fact.leg) if isinstance(fact, facts.LegEnded) else None
+        supervised = self._supervision_by(fact)
         touched = self.legs.apply(fact)
         match fact:
-            case facts.LegCreated(leg=leg, endpoint=endpoint) if endpoint in self._watched:
-                created = self.legs.get(leg)
-                # An answered leg that nobody saw begin is a call in progress, found after a (re)start.
-                begun = fact.placed or fact.answered
-                if created is not None and begun and leg not in self._by_leg:
-                    self._appear(created)
+            case facts.LegCreated(endpoint=endpoint) if endpoint in self._watched:
+                self._leg_created(fact)
             case facts.DialStarted(callee=callee):
                 self._dial_started(callee)
-            case facts.LegEnded(leg=leg, cause=cause):
-                if ending is not None:
-                    self._leg_ended(ending, cause)
-                self._destinations.pop(leg, None)
+            case facts.LegJoined():
+                self._consult_of_the_pbx(touched)
+            case facts.LegTransferredAway(leg=leg):
+                self._transferred_away(leg)
+            case facts.LegEnded(cause=cause) if ending is not None:
+                self._leg_ended(ending, cause)
+            case facts.LegOrphaned(leg=leg):
+                self._orphaned(leg)
             case _:
                 pass
+        if isinstance(fact, facts.LegEnded):
+            self._destinations.pop(fact.leg, None)
+            self._supervised.pop(fact.leg, None)
+        self._supervision_told(supervised, self._supervision_by(fact))
         for interaction_id in self._interactions_of(touched):
             interaction = self._interactions.get(interaction_id)
             if interaction is not None and not interaction.over:
                 self._look_at(interaction)
+
+    def _leg_created(self, fact: facts.LegCreated) -> None:
+        created = self.legs.get(fact.leg)
+        if created is None:
+            return
+        created.supervises = created.supervises or self._supervised.get(fact.leg, "")
+        # An answered leg that nobody saw begin is a call in progress, found after a (re)start.
+        if (fact.placed or fact.answered) and fact.leg not in self._by_leg:
+            self._appear(created)
 
     def _interactions_of(self, legs: set[str]) -> list[str]:
         found: dict[str, None] = {}
@@ -170,16 +230,17 @@ class TelephonyModel:
         leg = self.legs.get(callee)
         if leg is None:
             return
-        if leg.endpoint in self._watched and not leg.internal and callee not in self._interactions:
+        known = callee in self._interactions or self.interaction_on(callee) is not None
+        if leg.endpoint in self._watched and not leg.internal and not known:
             self._appear(leg)
         root = self.legs.originator(leg.dialled_by) if leg.dialled_by is not None else None
         if root is None or root == callee:
             return
         for interaction_id in sorted(self._by_leg.get(root, ())):
             interaction = self._interactions.get(interaction_id)
-            if interaction is None or interaction.leg != root or interaction.over:
+            if interaction is None or interaction.over or root not in interaction.legs:
                 continue
-            conversation = self._conversation_being_dialled(interaction)
+            conversation = self._conversation_being_dialled(interaction, root)
             if leg.internal:
                 continue
             if not conversation.placeholder and not conversation.parties:
@@ -187,28 +248,79 @@ class TelephonyModel:
             conversation.candidates.add(callee)
             self._link(callee, interaction)
 
-    def _conversation_being_dialled(self, interaction: Interaction) -> Conversation:
-        """Return the conversation that a call placed by the agent belongs to; a new consult if need be."""
-        if interaction.consult is not None and not interaction.consult.released:
-            return interaction.consult
+    def _conversation_being_dialled(self, interaction: Interaction, leg: str) -> Conversation:
+        """Return the conversation that a call of the agent's leg belongs to; a new consult if need be."""
+        consult = interaction.consult
+        if consult is not None and not consult.released:
+            return consult if consult.leg == leg else interaction.primary
         if interaction.primary.state not in ANSWERED_STATES:
             return interaction.primary
-        consult = Conversation(interaction.next_conversation_id(), Role.CONSULT, ConversationState.DIALING)
+        return self._begin_consult(interaction, leg)
+
+    def _begin_consult(self, interaction: Interaction, leg: str) -> Conversation:
+        consult = Conversation(
+            interaction.next_conversation_id(), Role.CONSULT, ConversationState.DIALING, leg
+        )
         interaction.consult = consult
         self._changes.append(ConversationAdded(interaction.id, consult.id, Role.CONSULT))
         return consult
 
+    def _consults_for(self, leg: Leg) -> Interaction | None:
+        """Return the interaction that a call placed by the phone is a consult of.
+
+        That is the phone's only call, if it was put on hold first: of two nobody could tell which it is.
+        """
+        if leg.consult_of:
+            live = [one for one in self.interactions(leg.endpoint) if one.id == leg.consult_of]
+        else:
+            live = [one for one in self.interactions(leg.endpoint) if leg.placed and not one.over]
+        if len(live) != 1 or live[0].state is not InteractionState.STARTED:
+            return None
+        busy = live[0].consult is not None and not live[0].consult.released
+        held = live[0].primary.state is ConversationState.HELD or leg.consult_of
+        return live[0] if held and not busy else None
+
+    def _consult_of_the_pbx(self, touched: set[str]) -> None:
+        """Begin the consult that the PBX dials for an agent by its own attended transfer."""
+        for interaction_id in self._interactions_of(touched):
+            interaction = self._interactions[interaction_id]
+            agent = self.legs.get(interaction.leg)
+            joint = self.legs.get(agent.joint) if agent is not None else None
+            if joint is None or interaction.over or interaction_id in self._by_leg.get(joint.id, ()):
+                continue
+            conversation = self._conversation_being_dialled(interaction, interaction.leg)
+            conversation.expect(joint.dialled, self._type_of_number(joint.dialled))
+            self._link(joint.id, interaction)
+
     def _appear(self, leg: Leg) -> None:
-        """Make the interaction of an agent's leg."""
+        """Make the interaction of an agent's leg, or a consult of the one that the phone has put on hold.
+
+        A supervisor's leg is neither.
+        """
+        if leg.supervises:
+            return
+        about = self._consults_for(leg)
+        if about is not None:
+            consult = self._begin_consult(about, leg.id)
+            consult.expect(leg.dialled, self._type_of_number(leg.dialled))
+            self._link(leg.id, about)
+            return
+        interaction_id = leg.id
+        if leg.consult_of and self.legs.get(leg.consult_of) is None:
+            # The first call of the phone's consult is over: the interaction keeps its id on the second leg.
+            interaction_id = leg.consult_of
+        taken = self._interactions.get(interaction_id)
+        if taken is not None and not taken.over:
+            return
         destination = self._destinations.get(leg.id) or leg.destination
         outbound = leg.placed or bool(destination)
         state = ConversationState.DIALING if outbound else ConversationState.ALERTING
-        primary = Conversation(f"{leg.id}-1", Role.PRIMARY, state)
+        primary = Conversation(f"{interaction_id}-1", Role.PRIMARY, state, leg.id)
         first = InteractionState.DIALING if outbound else InteractionState.ALERTING
-        interaction = Interaction(leg.id, leg.endpoint, leg.id, first, primary, answered=leg.answered)
+        interaction = Interaction(interaction_id, leg.endpoint, leg.id, first, primary, answered=leg.answered)
         if outbound:
             number = destination or leg.dialled
-            primary.expect(number, MemberType.AGENT if number in self._watched else MemberType.OTHER)
+            primary.expect(number, self._type_of_number(number))
         else:
             caller_id = self.legs.originator(leg.dialled_by)
             caller = self.legs.get(caller_id)
@@ -222,6 +334,9 @@ class TelephonyModel:
         self._interactions[interaction.id] = interaction
         self._link(leg.id, interaction)
         self._changes.append(InteractionAdded(interaction.id, leg.endpoint))
+
+    def _type_of_number(self, number: str) -> MemberType:
+        return MemberType.AGENT if number in self._watched else MemberType.OTHER
 
     def _type_of(self, leg: Leg, role: Role) -> MemberType:
         if leg.endpoint in self._watched:
@@ -256,21 +371,50 @@ class TelephonyModel:
     # -- what is so now ------------------------------------------------------------------------------
 
     def _look_at(self, interaction: Interaction) -> None:
-        agent = self.legs.get(interaction.leg)
-        if agent is None:
+        agents = [agent for leg in interaction.legs if (agent := self.legs.get(leg)) is not None]
+        if not agents:
             return
-        interaction.answered = interaction.answered or agent.answered
-        heard = self.legs.hearing(agent.id) if agent.answered else _NOTHING_HEARD
-        self._admit(interaction, heard)
-        self._merge_conference(interaction, heard)
-        for conversation in interaction.live_conversations:
-            self._settle(interaction, conversation, agent, heard)
+        for agent in agents:
+            interaction.answered = interaction.answered or agent.answered
+            heard = self.legs.hearing(agent.id) if agent.answered else _NOTHING_HEARD
+            self._admit(interaction, agent, heard)
+            self._merge_conference(interaction, heard)
+            for conversation in interaction.on_leg(agent.id):
+                self._settle(interaction, conversation, agent, heard)
         if interaction.primary.state is ConversationState.TALKING and interaction.state in {
             InteractionState.ALERTING,
             InteractionState.DIALING,
         }:
             interaction.step(InteractionState.STARTED, self._changes.append)
         self._update_data(interaction)
+        self._update_marks(interaction, muted=any(agent.muted for agent in agents))
+
+    def _update_marks(self, interaction: Interaction, *, muted: bool) -> None:
+        """See whether a customer is recorded and whether the agent is muted."""
+        parties = [self.legs.get(leg) for leg in interaction.primary.parties]
+        states = {leg.recording for leg in parties if leg is not None}
+        recording = next((each for each in (Recording.ON, Recording.PAUSED) if each in states), Recording.OFF)
+        if recording is not interaction.recording:
+            interaction.recording = recording
+            self._changes.append(RecordingChanged(interaction.id, recording))
+        if muted is not interaction.muted:
+            interaction.muted = muted
+            self._changes.append(MuteChanged(interaction.id, muted))
+
+    def _supervision_told(self, before: SupervisionChanged | None, now: SupervisionChanged | None) -> None:
+        if now is not None and now != before:
+            self._changes.append(now)
+        elif now is None and before is not None:
+            self._changes.append(replace(before, state=Supervision.OFF))
+
+    def _supervision_by(self, fact: facts.Fact) -> SupervisionChanged | None:
+        """Return the supervision that the fact's leg is there for, as it would be told now."""
+        if not isinstance(fact, facts.LegCreated | facts.SpyStarted | facts.LegEnded):
+            return None
+        leg = self.legs.get(fact.leg)
+        if leg is None or not leg.supervises:
+            return None
+        return SupervisionChanged(leg.endpoint, leg.supervises, leg.supervision)
 
     def _update_data(self, interaction: Interaction) -> None:
         data = self._collect(interaction)
@@ -280,13 +424,13 @@ class TelephonyModel:
             interaction.data = data
             self._changes.append(DataChanged(interaction.id, changed))
 
-    def _admit(self, interaction: Interaction, heard: Hearing) -> None:
+    def _admit(self, interaction: Interaction, agent: Leg, heard: Hearing) -> None:
         """Whoever the agent hears is a party of one of the conversations."""
-        for leg_id in sorted(heard.parties):
+        for leg_id in sorted(heard.parties - interaction.transferred):
             if any(leg_id in one.parties for one in interaction.live_conversations):
                 continue
             leg = self.legs.get(leg_id)
-            conversation = self._home_of(interaction, leg_id, heard)
+            conversation = self._home_of(interaction, agent, leg_id, heard)
             if leg is None or conversation is None:
                 continue
             conversation.candidates.discard(leg_id)
@@ -294,24 +438,20 @@ class TelephonyModel:
             conversation.admit(interaction.id, leg, kind, self._changes.append, silent=False)
             self._link(leg_id, interaction)
 
-    def _home_of(self, interaction: Interaction, leg: str, heard: Hearing) -> Conversation | None:
-        live = interaction.live_conversations
+    def _home_of(self, interaction: Interaction, agent: Leg, leg: str, heard: Hearing) -> Conversation | None:
+        live = interaction.on_leg(agent.id)
         for conversation in live:
             if leg in conversation.candidates:
                 return conversation
         consult = interaction.consult
-        if (
-            consult is not None
-            and not consult.released
-            and not heard.parties & interaction.primary.parties.keys()
-        ):
+        if consult is not None and consult in live and not heard.parties & interaction.primary.parties.keys():
             return consult
         return live[0] if live else None
 
     def _merge_conference(self, interaction: Interaction, heard: Hearing) -> None:
         """Parties of both conversations heard at once: the consult is part of the primary from now on."""
         primary, consult = interaction.primary, interaction.consult
-        if consult is None or consult.released or primary.released:
+        if consult is None or consult.released or primary.released or consult.leg != primary.leg:
             return
         if not (heard.parties & primary.parties.keys() and heard.parties & consult.parties.keys()):
             return
@@ -325,47 +465,25 @@ class TelephonyModel:
     def _settle(
         self, interaction: Interaction, conversation: Conversation, agent: Leg, heard: Hearing
     ) -> None:
-        talking = self._is_talking(interaction, conversation, agent, heard)
+        talking = judging.is_talking(interaction, conversation, agent, heard)
         emit = self._changes.append
         if talking and agent.phone_hold and conversation.state in ANSWERED_STATES:
             conversation.step(interaction.id, ConversationState.HELD, emit)
         elif talking:
             conversation.step(interaction.id, ConversationState.TALKING, emit)
-        elif conversation.state is ConversationState.TALKING and self._is_parked(conversation, agent):
+            interaction.talked_last = conversation.id
+        elif (
+            conversation.state is ConversationState.TALKING
+            # Whom a leaving agent leaves behind may hear music for a moment: that is no hold.
+            and interaction.departure is None
+            and judging.is_parked(self.legs, conversation, agent)
+        ):
             conversation.step(interaction.id, ConversationState.HELD, emit)
-        elif self._has_failed(conversation, agent):
+        elif judging.has_failed(interaction, conversation, agent):
             number = agent.reported[1] if agent.reported is not None else 0
             outcome = agent.reported[0] if agent.reported is not None else agent.reached
             cause = causes.of_dial(outcome or DialOutcome.FAILED, number)
             conversation.step(interaction.id, ConversationState.RELEASED, emit, cause)
-
-    def _is_talking(
-        self, interaction: Interaction, conversation: Conversation, agent: Leg, heard: Hearing
-    ) -> bool:
-        if heard.parties & conversation.parties.keys():
-            return True
-        newest = interaction.live_conversations[-1] is conversation
-        if heard.program and newest and not heard.parties and not conversation.parties:
-            return True
-        # A call that the phone itself placed and the PBX answered: a menu, a mailbox, a waiting queue.
-        unanswered = conversation.state is ConversationState.DIALING and conversation.role is Role.PRIMARY
-        return unanswered and agent.placed and agent.answered and not agent.ringing and agent.bridge is None
-
-    def _is_parked(self, conversation: Conversation, agent: Leg) -> bool:
-        """Whether the agent waits elsewhere or all parties hear music; not if the agent is about to leave."""
-        if agent.hangup_asked:
-            return False
-        parties = [self.legs.get(leg) for leg in conversation.parties]
-        waiting = [leg.music for leg in parties if leg is not None]
-        return bool(waiting) and (agent.waits or all(waiting))
-
-    def _has_failed(self, conversation: Conversation, agent: Leg) -> bool:
-        """Whether the party of a consult was not reached (the agent's leg lives on)."""
-        if conversation.role is not Role.CONSULT or conversation.state is not ConversationState.DIALING:
-            return False
-        # A dial that the agent's side took back is not reported: its routing never got that far.
-        over = agent.reported is not None or agent.reached is DialOutcome.CANCELLED
-        return over and not agent.ringing
 
     # -- endings -------------------------------------------------------------------------------------
 
@@ -374,8 +492,10 @@ class TelephonyModel:
             interaction = self._interactions.get(interaction_id)
             if interaction is None or interaction.over:
                 continue
-            if interaction.leg == leg.id:
+            if leg.id in interaction.legs:
                 self._agent_left(interaction, leg, cause)
+            elif leg.internal:
+                self._consult_of_the_pbx_ended(interaction)
             else:
                 self._party_left(interaction, leg)
         self._by_leg.pop(leg.id, None)
@@ -390,13 +510,38 @@ class TelephonyModel:
             if not conversation.parties and conversation.state in ANSWERED_STATES:
                 conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)
 
+    def _orphaned(self, leg: str) -> None:
+        """End what the party had with an agent; what others do with it is none of that."""
+        for interaction in [self._interactions.get(one) for one in sorted(self._by_leg.get(leg, ()))]:
+            live = self.legs.get(leg)
+            if interaction is not None and live is not None and leg not in interaction.legs:
+                self._party_left(interaction, live)
+                self._by_leg[leg].discard(interaction.id)
+
     def _agent_left(self, interaction: Interaction, leg: Leg, number: int) -> None:
         emit = self._changes.append
-        for conversation in interaction.live_conversations:
+        for conversation in interaction.on_leg(leg.id):
             cause = self._cause_of_release(interaction, conversation, leg, number)
             conversation.step(interaction.id, ConversationState.RELEASED, emit, cause)
+        left = [one for one in interaction.legs if one != leg.id and self.legs.get(one) is not None]
+        if left:
+            interaction.leg = left[0]
+            return
         interaction.step(InteractionState.ENDED, emit, interaction.primary.cause)
         self._unlink(interaction)
+
+    def _consult_of_the_pbx_ended(self, interaction: Interaction) -> None:
+        """Release the consult whose joint is gone if it had a program at the far end, and no party."""
+        consult = interaction.consult
+        if consult is not None and not consult.parties and consult.state in ANSWERED_STATES:
+            consult.step(interaction.id, ConversationState.RELEASED, self._changes.append, Cause.NORMAL)
+
+    def _transferred_away(self, leg: str) -> None:
+        """End the interaction of a leg that handed its call over, though the leg itself may stay a while."""
+        agent, interaction = self.legs.get(leg), self.interaction_on(leg)
+        if agent is not None and interaction is not None:
+            interaction.departure = Cause.TRANSFERRED
+            self._agent_left(interaction, agent, 0)
 
     def _cause_of_release(
         self, interaction: Interaction, conversation: Conversation, leg: Leg, number: int
@@ -411,9 +556,65 @@ class TelephonyModel:
         gone = causes.caller_is_gone(self.legs, caller) or (caller is None and leg.dialled_by is not None)
         return causes.of_unanswered_offer(leg, number, self.legs.get(caller), caller_gone=gone)
 
+    def _transferred(self, fact: facts.PartiesTransferred) -> None:
+        """End the conversations whose parties a phone handed on; the parties' own ones go on."""
+        handed_on = [
+            (interaction, conversation)
+            for leg in dict.fromkeys(fact.by)
+            for interaction in self._live_interactions_of(leg)
+            for conversation in self._handed_on(interaction, leg, fact.parties)
+        ]
+        self._introduce([conversation for _, conversation in handed_on])
+        for interaction, conversation in handed_on:
+            interaction.transferred.update(conversation.parties)
+            conversation.step(
+                interaction.id, ConversationState.RELEASED, self._changes.append, Cause.TRANSFERRED
+            )
+        if len(handed_on) == len(fact.by) > 1:
+            (about, first), (_, second) = handed_on
+            self._changes.append(
+                PartiesLeftTogether(about.id, tuple(first.parties), tuple(second.parties), fact.by)
+            )
+
+    def _live_interactions_of(self, agent_leg: str) -> list[Interaction]:
+        found = [self._interactions.get(one) for one in sorted(self._by_leg.get(agent_leg, ()))]
+        return [one for one in found if one is not None and not one.over and agent_leg in one.legs]
+
+    def _handed_on(
+        self, interaction: Interaction, leg: str, parties: tuple[str, ...]
+    ) -> tuple[Conversation, ...]:
+        running = interaction.on_leg(leg)
+        named = tuple(one for one in running if one.parties.keys() & set(parties))
+        return named or running
+
+    def _introduce(self, conversations: list[Conversation]) -> None:
+        """Where a party of a transfer is an agent too, its conversation is with the other party now."""
+        everybody = {leg for conversation in conversations for leg in conversation.parties}
+        for conversation in conversations:
+            others = [self.legs.get(leg) for leg in sorted(everybody - conversation.parties.keys())]
+            for party in sorted(conversation.parties):
+                for interaction in self._live_interactions_of(party):
+                    for own in interaction.on_leg(party):
+                        self._exchange_party(interaction, own, conversation.leg, others)
+
+    def _exchange_party(
+        self, interaction: Interaction, own: Conversation, gone: str, others: list[Leg | None]
+    ) -> None:
+        if gone not in own.parties:
+            return
+        for other in others:
+            if other is not None:
+                kind = self._type_of(other, own.role)
+                own.admit(interaction.id, other, kind, self._changes.append, silent=False)
+                self._link(other.id, interaction)
+        interaction.transferred.add(gone)
+        if len(own.parties) > 1:
+            own.dismiss(interaction.id, gone, self._changes.append)
+
     def _placement_failed(self, fact: facts.PlacementFailed) -> None:
         """Forget the announced call; usually its leg's end has told the story already."""
         self._destinations.pop(fact.leg, None)
+        self._supervised.pop(fact.leg, None)
         interaction = self._interactions.get(fact.leg)
         if interaction is None or interaction.over or self.legs.get(fact.leg) is not None:
             return

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from connector.telephony.changes import Change
 from connector.telephony.model import TelephonyModel
+from connector.telephony.states import Supervision
 
 
 class PbxProblem(Exception):
@@ -36,7 +37,6 @@ class Seat:
     endpoint: str
     queues: tuple[str, ...] = ()
     penalty: int = 0
-    phone_model: str = "default"
 
 
 Listener = Callable[[Change], None]
@@ -127,6 +127,10 @@ class Pbx(Protocol):
         """Call a number into the conversation."""
         ...
 
+    async def drop_member(self, interaction: str, conversation: str, member: str) -> None:
+        """End the part of one member (its id) in a conversation that has more of them."""
+        ...
+
     async def send_dtmf(self, interaction: str, conversation: str, tones: str) -> None:
         """Send tones (`0-9 A-D * #`) to the parties."""
         ...
@@ -137,4 +141,28 @@ class Pbx(Protocol):
 
     async def release(self, interaction: str, conversation: str) -> None:
         """End a conversation of an interaction."""
+        ...
+
+    async def start_recording(self, interaction: str) -> str:
+        """Record the customer's leg, whatever becomes of it. Returns the file's name on the PBX."""
+        ...
+
+    async def stop_recording(self, interaction: str) -> None:
+        """End the recording that was started here."""
+        ...
+
+    async def pause_recording(self, interaction: str, *, paused: bool) -> None:
+        """Record silence from now on, or what is said again."""
+        ...
+
+    async def mute(self, interaction: str, *, muted: bool) -> None:
+        """Let nobody hear the agent, or everybody again."""
+        ...
+
+    async def supervise(self, seat: Seat, interaction: str, mode: Supervision) -> None:
+        """Ring the seat's phone and let it listen to an agent's call, or go over to another mode."""
+        ...
+
+    async def stop_supervision(self, seat: Seat) -> None:
+        """Hang up the leg with which the seat's phone supervises."""
         ...

@@ -64,6 +64,24 @@ class DialOutcome(StrEnum):
     FAILED = "FAILED"
 
 
+class Recording(StrEnum):
+    """Whether a call is being recorded."""
+
+    OFF = "OFF"
+    ON = "ON"
+    PAUSED = "PAUSED"
+
+
+class Supervision(StrEnum):
+    """What a supervisor's phone does: nothing, ring for it, hear, be heard by the agent, be heard by all."""
+
+    OFF = "OFF"
+    CALLING = "CALLING"
+    MONITOR = "MONITOR"
+    WHISPER = "WHISPER"
+    BARGE = "BARGE"
+
+
 INTERACTION_STEPS: Mapping[InteractionState, frozenset[InteractionState]] = {
     InteractionState.ALERTING: frozenset({InteractionState.STARTED, InteractionState.ENDED}),
     InteractionState.DIALING: frozenset({InteractionState.STARTED, InteractionState.ENDED}),
@@ -83,3 +101,5 @@ CONVERSATION_STEPS: Mapping[ConversationState, frozenset[ConversationState]] = {
 ANSWERED_STATES = frozenset({ConversationState.TALKING, ConversationState.HELD})
 RINGING_STATES = frozenset({ConversationState.ALERTING, ConversationState.DIALING})
 ENDED_STATES = frozenset({InteractionState.ENDED, InteractionState.COMPLETED})
+SUPERVISION_MODES = frozenset({Supervision.MONITOR, Supervision.WHISPER, Supervision.BARGE})
+"""What a supervisor may ask for."""

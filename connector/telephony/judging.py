@@ -1,0 +1,45 @@
+"""What a conversation is now, judged from the agent's leg that it runs on and from whom that leg hears."""
+
+from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.legs import Hearing, Leg, LegGraph
+from connector.telephony.states import ConversationState, DialOutcome, Role
+
+
+def is_talking(interaction: Interaction, conversation: Conversation, agent: Leg, heard: Hearing) -> bool:
+    """Whether the agent's leg hears the conversation's parties, or a program of the PBX in their place."""
+    if heard.parties & conversation.parties.keys():
+        return True
+    newest = interaction.on_leg(agent.id)[-1] is conversation
+    if heard.program and newest and not heard.parties and not conversation.parties:
+        return True
+    # A call that the phone itself placed and the PBX answered: a menu, a mailbox, a waiting queue.
+    first = conversation.role is Role.PRIMARY or _has_own_leg(interaction, conversation)
+    unanswered = conversation.state is ConversationState.DIALING and first
+    return unanswered and agent.placed and agent.answered and not agent.ringing and agent.bridge is None
+
+
+def is_parked(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:
+    """Whether the agent waits elsewhere or all parties hear music; not if the agent is about to leave."""
+    if agent.hangup_asked:
+        return False
+    joint = graph.get(agent.joint)
+    if conversation.role is Role.CONSULT and joint is not None and joint.music:
+        return True
+    parties = [graph.get(leg) for leg in conversation.parties]
+    waiting = [leg.music for leg in parties if leg is not None]
+    return bool(waiting) and (agent.waits or all(waiting))
+
+
+def has_failed(interaction: Interaction, conversation: Conversation, agent: Leg) -> bool:
+    """Whether the party of a consult was not reached, where the agent's leg lives on."""
+    if conversation.role is not Role.CONSULT or conversation.state is not ConversationState.DIALING:
+        return False
+    if _has_own_leg(interaction, conversation):
+        return False
+    # A dial that the agent's side took back is not reported: its routing never got that far.
+    over = agent.reported is not None or agent.reached is DialOutcome.CANCELLED
+    return over and not agent.ringing
+
+
+def _has_own_leg(interaction: Interaction, conversation: Conversation) -> bool:
+    return conversation.leg != interaction.primary.leg
