@@ -23,7 +23,7 @@ class CallData:
         interaction = self._exchange.model.interaction(interaction_id)
         if interaction is None:
             raise Refused("The call is over already.")
-        check_data(values)
+        check_data(values, interaction.data)
         for key in values:
             if not data_key(VARIABLE_PREFIX + key):
                 raise Refused(f"The data key {key} is the connector's own and cannot be set.")
@@ -44,4 +44,4 @@ class CallData:
         )
 
     def _legs(self, interaction: Interaction) -> list[str]:
-        return [interaction.leg, *interaction.primary.parties]
+        return [*interaction.legs, *interaction.primary.parties]

@@ -4,12 +4,13 @@ An event that lacks a header that it must have, or that the model has no use for
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from connector.asterisk.wire import AmiFieldMissing, AmiMessage
 from connector.telephony import facts
 from connector.telephony.facts import EndpointState
-from connector.telephony.states import DialOutcome
+from connector.telephony.states import SUPERVISION_MODES, DialOutcome, Recording, Supervision
 
 VARIABLE_PREFIX = "HARMONY_"
 """Channel variables of this prefix are interaction data, but for the connector's own."""
@@ -17,18 +18,36 @@ VARIABLE_PREFIX = "HARMONY_"
 RESERVED_VARIABLES = frozenset(
     {
         "HARMONY_AGENT",
+        "HARMONY_BACK",
         "HARMONY_CALLERID",
+        "HARMONY_CONSULT",
         "HARMONY_CTX",
         "HARMONY_CUR",
         "HARMONY_DEST",
+        "HARMONY_FALLBACK_QUEUE",
+        "HARMONY_HOLD_LIMIT",
         "HARMONY_ID",
+        "HARMONY_LEFT",
         "HARMONY_NUMBER",
+        "HARMONY_ORPHANS",
         "HARMONY_ORPHAN_QUEUE",
         "HARMONY_P1",
         "HARMONY_P2",
+        "HARMONY_RESUME",
         "HARMONY_ROLE",
         "HARMONY_STATUS",
         "HARMONY_TIMEOUT",
+        "HARMONY_X_MUTED",
+        "HARMONY_X_RECORDER",
+        "HARMONY_X_RECORDING",
+        "HARMONY_X_SPEAKER",
+        "HARMONY_X_SPIED",
+        "HARMONY_PATIENCE",
+        "HARMONY_RETURN",
+        "HARMONY_TRIED",
+        "HARMONY_UNTIL",
+        "HARMONY_WAIT",
+        "HARMONY_WAYS",
     }
 )
 """Variables with which connector and dialplan speak to one another: never interaction data."""
@@ -41,6 +60,14 @@ _FURNITURE = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Surrogate", 
 
 _IDLE, _CONSULTING, _VISITING = "harmony-didle", "harmony-dconsult", "harmony-room"
 """Contexts in which an agent's leg is while its parties are on hold."""
+_SUPERVISING, _WHISPERING = "harmony-supervise", "harmony-whisper"
+"""Contexts of a supervisor's leg (extensions are modes), and of Local channels that spy for a leg."""
+
+_MODES: Mapping[str, Supervision] = {mode.value: mode for mode in SUPERVISION_MODES}
+_RECORDINGS: Mapping[str, Recording] = {each.value: each for each in (Recording.ON, Recording.PAUSED)}
+
+_HANDED_ON = frozenset({"Bridge", "App", "Link"})
+"""Where the parties of an attended transfer are, when the one who transfers leaves them."""
 
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
@@ -76,10 +103,29 @@ _STATE_UP = "6"
 _REASON_TIMEOUT = "3"
 
 
+def channel_parts(channel: str) -> tuple[str, str] | None:
+    """Return technology and resource of a channel name (`PJSIP/1001-0000002a`: PJSIP, 1001), if it is one."""
+    match = _CHANNEL.match(channel)
+    return (match["technology"], match["rest"]) if match is not None else None
+
+
+def is_furniture(channel: str) -> bool:
+    """Whether a channel of that name is one of those that Asterisk makes for itself in a bridge."""
+    parts = channel_parts(channel)
+    return parts is not None and parts[0] in _FURNITURE
+
+
+def room_of_row(row: AmiMessage) -> str:
+    """Return the extension by which a listed leg is in one of our rooms (`aROOM`, `pROOM`), else ''."""
+    extension = row.get("Exten") or ""
+    joined = row.get("BridgeId") or row.get("BridgeID")
+    return extension if joined and row.get("Context") == _VISITING and extension[:1] in {"a", "p"} else ""
+
+
 def endpoint_of_channel(channel: str) -> str:
     """Return the phone of a channel name (`PJSIP/1001-0000002a` is phone 1001), or an empty string."""
-    match = _CHANNEL.match(channel)
-    return match["rest"] if match is not None and match["technology"] == "PJSIP" else ""
+    parts = channel_parts(channel)
+    return parts[1] if parts is not None and parts[0] == "PJSIP" else ""
 
 
 def endpoint_of_interface(interface: str, state_interface: str = "") -> str:
@@ -105,14 +151,17 @@ def translate(event: AmiMessage) -> list[facts.Fact]:
     if handler is None:
         return []
     try:
-        return handler(event)
+        return [*handler(event)]
     except (AmiFieldMissing, ValueError):
         return []
 
 
-def translate_channel_row(row: AmiMessage) -> list[facts.Fact]:
-    """Return the facts of one row of `CoreShowChannels` or `Status`: the leg, and its bridge."""
-    found = _created(row)
+def translate_channel_row(row: AmiMessage, consult_of: str = "") -> list[facts.Fact]:
+    """Return the facts of one row of `CoreShowChannels` or `Status`: the leg, and its bridge.
+
+    `consult_of` is the interaction that the leg is known to consult for.
+    """
+    found = [replace(leg, consult_of=consult_of) for leg in _created(row)]
     return [*found, *_whereabouts(row, None)] if found else []
 
 
@@ -124,16 +173,44 @@ def translate_known_row(row: AmiMessage, bridge: str | None) -> list[facts.Fact]
         return []
 
 
+def translate_marks(row: AmiMessage) -> list[facts.Fact]:
+    """Return what a row tells of supervision, and by our own variables of recording and muting.
+
+    It may speak of another row's leg.
+    """
+    leg, variables = row.get("Uniqueid") or "", row.variables()
+    found: list[facts.Fact] = []
+    # Empty says nothing: a recording that the dialplan started has no variable of ours.
+    if (recording := _RECORDINGS.get(variables.get("HARMONY_X_RECORDING", ""))) is not None:
+        found.append(facts.LegRecorded(leg, recording))
+    if "HARMONY_X_MUTED" in variables:
+        found.append(facts.LegMuted(leg, variables["HARMONY_X_MUTED"] == "1"))
+    if row.get("Application") == "ChanSpy":
+        spied = (row.get("ApplicationData") or "").partition(",")[0]
+        linked = row.get("Linkedid") or leg
+        found.append(_spying(leg, linked, spied, row.get("Context"), row.get("Exten")))
+    return found
+
+
+def _spying(leg: str, linked: str, spied: str, place: str | None, extension: str | None) -> facts.SpyStarted:
+    # A Local channel has the linked id of the leg that dialled it, as that was the first of its calls.
+    return facts.SpyStarted(
+        linked if place == _WHISPERING else leg,
+        spied,
+        _MODES.get(extension or "") if place in {_SUPERVISING, _WHISPERING} else None,
+    )
+
+
 def _whereabouts(row: AmiMessage, before: str | None) -> list[facts.Fact]:
-    leg, place, extension = row["Uniqueid"], row.get("Context"), row.get("Exten") or ""
+    leg, place = row["Uniqueid"], row.get("Context")
     now = row.get("BridgeId") or row.get("BridgeID") or ""
     found: list[facts.Fact] = []
     if now:
-        if place == _VISITING and extension[:1] in {"a", "p"}:
-            found.append(facts.RoomOpened(now, extension[1:]))
+        if room := room_of_row(row):
+            found.append(facts.RoomOpened(now, room[1:]))
         found.append(facts.LegJoined(leg, now))
-    elif before is not None or place == _IDLE:
-        found.append(facts.LegLeft(leg, before or "", place == _IDLE))
+    elif before is not None or place in {_IDLE, _CONSULTING}:
+        found.append(facts.LegLeft(leg, before or "", place in {_IDLE, _CONSULTING}))
     return found
 
 
@@ -145,15 +222,14 @@ def _at(event: AmiMessage) -> float:
     return float(event.get("Timestamp") or 0.0)
 
 
-def _created(event: AmiMessage) -> list[facts.Fact]:
+def _created(event: AmiMessage) -> list[facts.LegCreated]:
     match = _CHANNEL.match(event["Channel"])
     technology = match["technology"] if match is not None else ""
     if technology in _FURNITURE:
         return []
     internal = technology in _JOINTS
-    variables = {
-        key: value for name, value in event.variables().items() if value and (key := data_key(name)) and key
-    }
+    told = event.variables()
+    variables = {key: value for name, value in told.items() if value and (key := data_key(name)) and key}
     return [
         facts.LegCreated(
             leg=event["Uniqueid"],
@@ -166,9 +242,8 @@ def _created(event: AmiMessage) -> list[facts.Fact]:
             dialled=_text(event.get("Exten")),
             answered=event["ChannelState"] == _STATE_UP,
             variables=variables,
-            destination=event.variables().get("HARMONY_DEST", "")
-            if event.variables().get("HARMONY_ROLE") == "agent"
-            else "",
+            destination=told.get("HARMONY_DEST", "") if told.get("HARMONY_ROLE") == "agent" else "",
+            supervises=told.get("HARMONY_ID", "") if told.get("HARMONY_ROLE") == "supervisor" else "",
         )
     ]
 
@@ -225,6 +300,41 @@ def _bridge_leave(event: AmiMessage) -> list[facts.Fact]:
     return [facts.LegLeft(event["Uniqueid"], event["BridgeUniqueid"], waits)]
 
 
+def _music(event: AmiMessage) -> list[facts.Fact]:
+    # A leg that is moved as its bridge ends has told its old place when it left that.
+    return [facts.MusicStarted(event["Uniqueid"], waits=event.get("Context") == _IDLE)]
+
+
+def _blind_transfer(event: AmiMessage) -> list[facts.Fact]:
+    by = event["TransfererUniqueid"]
+    match event["Result"]:
+        case "Success":
+            return [facts.PartiesTransferred((by,), _named_legs(event, "TransfereeUniqueid"))]
+        case "Invalid":
+            return [facts.TransferRefused(by, event["Extension"])]
+        case _:
+            return []
+
+
+def _attended_transfer(event: AmiMessage) -> list[facts.Fact]:
+    by = (event["OrigTransfererUniqueid"], event["SecondTransfererUniqueid"])
+    if by[0] == by[1]:
+        # The PBX's own transfer, which a phone asked for with one call only.
+        away = event["Result"] == "Success" and event.get("DestType") != "Threeway"
+        return [facts.LegTransferredAway(by[0])] if away else []
+    if event["Result"] == "Invalid":
+        return [facts.JoinRefused(by)]
+    # `Threeway` is a conference: nobody was handed on.
+    if event["Result"] != "Success" or event["DestType"] not in _HANDED_ON:
+        return []
+    parties = _named_legs(event, "TransfereeUniqueid", "TransferTargetUniqueid")
+    return [facts.PartiesTransferred(by, parties)]
+
+
+def _named_legs(event: AmiMessage, *headers: str) -> tuple[str, ...]:
+    return tuple(leg for header in headers if (leg := event.get(header)))
+
+
 def _room(event: AmiMessage) -> list[facts.Fact]:
     return [facts.RoomOpened(event["BridgeUniqueid"], event["Conference"])]
 
@@ -234,6 +344,8 @@ def _local_bridge(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _variable(event: AmiMessage) -> list[facts.Fact]:
+    if event["Variable"] == "HARMONY_X_MUTED":
+        return [facts.LegMuted(event["Uniqueid"], event["Value"] == "1")]
     key = data_key(event["Variable"])
     return [facts.VariableSet(event["Uniqueid"], key, _unescaped(event["Value"]))] if key else []
 
@@ -241,6 +353,23 @@ def _variable(event: AmiMessage) -> list[facts.Fact]:
 def _unescaped(value: str) -> str:
     """Undo the C escapes that VarSet, alone among the events, puts into values."""
     return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), value)
+
+
+def _mix_monitor(event: AmiMessage) -> list[facts.Fact]:
+    state = Recording.ON if event.name == "MixMonitorStart" else Recording.OFF
+    return [facts.LegRecorded(event["Uniqueid"], state)]
+
+
+def _mix_monitor_mute(event: AmiMessage) -> list[facts.Fact]:
+    if event["Direction"] != "both":
+        return []
+    state = Recording.PAUSED if event["State"] == "1" else Recording.ON
+    return [facts.LegRecorded(event["Uniqueid"], state)]
+
+
+def _spy_started(event: AmiMessage) -> list[facts.Fact]:
+    leg, linked, spied = event["SpyerUniqueid"], event["SpyerLinkedid"], event["SpyeeUniqueid"]
+    return [_spying(leg, linked, spied, event.get("SpyerContext"), event.get("SpyerExten"))]
 
 
 def _queue_join(event: AmiMessage) -> list[facts.Fact]:
@@ -283,6 +412,8 @@ def _originate_response(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _user_event(event: AmiMessage) -> list[facts.Fact]:
+    if event["UserEvent"] == "HarmonyOrphan":
+        return [facts.LegOrphaned(event["Uniqueid"])]
     if event["UserEvent"] != "HarmonyDial":
         return []
     outcome = _OUTCOMES.get(event["Status"], DialOutcome.FAILED)
@@ -290,10 +421,13 @@ def _user_event(event: AmiMessage) -> list[facts.Fact]:
     return [facts.DialReported(event["Uniqueid"], outcome, int(cause) if cause.isdigit() else 0)]
 
 
-_HANDLERS: Mapping[str, Callable[[AmiMessage], list[facts.Fact]]] = {
+_HANDLERS: Mapping[str, Callable[[AmiMessage], Sequence[facts.Fact]]] = {
     "AgentCalled": _agent_called,
+    "AttendedTransfer": _attended_transfer,
+    "BlindTransfer": _blind_transfer,
     "BridgeEnter": _bridge_enter,
     "BridgeLeave": _bridge_leave,
+    "ChanSpyStart": _spy_started,
     "ConfbridgeJoin": _room,
     "ConfbridgeStart": _room,
     "DeviceStateChange": _device_state,
@@ -303,7 +437,10 @@ _HANDLERS: Mapping[str, Callable[[AmiMessage], list[facts.Fact]]] = {
     "HangupRequest": _hangup_asked,
     "Hold": lambda event: [facts.PhoneHeld(event["Uniqueid"])],
     "LocalBridge": _local_bridge,
-    "MusicOnHoldStart": lambda event: [facts.MusicStarted(event["Uniqueid"])],
+    "MixMonitorMute": _mix_monitor_mute,
+    "MixMonitorStart": _mix_monitor,
+    "MixMonitorStop": _mix_monitor,
+    "MusicOnHoldStart": _music,
     "MusicOnHoldStop": lambda event: [facts.MusicStopped(event["Uniqueid"])],
     "NewCallerid": _named,
     "NewConnectedLine": _named,

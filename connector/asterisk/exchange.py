@@ -1,7 +1,7 @@
 """The one writer: manager events go through here into the model, and its changes out to all who listen."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -25,13 +25,20 @@ class Exchange:
         self.failed_placements: dict[str, PlacementFailed] = {}
         self.touched: set[str] | None = None
         """Legs that events spoke of while the PBX's lists are read; None at other times."""
+        self.reconcile: Callable[[], Awaitable[None]] | None = None
+        """Reads the PBX's lists into the model, for a proof that is overdue."""
         self._listeners: list[Listener] = []
+        self._followers: list[Callable[[Fact], None]] = []
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Tell `listener` every change from now on. Returns how to stop it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def follow(self, follower: Callable[[Fact], None]) -> None:
+        """Tell `follower` every fact from now on, once the model has taken it in and told its changes."""
+        self._followers.append(follower)
 
     def on_event(self, event: AmiMessage) -> None:
         """Take one manager event in."""
@@ -45,6 +52,8 @@ class Exchange:
         if isinstance(fact, PlacementFailed) and fact.leg in self.failed_placements:
             self.failed_placements[fact.leg] = fact
         self.publish(self.model.apply(fact))
+        for follower in self._followers:
+            follower(fact)
 
     def publish(self, changes: list[Change]) -> None:
         """Tell changes to every listener; a listener's fault never stops the others."""
@@ -78,8 +87,11 @@ class Exchange:
     async def until(self, proven: Callable[[], bool], what: str, timeout: float | None = None) -> None:
         """Wait until the PBX has shown that something is so.
 
+        Without a `timeout` (seconds) of its own this is the outcome of a request: when the proof timeout is
+        over, an event may have been lost, so the PBX is asked how things are, and that counts.
+
         Raises:
-            TimedOut: it did not within `timeout` seconds (default: the proof timeout).
+            TimedOut: it did not show it, and it is not so.
             PbxDown: the link broke meanwhile.
 
         """
@@ -92,7 +104,11 @@ class Exchange:
             async with asyncio.timeout(timeout if timeout is not None else self.proof_timeout):
                 await waiter
         except TimeoutError:
-            raise TimedOut(f"The telephone system did not confirm in time: {what}.") from None
+            if timeout is None and self.reconcile is not None:
+                log.warning("proof overdue; asking the PBX", awaited=what)
+                await self.reconcile()
+            if not proven():
+                raise TimedOut(f"The telephone system did not confirm in time: {what}.") from None
         finally:
             self._waiters.remove(entry)
 

@@ -39,7 +39,9 @@ class AmiTls:
             context.verify_mode = ssl.CERT_NONE
         if self.cert_file:
             try:
-                context.load_cert_chain(str(self.cert_file), str(self.key_file) if self.key_file else None)
+                context.load_cert_chain(
+                    str(self.cert_file), str(self.key_file) if self.key_file else None, password=""
+                )
             except (OSError, ssl.SSLError) as problem:
                 files = f"tls.cert_file {self.cert_file}, tls.key_file {self.key_file}"
                 raise AmiTlsProblem(f"{files}: {problem.strerror or problem}") from problem

@@ -1,28 +1,41 @@
 """`Pbx` on Asterisk: the link, the model and the recipes, wired together."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
+from connector.asterisk.atxfer import AttendedTransfers
 from connector.asterisk.control import CallControl
 from connector.asterisk.data import CallData
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.handling import CallHandling
+from connector.asterisk.hold_limits import HoldLimits
 from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiSettings, AmiTimeout
+from connector.asterisk.notify import PhoneNotifier
+from connector.asterisk.phonecalls import PhoneCalls
+from connector.asterisk.phoneside import PhoneSide
 from connector.asterisk.queues import QueueMembership
-from connector.asterisk.recovery import resync
+from connector.asterisk.recording import Recorder
+from connector.asterisk.recovery import Reconciler
 from connector.asterisk.rooms import PartyRooms
-from connector.asterisk.settings import DialSettings
+from connector.asterisk.settings import ConsultStrategy, DialSettings, RecordingSettings
+from connector.asterisk.supervision import Supervisors
+from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
 from connector.telephony.changes import Change, ConversationChanged
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
-from connector.telephony.pbx import Listener, PbxDown, Refused, Seat, TimedOut
+from connector.telephony.pbx import Listener, PbxDown, Refused, TimedOut
 from connector.telephony.states import ConversationState
 
 log = structlog.get_logger(__name__)
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _RESYNC_PAUSE = 1.0
 """Seconds between two attempts to read the PBX's lists."""
@@ -40,26 +53,66 @@ class AsteriskPbx:
         dial: DialSettings,
         *,
         system: tuple[str, str] | None = None,
+        recording: RecordingSettings | None = None,
         proof_timeout: float = 5.0,
         on_event: Callable[[AmiMessage], None] | None = None,
     ) -> None:
         self._exchange = Exchange(proof_timeout=proof_timeout)
         self._on_event = on_event
         self._link = AmiLink(ami, on_event=self._take, on_up=self._up, on_down=self._down)
-        self._system_link: AmiLink | None = None
-        if system is not None:
-            username, secret = system
-            second = replace(ami, username=username, secret=secret)
-            self._system_link = AmiLink(second, on_event=_ignore)
-        self._membership = QueueMembership(self._exchange, self._link)
-        self._rooms = PartyRooms(self._exchange, self._link, dial)
-        self._data = CallData(self._exchange, self._link)
-        self._control = CallControl(
-            self._exchange, self._link, self._membership, self._rooms, dial, system_link=self._system_link
-        )
+        self._reconciler = Reconciler(self._exchange, self._link)
+        self._exchange.reconcile = self._reconciler.settle
+        self._variables = LegVariables(self._link)
+        self._system_link = _second_link(ami, system)
         self._chores: set[asyncio.Task[None]] = set()
         self._exchange.subscribe(self._tidy_up)
         self._resync: asyncio.Task[None] | None = None
+
+        # The procedures of `Pbx`, each as the recipe of its name has it.
+        membership = QueueMembership(self._exchange, self._link)
+        self.log_in = _in_port_words(membership.log_in)
+        self.log_out = _in_port_words(membership.log_out)
+        self.set_ready = _in_port_words(membership.set_ready)
+        self.set_not_ready = _in_port_words(membership.set_not_ready)
+
+        notifier = PhoneNotifier(self._exchange, self._link, dial, self._system_link)
+        self._handling = _handling(self._exchange, self._link, dial, notifier, self._variables)
+        self._hold_limits: HoldLimits | None = None
+        if isinstance(self._handling, PartyRooms):
+            # Only our dialplan has a place for a caller who was on hold for too long.
+            give_up = self._handling.give_up
+            self._hold_limits = HoldLimits(self._exchange, give_up, dial.handling.hold_limit)
+        self.hold = _in_port_words(self._handling.hold)
+        self.retrieve = _in_port_words(self._handling.retrieve)
+        self.alternate = _in_port_words(self._handling.alternate)
+        self.consult = _in_port_words(self._handling.consult)
+        self.consult_transfer = _in_port_words(self._handling.consult_transfer)
+        self.consult_conference = _in_port_words(self._handling.consult_conference)
+        self.blind_transfer = _in_port_words(self._handling.blind_transfer)
+        self.blind_conference = _in_port_words(self._handling.blind_conference)
+        self.drop_member = _in_port_words(self._handling.drop_member)
+        self.send_dtmf = _in_port_words(self._handling.send_dtmf)
+
+        self._phone_side = PhoneSide(self._exchange, self._link, self._handling, membership)
+
+        phones = PhoneCalls(self._exchange, self._link, dial)
+        control = CallControl(self._exchange, self._link, membership, self._handling, dial, phones, notifier)
+        self.dial = _in_port_words(control.dial)
+        self.answer = _in_port_words(control.answer)
+        self.reject = _in_port_words(control.reject)
+        self.release = _in_port_words(control.release)
+
+        self.set_data = _in_port_words(CallData(self._exchange, self._link).set)
+
+        recorder = Recorder(self._exchange, self._link, self._system_link, recording or RecordingSettings())
+        self.start_recording = _in_port_words(recorder.start)
+        self.stop_recording = _in_port_words(recorder.stop)
+        self.pause_recording = _in_port_words(recorder.pause)
+        self.mute = _in_port_words(recorder.mute)
+
+        self._supervisors = Supervisors(self._exchange, self._link, self._system_link, phones)
+        self.supervise = _in_port_words(self._supervisors.supervise)
+        self.stop_supervision = _in_port_words(self._supervisors.stop)
 
     @property
     def model(self) -> TelephonyModel:
@@ -82,6 +135,10 @@ class AsteriskPbx:
         """Log off; calls in progress stay up."""
         if self._resync is not None:
             self._resync.cancel()
+        self._phone_side.close()
+        await self._supervisors.close()
+        if self._hold_limits is not None:
+            self._hold_limits.close()
         await self._link.close()
         if self._system_link is not None:
             await self._system_link.close()
@@ -98,99 +155,10 @@ class AsteriskPbx:
         """See `Pbx.complete`."""
         self._exchange.publish(self._exchange.model.complete(interaction))
 
-    async def log_in(self, seat: Seat) -> None:
-        """See `Pbx.log_in`."""
-        with _in_port_words():
-            await self._membership.log_in(seat)
-
-    async def log_out(self, seat: Seat) -> None:
-        """See `Pbx.log_out`."""
-        with _in_port_words():
-            await self._membership.log_out(seat)
-
-    async def set_ready(self, seat: Seat) -> None:
-        """See `Pbx.set_ready`."""
-        with _in_port_words():
-            await self._membership.set_ready(seat)
-
-    async def set_not_ready(self, seat: Seat, reason: str) -> None:
-        """See `Pbx.set_not_ready`."""
-        with _in_port_words():
-            await self._membership.set_not_ready(seat, reason)
-
-    async def dial(self, seat: Seat, number: str) -> str:
-        """See `Pbx.dial`."""
-        with _in_port_words():
-            return await self._control.dial(seat, number)
-
-    async def answer(self, interaction: str, seat: Seat) -> None:
-        """See `Pbx.answer`."""
-        with _in_port_words():
-            await self._control.answer(interaction, seat)
-
-    async def reject(self, interaction: str, seat: Seat) -> None:
-        """See `Pbx.reject`."""
-        with _in_port_words():
-            await self._control.reject(interaction, seat)
-
-    async def release(self, interaction: str, conversation: str) -> None:
-        """See `Pbx.release`."""
-        with _in_port_words():
-            await self._control.release(interaction, conversation)
-
-    async def hold(self, interaction: str, conversation: str) -> None:
-        """See `Pbx.hold`."""
-        with _in_port_words():
-            await self._rooms.hold(interaction, conversation)
-
-    async def retrieve(self, interaction: str, conversation: str) -> None:
-        """See `Pbx.retrieve`."""
-        with _in_port_words():
-            await self._rooms.retrieve(interaction, conversation)
-
-    async def consult(self, interaction: str, number: str) -> str:
-        """See `Pbx.consult`."""
-        with _in_port_words():
-            return await self._rooms.consult(interaction, number)
-
-    async def consult_transfer(self, interaction: str) -> None:
-        """See `Pbx.consult_transfer`."""
-        with _in_port_words():
-            await self._rooms.consult_transfer(interaction)
-
-    async def consult_conference(self, interaction: str) -> None:
-        """See `Pbx.consult_conference`."""
-        with _in_port_words():
-            await self._rooms.consult_conference(interaction)
-
-    async def alternate(self, interaction: str) -> None:
-        """See `Pbx.alternate`."""
-        with _in_port_words():
-            await self._rooms.alternate(interaction)
-
-    async def blind_transfer(self, interaction: str, conversation: str, number: str) -> None:
-        """See `Pbx.blind_transfer`."""
-        with _in_port_words():
-            await self._rooms.blind_transfer(interaction, conversation, number)
-
-    async def blind_conference(self, interaction: str, conversation: str, number: str) -> None:
-        """See `Pbx.blind_conference`."""
-        with _in_port_words():
-            await self._rooms.blind_conference(interaction, conversation, number)
-
-    async def send_dtmf(self, interaction: str, conversation: str, tones: str) -> None:
-        """See `Pbx.send_dtmf`."""
-        with _in_port_words():
-            await self._rooms.send_dtmf(interaction, conversation, tones)
-
-    async def set_data(self, interaction: str, values: Mapping[str, str]) -> None:
-        """See `Pbx.set_data`."""
-        with _in_port_words():
-            await self._data.set(interaction, values)
-
     def _take(self, event: AmiMessage) -> None:
         if self._on_event is not None:
             self._on_event(event)
+        self._variables.on_event(event)
         self._exchange.on_event(event)
 
     def _tidy_up(self, change: Change) -> None:
@@ -198,7 +166,7 @@ class AsteriskPbx:
         if not isinstance(change, ConversationChanged) or change.state is not ConversationState.RELEASED:
             return
         interaction = self.model.interaction(change.interaction)
-        if interaction is None or interaction.over or interaction.live_conversations:
+        if interaction is None or interaction.over or all(map(interaction.on_leg, interaction.legs)):
             return
         chore = asyncio.get_running_loop().create_task(self._release_idle(interaction))
         self._chores.add(chore)
@@ -206,14 +174,15 @@ class AsteriskPbx:
 
     async def _release_idle(self, interaction: Interaction) -> None:
         try:
-            await self._rooms.leave_if_alone(interaction)
-        except AmiError as problem:
+            await self._handling.leave_if_alone(interaction)
+        except (AmiError, PbxDown) as problem:
             log.warning("an idle leg was not released", interaction=interaction.id, problem=str(problem))
 
     def _up(self) -> None:
         self._resync = asyncio.get_running_loop().create_task(self._get_in_step())
 
     def _down(self, reason: str) -> None:
+        self._variables.forget()
         if self._resync is not None:
             self._resync.cancel()
             self._resync = None
@@ -222,7 +191,7 @@ class AsteriskPbx:
     async def _get_in_step(self) -> None:
         while True:
             try:
-                await resync(self._exchange, self._link)
+                await self._reconciler.read()
             except AmiDown:
                 return
             except (AmiRefused, AmiTimeout) as problem:
@@ -233,22 +202,42 @@ class AsteriskPbx:
                 return
 
 
+def _second_link(ami: AmiSettings, user: tuple[str, str] | None) -> AmiLink | None:
+    if user is None:
+        return None
+    username, secret = user
+    return AmiLink(replace(ami, username=username, secret=secret), on_event=_ignore)
+
+
 def _ignore(_event: AmiMessage) -> None:
     """Drop the events of the second user: the first one's are the model's."""
 
 
-@contextmanager
-def _in_port_words() -> Iterator[None]:
-    """Turn the link's errors into the port's."""
-    try:
-        yield
-    except AmiDown as problem:
-        raise PbxDown(
-            "The telephone system cannot be reached at the moment; please try again soon."
-        ) from problem
-    except AmiTimeout as problem:
-        raise TimedOut("The telephone system did not reply in time.") from problem
-    except AmiRefused as problem:
-        raise Refused(f"The telephone system refused: {problem}.") from problem
-    except AmiValueRejected as problem:
-        raise Refused(f"The telephone system cannot be told this: {problem}.") from problem
+def _handling(
+    exchange: Exchange, link: AmiLink, dial: DialSettings, notifier: PhoneNotifier, variables: LegVariables
+) -> CallHandling:
+    """Return the site's strategy."""
+    if dial.consult is ConsultStrategy.ATXFER:
+        return AttendedTransfers(exchange, link, dial, notifier, variables)
+    return PartyRooms(exchange, link, dial, notifier, variables)
+
+
+def _in_port_words(procedure: Callable[_P, Coroutine[Any, Any, _R]]) -> Callable[_P, Coroutine[Any, Any, _R]]:
+    """Return the procedure with the link's errors turned into the port's."""
+
+    @wraps(procedure)
+    async def worded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return await procedure(*args, **kwargs)
+        except AmiDown as problem:
+            raise PbxDown(
+                "The telephone system cannot be reached at the moment; please try again soon."
+            ) from problem
+        except AmiTimeout as problem:
+            raise TimedOut("The telephone system did not reply in time.") from problem
+        except AmiRefused as problem:
+            raise Refused(f"The telephone system refused: {problem}.") from problem
+        except AmiValueRejected as problem:
+            raise Refused(f"The telephone system cannot be told this: {problem}.") from problem
+
+    return worded

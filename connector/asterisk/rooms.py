@@ -7,42 +7,57 @@ party's leg; alone in it one hears music), and the agent's leg visits rooms or w
 
 import asyncio
 import uuid
+from contextlib import suppress
 
 import structlog
 
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.handling import AnsweredCalls
+from connector.asterisk.hold_limits import dialplan_limit
 from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings
+from connector.asterisk.variables import LegVariables
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Refused
-from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, InteractionState
+from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
 
 log = structlog.get_logger(__name__)
 
-_ROOM, _IDLE, _CONSULT, _TRANSFER, _BYE = (
+_ROOM, _IDLE, _CONSULT, _TRANSFER, _ORPHAN, _BYE = (
     "harmony-room",
     "harmony-didle",
     "harmony-dconsult",
     "harmony-xfer",
+    "harmony-orphan",
     "harmony-bye",
 )
+_ON_ITS_WAY = 2.0
+"""Seconds within which a leg that is moved arrives."""
+_NO_WAY = "none"
+"""No extension of `harmony-fallback`: the call ends."""
 _NOT_YET = 0.02
 """Seconds after which a leg that was being moved can be moved again."""
-_TONE_MS = 120
-_TONE_PAUSE = 0.2
 
 Move = tuple[str, str, str]
 """A leg, and the context and extension it goes to."""
 
 
-class PartyRooms:
-    """Operations on answered calls. Requests of one interaction must come one after the other."""
+class PartyRooms(AnsweredCalls):
+    """`CallHandling` by rooms."""
 
-    def __init__(self, exchange: Exchange, link: AmiLink, settings: DialSettings) -> None:
-        self._exchange = exchange
-        self._link = link
-        self._settings = settings
+    def __init__(
+        self,
+        exchange: Exchange,
+        link: AmiLink,
+        settings: DialSettings,
+        notifier: PhoneNotifier,
+        variables: LegVariables,
+    ) -> None:
+        super().__init__(exchange, link, settings, notifier, variables)
+        self._invited: dict[str, tuple[str, str]] = {}
+        """Legs that were called into a conference: the interaction and the number."""
 
     # -- hold ----------------------------------------------------------------------------------------
 
@@ -50,33 +65,39 @@ class PartyRooms:
         """Music for the parties, silence for the agent."""
         interaction, conversation = self._find(interaction_id, conversation_id)
         self._require(conversation, ConversationState.TALKING, "held")
-        self._no_phone_hold(interaction)
+        await self._no_phone_hold(interaction, conversation)
+        if await self._hold_by_phone(interaction, conversation):
+            return
         party = self._party(conversation)
         await self._introduce(interaction, conversation)
-        await self._move(*self._into_room(party), (interaction.leg, _IDLE, "s"))
+        await self._move(*self._into_room(party), (conversation.leg, _IDLE, "s"))
         await self._until(conversation, ConversationState.HELD)
 
     async def retrieve(self, interaction_id: str, conversation_id: str) -> None:
         """Back to the parties on hold; who the agent is talking to meanwhile is put on hold."""
         interaction, conversation = self._find(interaction_id, conversation_id)
         self._require(conversation, ConversationState.HELD, "retrieved")
-        self._no_phone_hold(interaction)
         other = self._other(interaction, conversation)
         if other is not None and other.state is ConversationState.DIALING:
             raise Refused("The call cannot be retrieved while the consult call rings: release that first.")
+        if self._phone_holds(conversation.leg) or (other and other.state is ConversationState.TALKING):
+            await self._gather(interaction)
+        if await self._retrieved_by_phone(interaction, conversation):
+            return
         await self._visit(interaction, conversation, leaving=other)
         await self._swapped(conversation, other)
 
     async def alternate(self, interaction_id: str) -> None:
-        """Swap the conversation that talks and the one on hold."""
+        """Swap the active and the inactive conversation: where both are held, the last to talk is active."""
         interaction = self._started(interaction_id)
         consult = self._live_consult(interaction)
         held = [one for one in (interaction.primary, consult) if one.state is ConversationState.HELD]
         if consult.state is ConversationState.DIALING or not held:
             raise Refused(f"There is nothing to alternate: the consult call is {consult.state}.")
-        self._no_phone_hold(interaction)
-        target = held[0]
+        target = next(one for one in held if len(held) == 1 or one is not interaction.active)
         other = self._other(interaction, target)
+        await self._gather(interaction)
+        await self._no_phone_hold(interaction, target)
         await self._visit(interaction, target, leaving=other)
         await self._swapped(target, other)
 
@@ -90,7 +111,7 @@ class PartyRooms:
             raise Refused(f"There is no call to consult about: it is {primary.state}.")
         if interaction.consult is not None and not interaction.consult.released:
             raise Refused("There is a consult call already.")
-        self._no_phone_hold(interaction)
+        await self._no_phone_hold(interaction, primary)
         destination = await self._checked(number)
         party = self._party(primary)
         await self._introduce(interaction, primary)
@@ -106,6 +127,7 @@ class PartyRooms:
         )
         if interaction.consult is None or interaction.consult is before:
             raise Refused("The call ended before the consult call began.")
+        self._exchange.model.expect_consult(interaction_id, destination)
         return interaction.consult.id
 
     async def cancel(self, interaction: Interaction, consult: Conversation) -> None:
@@ -114,6 +136,9 @@ class PartyRooms:
         target = self._party_or_none(consult)
         if back is None:
             await self._hang_up(interaction.leg)
+        elif consult.leg != interaction.primary.leg:
+            # The phone's own second call goes; what the phone does with its first one is its own affair.
+            await self._hang_up(*consult.parties, consult.leg)
         elif consult.state is ConversationState.HELD and target is not None:
             await self._hang_up(*consult.parties)
         else:
@@ -129,14 +154,22 @@ class PartyRooms:
         consult = self._live_consult(interaction)
         party = self._party(interaction.primary)
         room = self._room(party)
-        if consult.state is ConversationState.DIALING:
+        if consult.state is ConversationState.DIALING or not consult.parties:
+            # Nobody is there yet, or only a program of the PBX: the number is called anew.
             number = consult.members[0].address if consult.members else ""
-            await self._set(party, HARMONY_AGENT="", **self._where(check_number(number)))
+            where = self._where(check_number(number))
+            await self._set(party, HARMONY_AGENT="", **where, **self._fallback(interaction))
             await self._leave_by((party, _TRANSFER, "s"), interaction)
             return
+        await self._gather(interaction, leaving=True)
         target = self._party(consult)
-        await self._set(target, HARMONY_AGENT=party)
-        await self._set(party, HARMONY_AGENT=target)
+        await self._variables.set_all(
+            {
+                target: {"HARMONY_AGENT": party},
+                party: {"HARMONY_AGENT": target},
+                interaction.leg: {"HARMONY_P1": "", "HARMONY_P2": ""},
+            }
+        )
         await self._leave_by((target, _ROOM, f"p{room}"), interaction)
 
     async def consult_conference(self, interaction_id: str) -> None:
@@ -145,10 +178,13 @@ class PartyRooms:
         consult = self._live_consult(interaction)
         if consult.state not in ANSWERED_STATES:
             raise Refused(f"The consult call cannot join: it is {consult.state}.")
+        await self._gather(interaction)
+        await self._no_phone_hold(interaction, consult)
         room = self._room(self._party(interaction.primary))
         target = self._party(consult)
-        await self._set(target, HARMONY_AGENT=interaction.leg)
-        await self._set(interaction.leg, HARMONY_P2="")
+        await self._variables.set_all(
+            {target: {"HARMONY_AGENT": interaction.leg}, interaction.leg: {"HARMONY_P2": ""}}
+        )
         moves: list[Move] = [(target, _ROOM, f"p{room}")]
         if self._exchange.model.legs.room_of(interaction.leg) != room:
             moves.append((interaction.leg, _ROOM, f"a{room}"))
@@ -167,25 +203,28 @@ class PartyRooms:
             raise Refused("Only a call with one party can be transferred to a number.")
         destination = await self._checked(number)
         party = self._party(conversation)
-        await self._set(party, HARMONY_AGENT="", **self._where(destination))
+        where = self._where(destination)
+        await self._set(party, HARMONY_AGENT="", **where, **self._fallback(interaction))
         await self._leave_by((party, _TRANSFER, "s"), interaction)
 
     async def blind_conference(self, interaction_id: str, conversation_id: str, number: str) -> None:
         """Call `number` into the conversation. Done when it rings; it joins when it answers."""
         interaction, conversation = self._find(interaction_id, conversation_id)
         self._require(conversation, ConversationState.TALKING, "extended")
-        self._no_phone_hold(interaction)
+        await self._no_phone_hold(interaction, conversation)
         destination = await self._checked(number)
         party = self._party(conversation)
         await self._introduce(interaction, conversation)
         legs = self._exchange.model.legs
         if legs.room_of(party) is None:
-            await self._move((party, _ROOM, f"p{party}"), (interaction.leg, _ROOM, f"a{party}"))
+            await self._move((party, _ROOM, f"p{party}"), (conversation.leg, _ROOM, f"a{party}"))
             await self._exchange.until(
-                lambda: party in legs.hearing(interaction.leg).parties and legs.room_of(party) == party,
+                lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
                 "conference room",
             )
         leg = f"hc-{uuid.uuid4().hex}"
+        self._require_uninvited(interaction, destination)
+        self._invited[leg] = (interaction.id, destination)
         try:
             await self._link.send(
                 "Originate",
@@ -200,7 +239,7 @@ class PartyRooms:
                     "ChannelId": leg,
                     "OtherChannelId": f"{leg}-2",
                     "Variable": [
-                        f"HARMONY_AGENT={interaction.leg}",
+                        f"HARMONY_AGENT={conversation.leg}",
                         f"HARMONY_TIMEOUT={int(self._settings.timeout)}",
                     ],
                 },
@@ -217,88 +256,148 @@ class PartyRooms:
         consult = interaction.consult
         if consult is not None and not consult.released:
             await self._set(interaction.leg, HARMONY_P1="")
-            await self._hang_up(*primary.parties)
-        elif len(primary.parties) > 1:
-            await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
-            await self._hang_up(interaction.leg)
-        elif primary.state is ConversationState.HELD:
+            own = () if primary.leg == consult.leg else (primary.leg,)
+            await self._hang_up(*primary.parties, *own)
+        elif primary.state is ConversationState.HELD and len(primary.parties) == 1:
             await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
             await self._hang_up(*primary.parties, interaction.leg)
         else:
-            await self._hang_up(interaction.leg)
+            if len(primary.parties) > 1:
+                await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
+            with self._departing(interaction, Cause.NORMAL):
+                await self._hang_up(interaction.leg)
+                await self._until(primary, ConversationState.RELEASED)
         await self._until(primary, ConversationState.RELEASED)
 
-    async def send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
-        """Play the tones as if the agent's phone had sent them (PlayDTMF with Receive), paced."""
+    async def give_up(self, interaction_id: str, conversation_id: str) -> None:
+        """End a conversation that is on hold; a primary's single party goes to those who take orphans.
+
+        Raises:
+            Refused: it is not on hold.
+
+        """
         interaction, conversation = self._find(interaction_id, conversation_id)
-        self._require(conversation, ConversationState.TALKING, "sent tones")
-        for tone in tones:
-            try:
-                await self._link.send(
-                    "PlayDTMF",
-                    {
-                        "Channel": interaction.leg,
-                        "Digit": tone,
-                        "Duration": str(_TONE_MS),
-                        "Receive": "true",
-                    },
-                )
-            except AmiRefused as refusal:
-                raise Refused(f"The tones could not be sent: {refusal}.") from refusal
-            await asyncio.sleep(_TONE_PAUSE)
+        self._require(conversation, ConversationState.HELD, "given up")
+        if conversation.role is Role.CONSULT:
+            await self.cancel(interaction, conversation)
+        elif len(conversation.parties) != 1:
+            await self.release_primary(interaction)
+        else:
+            party = self._party(conversation)
+            await self._set(party, HARMONY_AGENT="", **self._fallback(interaction))
+            await self._set(interaction.leg, HARMONY_P1="")
+            alone = self._other(interaction, conversation) is None
+            await self._move((party, _ORPHAN, "s"), *([(interaction.leg, _BYE, "s")] if alone else []))
+            await self._until(conversation, ConversationState.RELEASED)
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
-        """Hang up the agent's leg when nobody is left for it and it only waits."""
-        leg = self._exchange.model.legs.get(interaction.leg)
-        if leg is not None and leg.waits and not interaction.live_conversations:
-            await self._hang_up(interaction.leg)
+        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does.
+
+        It may still be on its way when its party hangs up: into silence, or into a room where nobody is now.
+        """
+        for leg in [leg for leg in interaction.legs if not interaction.on_leg(leg)]:
+            with suppress(TimedOut):
+                await self._exchange.until(
+                    lambda leg=leg: interaction.over or self._is_alone(leg),  # type: ignore[misc]
+                    "end of the wait",
+                    _ON_ITS_WAY,
+                )
+            if self._is_alone(leg) and not interaction.on_leg(leg):
+                await self._hang_up(leg)
+
+    # -- what the phone does itself ------------------------------------------------------------------
+
+    async def step_out(self, leg: str) -> None:
+        """Let an agent's leg whose phone holds wait outside its room: music for the others, not silence."""
+        room = self._exchange.model.legs.room_of(leg)
+        visited = {await self._get(leg, "HARMONY_P1"), await self._get(leg, "HARMONY_P2")}
+        if room is None or room not in visited:
+            return
+        await self._set(leg, HARMONY_RESUME=room)
+        await self._move((leg, _IDLE, "s"))
+
+    async def step_in(self, leg: str) -> None:
+        """Bring an agent's leg whose phone has resumed back into the room that `step_out` took it from."""
+        room = await self._get(leg, "HARMONY_RESUME")
+        if not room:
+            return
+        await self._set(leg, HARMONY_RESUME="")
+        if self._exchange.model.legs.in_room(room):
+            await self._move((leg, _ROOM, f"a{room}"))
+
+    async def seat(self, newcomer: str, party: str) -> None:
+        """Bring a party that a phone's transfer has left somewhere into the room of the other party."""
+        await self._set(newcomer, HARMONY_AGENT=party, HARMONY_P1="", HARMONY_P2="")
+        await self._set(party, HARMONY_AGENT=newcomer)
+        await self._move((newcomer, _ROOM, f"p{self._room(party)}"))
+
+    async def join(self, first_id: str, second_id: str) -> None:
+        """Leave the parties of two calls of one phone to one another, in the room of the first."""
+        first, second = self._started(first_id), self._started(second_id)
+        party, newcomer = self._party(first.primary), self._party(second.primary)
+        for leg in (first.leg, second.leg):
+            await self._set(leg, HARMONY_P1="", HARMONY_P2="")
+        await self._set(newcomer, HARMONY_AGENT=party)
+        await self._set(party, HARMONY_AGENT=newcomer)
+        with self._departing(first), self._departing(second):
+            await self._move((newcomer, _ROOM, f"p{self._room(party)}"), (second.leg, _BYE, "s"))
+            await self._hang_up(first.leg)
+            await self._exchange.until(lambda: first.over and second.over, "transfer")
+
+    async def _gather(self, interaction: Interaction, *, leaving: bool = False) -> None:
+        """Bring both conversations onto one leg, if the phone runs a consult on a leg of its own.
+
+        The leg that the phone does not hold is kept and the other one ends; both parties wait in rooms then.
+        An agent who is `leaving` needs no leg that talks.
+        """
+        primary, consult = interaction.primary, interaction.consult
+        if consult is None or consult.released or primary.released or consult.leg == primary.leg:
+            return
+        free = [one for one in (consult, primary) if not self._phone_holds(one.leg)]
+        if not free and not leaving:
+            raise Refused("The phone itself holds both calls: take one of them back there first.")
+        keep = primary if free == [primary] else consult
+        other = consult if keep is primary else primary
+        gone, party, staying = other.leg, self._party(other), self._party(keep)
+        await self._introduce(interaction, keep, keep.leg)
+        await self._introduce(interaction, other, keep.leg)
+        await self._set(gone, HARMONY_P1="", HARMONY_P2="")
+        if not self._waits(keep.leg):
+            # First this one: from now on the dialplan's safety net looks after both parties.
+            await self._move(*self._into_room(staying), (keep.leg, _IDLE, "s"))
+            await self._exchange.until(lambda: self._waits(keep.leg), f"{keep.role} conversation on hold")
+        self._exchange.model.gather(interaction.id, keep.leg)
+        try:
+            await self._move(*self._into_room(party), (gone, _BYE, "s"))
+        except Refused:
+            await self._hang_up(gone)
+            raise
+        await self._exchange.until(
+            lambda: self._exchange.model.legs.get(gone) is None, "end of the phone's other call"
+        )
 
     # -- how -----------------------------------------------------------------------------------------
 
-    def _started(self, interaction_id: str) -> Interaction:
-        self._exchange.require_available()
-        interaction = self._exchange.model.interaction(interaction_id)
-        if interaction is None or interaction.over:
-            raise Refused("The call is over already.")
-        if interaction.state is not InteractionState.STARTED:
-            raise Refused(f"The call is not answered yet: it is {interaction.state}.")
-        return interaction
+    def _require_uninvited(self, interaction: Interaction, number: str) -> None:
+        """Refuse a second call to a number that rings for the same conference: a double click."""
+        legs = self._exchange.model.legs
+        self._invited = {leg: call for leg, call in self._invited.items() if legs.get(leg) is not None}
+        for leg, call in self._invited.items():
+            found = legs.get(leg)
+            if call == (interaction.id, number) and found is not None and not found.answered:
+                raise Refused(f"The number {number} is being called into the conference already.")
 
-    def _find(self, interaction_id: str, conversation_id: str) -> tuple[Interaction, Conversation]:
-        interaction = self._started(interaction_id)
-        conversation = interaction.conversation(conversation_id)
-        if conversation is None or conversation.released:
-            raise Refused("The conversation is over already.")
-        return interaction, conversation
+    def _is_alone(self, leg: str) -> bool:
+        """Whether a leg waits, or is in a room with nobody else."""
+        legs = self._exchange.model.legs
+        live = legs.get(leg)
+        return live is not None and (
+            live.waits or (legs.room_of(leg) is not None and not legs.hearing(leg).parties)
+        )
 
-    def _require(self, conversation: Conversation, state: ConversationState, verb: str) -> None:
-        if conversation.state is not state:
-            raise Refused(f"Only a call that is {state} can be {verb}: this one is {conversation.state}.")
-
-    def _no_phone_hold(self, interaction: Interaction) -> None:
-        leg = self._exchange.model.legs.get(interaction.leg)
-        if leg is not None and leg.phone_hold:
-            raise Refused("The phone itself holds the call: take it back there first.")
-
-    def _live_consult(self, interaction: Interaction) -> Conversation:
-        consult = interaction.consult
-        if consult is None or consult.released:
-            raise Refused("There is no consult call.")
-        if interaction.primary.released:
-            raise Refused("The first call is over: only the consult call is left.")
-        return consult
-
-    def _other(self, interaction: Interaction, conversation: Conversation) -> Conversation | None:
-        return next((one for one in interaction.live_conversations if one is not conversation), None)
-
-    def _party_or_none(self, conversation: Conversation) -> str | None:
-        return next(iter(conversation.parties), None) if not conversation.released else None
-
-    def _party(self, conversation: Conversation) -> str:
-        party = self._party_or_none(conversation)
-        if party is None:
-            raise Refused("This call has no other party that could be moved.")
-        return party
+    def _waits(self, leg: str) -> bool:
+        live = self._exchange.model.legs.get(leg)
+        return live is None or live.waits
 
     def _room(self, party: str) -> str:
         return self._exchange.model.legs.room_of(party) or party
@@ -307,6 +406,17 @@ class PartyRooms:
         """Return the move that gives a party its room; none if it has one."""
         return [] if self._exchange.model.legs.room_of(party) else [(party, _ROOM, f"p{party}")]
 
+    def _fallback(self, interaction: Interaction) -> dict[str, str]:
+        """Return what tells the dialplan who takes a primary party that has nobody (`harmony-fallback`)."""
+        handling = self._settings.handling
+        return {
+            "HARMONY_BACK": interaction.endpoint,
+            "HARMONY_RETURN": "-".join(handling.failed_transfer) or _NO_WAY,
+            "HARMONY_ORPHANS": "-".join(handling.orphans) or _NO_WAY,
+            "HARMONY_FALLBACK_QUEUE": handling.queue,
+            "HARMONY_PATIENCE": str(handling.patience),
+        }
+
     def _where(self, destination: str) -> dict[str, str]:
         return {
             "HARMONY_DEST": destination,
@@ -314,29 +424,25 @@ class PartyRooms:
             "HARMONY_TIMEOUT": str(int(self._settings.timeout)),
         }
 
-    async def _checked(self, number: str) -> str:
-        destination = check_number(number)
-        if not self._settings.permits(destination):
-            raise Refused(f"The number {destination} may not be dialled from here.")
-        known = await self._link.send(
-            "Getvar", {"Variable": f"DIALPLAN_EXISTS({self._settings.context},{destination},1)"}
-        )
-        if known.get("Value") != "1":
-            raise Refused(f"The number {destination} does not exist.")
-        return destination
-
-    async def _introduce(self, interaction: Interaction, conversation: Conversation) -> None:
+    async def _introduce(
+        self, interaction: Interaction, conversation: Conversation, agent: str | None = None
+    ) -> None:
         """Let agent's and party's legs know of each other, for the dialplan's safety net."""
-        which = "HARMONY_P1" if conversation is interaction.primary else "HARMONY_P2"
-        party = self._party(conversation)
-        await self._set(interaction.leg, **{which: self._room(party)})
-        await self._set(party, HARMONY_AGENT=interaction.leg)
+        first = conversation is interaction.primary
+        party, leg = self._party(conversation), agent or conversation.leg
+        own = {"HARMONY_P1" if first else "HARMONY_P2": self._room(party)}
+        limit = dialplan_limit(self._settings.handling.hold_limit)
+        # A colleague who was asked is no caller: nobody takes care of him.
+        fallback = self._fallback(interaction) if first else {}
+        await self._variables.set_all(
+            {leg: {**own, "HARMONY_HOLD_LIMIT": limit}, party: {"HARMONY_AGENT": leg, **fallback}}
+        )
 
     async def _visit(
         self, interaction: Interaction, conversation: Conversation, *, leaving: Conversation | None
     ) -> None:
         party = self._party(conversation)
-        moves: list[Move] = [(interaction.leg, _ROOM, f"a{self._room(party)}")]
+        moves: list[Move] = [(conversation.leg, _ROOM, f"a{self._room(party)}")]
         if leaving is not None and leaving.state is ConversationState.TALKING:
             await self._introduce(interaction, leaving)
             moves = [*self._into_room(self._party(leaving)), *moves]
@@ -344,29 +450,12 @@ class PartyRooms:
 
     async def _leave_by(self, move: Move, interaction: Interaction) -> None:
         """Move an outside party and let the agent go in one action: a transfer."""
+        other_legs = [leg for leg in interaction.legs if leg != interaction.leg]
         await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
-        model = self._exchange.model
-        model.expect_departure(interaction.id, Cause.TRANSFERRED)
-        try:
+        with self._departing(interaction):
             await self._move(move, (interaction.leg, _BYE, "s"))
+            await self._hang_up(*other_legs)
             await self._exchange.until(lambda: interaction.over, "transfer")
-        except BaseException:
-            model.expect_departure(interaction.id, None)
-            raise
-
-    async def _set(self, leg: str, **variables: str) -> None:
-        for name, value in variables.items():
-            try:
-                await self._link.send("Setvar", {"Channel": leg, "Variable": name, "Value": value})
-            except AmiRefused as refusal:
-                raise Refused("The call ended at this moment.") from refusal
-
-    async def _hang_up(self, *legs: str) -> None:
-        for leg in legs:
-            try:
-                await self._link.send("Hangup", {"Channel": leg, "Cause": "16"})
-            except AmiRefused as refusal:
-                log.info("leg was gone already", leg=leg, reason=str(refusal))
 
     async def _move(self, *moves: Move) -> None:
         (leg, context, extension), *extra = moves
@@ -388,18 +477,3 @@ class PartyRooms:
                 await self._link.send("Redirect", fields)
             except AmiRefused as second:
                 raise Refused(f"The call could not be moved: {second}.") from second
-
-    async def _swapped(self, talking: Conversation, held: Conversation | None) -> None:
-        await self._until(talking, ConversationState.TALKING)
-        if held is not None:
-            await self._exchange.until(
-                lambda: held.state is not ConversationState.TALKING, f"{held.role} conversation on hold"
-            )
-
-    async def _until(self, conversation: Conversation, state: ConversationState) -> None:
-        def reached() -> bool:
-            return conversation.state is state or conversation.released
-
-        await self._exchange.until(reached, f"{conversation.role} conversation {state}")
-        if conversation.state is not state:
-            raise Refused(f"The call ended meanwhile ({conversation.cause}).")

@@ -5,6 +5,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
+class ConsultStrategy(StrEnum):
+    """How answered calls are held, consulted about, transferred and joined."""
+
+    ROOMS = "rooms"
+    """By conference rooms of our dialplan include."""
+    ATXFER = "atxfer"
+    """By the attended transfer that Asterisk has itself, for sites without the include."""
+
+
 class AnswerMethod(StrEnum):
     """How a phone model can be made to pick up."""
 
@@ -13,12 +22,55 @@ class AnswerMethod(StrEnum):
     NOTIFY_TALK = "notify-talk"
 
 
+class HoldMethod(StrEnum):
+    """How calls on a phone model are put on hold."""
+
+    ROOMS = "rooms"
+    NOTIFY = "notify"
+
+
 @dataclass(frozen=True, slots=True)
 class PhoneModel:
     """What a model of phone can do. `auto_answer_header` is `Name: value`, put on calls that we place."""
 
     answer: AnswerMethod = AnswerMethod.NONE
     auto_answer_header: str = "Call-Info: <sip:localhost>;answer-after=0"
+    hold: HoldMethod = HoldMethod.ROOMS
+
+
+class Way(StrEnum):
+    """Who takes a caller that has nobody: the agent who had the call, or a queue."""
+
+    AGENT = "agent"
+    QUEUE = "queue"
+
+
+@dataclass(frozen=True, slots=True)
+class HandlingSettings:
+    """What becomes of callers whom nobody talks to. Times in seconds; ways in the order of trying them."""
+
+    failed_transfer: tuple[Way, ...] = (Way.AGENT, Way.QUEUE)
+    orphans: tuple[Way, ...] = (Way.QUEUE,)
+    queue: str = ""
+    patience: int = 120
+    hold_limit: float = 3600.0
+
+
+RECORDING_FIELDS = ("date", "time", "agent", "phone", "number", "direction", "queue", "call", "unique")
+"""What a pattern of names of recordings may hold; filled in by `connector.asterisk.recording.file_name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSettings:
+    """Where recordings go on the PBX.
+
+    `directory` is relative to Asterisk's folder of recordings, or absolute. `name` is a pattern with the
+    fields of `RECORDING_FIELDS`, without the ending, which is the format.
+    """
+
+    directory: str = "harmony"
+    name: str = "{date}/{time}-{agent}-{number}-{unique}"
+    format: str = "wav"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +83,13 @@ class DialSettings:
     caller_id: str = ""
     permits: Callable[[str], bool] = lambda _number: True
     """The site's word on whether agents may dial a (checked) number."""
+    consult: ConsultStrategy = ConsultStrategy.ROOMS
     phones: Mapping[str, PhoneModel] = field(default_factory=dict)
+    """What stands at which endpoint."""
+    other_phones: PhoneModel = PhoneModel()
+    """What stands at the endpoints that `phones` doesn't know."""
+    handling: HandlingSettings = HandlingSettings()
+
+    def phone_at(self, endpoint: str) -> PhoneModel:
+        """Return what the phone at an endpoint can do: a property of the phone, whoever works there."""
+        return self.phones.get(endpoint, self.other_phones)

@@ -44,10 +44,10 @@ _FLUSH_EVERY: Final = 1.0
 
 
 class TraceError(ValueError):
-    """A trace that cannot be read: which file, which line (from 1), what is wrong."""
+    """A trace that cannot be read: which file, which line (from 1; 0: the file itself), what is wrong."""
 
     def __init__(self, file: Path, line: int, what: str) -> None:
-        super().__init__(f"{file}:{line}: {what}")
+        super().__init__(f"{file}:{line}: {what}" if line else f"{file}: {what}")
         self.file = file
         self.line = line
         self.what = what
@@ -143,7 +143,7 @@ class TraceReader:
             raise TraceError(self.path, number, "not UTF-8 text") from None
         except (OSError, zlib.error) as problem:
             what = getattr(problem, "strerror", None) or str(problem)
-            raise TraceError(self.path, number + 1, what) from None
+            raise TraceError(self.path, number + 1 if number else 0, what) from None
 
 
 class TraceWriter:

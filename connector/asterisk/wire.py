@@ -7,6 +7,7 @@ both `Event` and `Response` (OriginateResponse).
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Final, TypeAlias
 
 Fields: TypeAlias = Mapping[str, str | Sequence[str]]
@@ -171,7 +172,15 @@ def parse_lines(lines: Sequence[str]) -> AmiMessage:
         AmiWireError: as for `parse_message`.
 
     """
-    pairs: list[tuple[str, str]] = []
+    # Nearly all messages are nothing but plain headers; the careful way takes the others.
+    pairs = [
+        (name, value)
+        for name, colon, value in map(str.partition, lines, repeat(": "))
+        if colon and name.isalnum()
+    ]
+    if len(pairs) == len(lines) and pairs:
+        return AmiMessage(pairs)
+    pairs = []
     for line in lines:
         name, colon, value = line.partition(": ")
         if "(" in name and ")" not in name and "): " in value:

@@ -1,0 +1,300 @@
+"""Consult, alternate, transfer and conference by the attended transfer that Asterisk has itself.
+
+For a PBX that takes no dialplan of ours. The action Atxfer presses the site's code and the number on the
+agent's leg; from then on Asterisk knows the states, and further codes of `features.conf` swap, join and
+complete. What it has no code for (a plain hold, a third party) is refused in a sentence that says so.
+"""
+
+import asyncio
+import time
+from typing import NoReturn
+
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.handling import AnsweredCalls
+from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.notify import PhoneNotifier
+from connector.asterisk.settings import DialSettings
+from connector.asterisk.variables import LegVariables
+from connector.telephony.changes import Change, ConversationChanged, InteractionEnded
+from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.states import ANSWERED_STATES, ConversationState
+
+_LIMIT = "This telephone system is used without the connector's dialplan (consult: atxfer), so"
+
+LIMITS = (
+    "A call is held by a consult call only, or on the phone.",
+    "Nobody is called into a conference: consult first; more than three cannot talk.",
+    "There is no consult call out of a conference.",
+    "A blind transfer to somebody who does not answer ends the call.",
+    "If the customer hangs up while the agent talks to them in a consult, all calls end.",
+)
+"""What this strategy cannot do, for `connector check`; told at length in docs/call-handling.md."""
+
+_BEGUN = 2.0
+"""Seconds in which Asterisk holds the call after Atxfer, if it lets the agent transfer (usually 0.25)."""
+_COLLECTING = 5.0
+"""Seconds in which it then dials: it waits `transferdigittimeout` (3) if the number might go on."""
+_RELEASED = ConversationState.RELEASED
+
+_DEAF = 0.6
+"""Seconds after a consult in which Asterisk obeys no code: 0.4 on 22.10, while the agent hears a beep."""
+
+_SWAP, _COMPLETE, _JOIN = "FEATURE(atxferswap)", "FEATURE(atxfercomplete)", "FEATURE(atxferthreeway)"
+_CODES = (
+    "FEATUREMAP(atxfer)",
+    "FEATUREMAP(blindxfer)",
+    "FEATUREMAP(disconnect)",
+    "FEATURE(atxferabort)",
+    _SWAP,
+    _COMPLETE,
+    _JOIN,
+)
+
+
+class AttendedTransfers(AnsweredCalls):
+    """`CallHandling` by Atxfer, CancelAtxfer, BlindTransfer and the codes of `features.conf`."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        link: AmiLink,
+        settings: DialSettings,
+        notifier: PhoneNotifier,
+        variables: LegVariables,
+    ) -> None:
+        super().__init__(exchange, link, settings, notifier, variables)
+        self._deaf_until: dict[str, float] = {}
+        exchange.subscribe(self._note_end_of_consult)
+
+    # -- hold ----------------------------------------------------------------------------------------
+
+    async def hold(self, interaction_id: str, conversation_id: str) -> None:
+        """Have the phone hold the call, if its model can: Asterisk holds only for a consult."""
+        interaction, conversation = self._find(interaction_id, conversation_id)
+        self._require(conversation, ConversationState.TALKING, "held")
+        if len(interaction.live_conversations) == 1 and await self._hold_by_phone(interaction, conversation):
+            return
+        self._beyond("a call can be held only by a consult call, or on the phone itself")
+
+    async def retrieve(self, interaction_id: str, conversation_id: str) -> None:
+        """Back to the parties on hold: by swapping, or by giving up a consult call that got nowhere."""
+        interaction, conversation = self._find(interaction_id, conversation_id)
+        self._require(conversation, ConversationState.HELD, "retrieved")
+        if await self._retrieved_by_phone(interaction, conversation):
+            return
+        other = self._other(interaction, conversation)
+        if other is None:
+            await self._abort(interaction)
+            await self._until(conversation, ConversationState.TALKING)
+        elif other.state is ConversationState.DIALING:
+            raise Refused("The call cannot be retrieved while the consult call rings: release that first.")
+        else:
+            await self._swap(interaction, conversation, other)
+
+    async def alternate(self, interaction_id: str) -> None:
+        """Swap the conversation that talks and the one on hold."""
+        interaction = self._started(interaction_id)
+        consult = self._live_consult(interaction)
+        primary = interaction.primary
+        held = [one for one in (primary, consult) if one.state is ConversationState.HELD]
+        if consult.state is ConversationState.DIALING or not held:
+            raise Refused(f"There is nothing to alternate: the consult call is {consult.state}.")
+        await self._no_phone_hold(interaction)
+        await self._swap(interaction, held[0], consult if held[0] is primary else primary)
+
+    # -- consult -------------------------------------------------------------------------------------
+
+    async def consult(self, interaction_id: str, number: str) -> str:
+        """Send Atxfer, once: a second one would complete the transfer. Returns the consult's id."""
+        interaction = self._started(interaction_id)
+        primary = interaction.primary
+        if interaction.consult is not None and not interaction.consult.released:
+            raise Refused("There is a consult call already.")
+        self._require(primary, ConversationState.TALKING, "consulted about")
+        if len(primary.parties) > 1:
+            self._beyond("there is no consult call out of a conference")
+        self._not_consulting(interaction)
+        destination = await self._checked(number)
+        if "+" in destination:
+            self._beyond(f"a consult call is dialled by tones, and {destination} is not only tones")
+        await self._listening(interaction)
+        before = interaction.consult
+        try:
+            await self._link.send(
+                "Atxfer",
+                {"Channel": interaction.leg, "Exten": destination, "Context": self._settings.context},
+            )
+        except AmiRefused as refusal:
+            raise Refused(f"The telephone system refused the consult call: {refusal}.") from refusal
+        await self._held(interaction)
+        await self._exchange.until(
+            lambda: (
+                interaction.over
+                or interaction.consult is not before
+                or primary.state is not ConversationState.HELD
+            ),
+            f"consult call to {destination}",
+            _COLLECTING + self._exchange.proof_timeout,
+        )
+        if interaction.consult is None or interaction.consult is before:
+            if primary.state is ConversationState.TALKING:
+                raise Refused(f"The number {destination} could not be reached.")
+            raise Refused("The call ended before the consult call began.")
+        return interaction.consult.id
+
+    async def cancel(self, interaction: Interaction, consult: Conversation) -> None:
+        """Drop the consult call; the agent is back with the primary, if that is still there."""
+        if interaction.primary.released:
+            await self._hang_up(interaction.leg)
+            await self._until(consult, ConversationState.RELEASED)
+            return
+        await self._abort(interaction)
+        await self._until(consult, ConversationState.RELEASED)
+        if not interaction.primary.released:
+            await self._until(interaction.primary, ConversationState.TALKING)
+
+    async def consult_transfer(self, interaction_id: str) -> None:
+        """Let the others go on without the agent. If the target does not answer, Asterisk rings the agent."""
+        interaction = self._started(interaction_id)
+        self._live_consult(interaction)
+        with self._departing(interaction):
+            await self._press_code(interaction, _COMPLETE)
+            await self._exchange.until(lambda: interaction.over, "transfer")
+
+    async def consult_conference(self, interaction_id: str) -> None:
+        """Join all three."""
+        interaction = self._started(interaction_id)
+        consult = self._live_consult(interaction)
+        if consult.state not in ANSWERED_STATES:
+            raise Refused(f"The consult call cannot join: it is {consult.state}.")
+        await self._press_code(interaction, _JOIN)
+        await self._until(consult, ConversationState.RELEASED)
+        await self._until(interaction.primary, ConversationState.TALKING)
+
+    # -- blind ---------------------------------------------------------------------------------------
+
+    async def blind_transfer(self, interaction_id: str, conversation_id: str, number: str) -> None:
+        """Send the party to a number that the dialplan has (others would end the call); the agent leaves."""
+        interaction, conversation = self._find(interaction_id, conversation_id)
+        self._require(conversation, ConversationState.TALKING, "transferred")
+        if len(conversation.parties) > 1 or len(interaction.live_conversations) > 1:
+            raise Refused("Only a call with one party can be transferred to a number.")
+        destination = await self._checked(number)
+        with self._departing(interaction):
+            try:
+                await self._link.send(
+                    "BlindTransfer",
+                    {"Channel": interaction.leg, "Exten": destination, "Context": self._settings.context},
+                )
+            except AmiRefused as refusal:
+                raise Refused(f"The call could not be transferred: {refusal}.") from refusal
+            await self._exchange.until(lambda: interaction.over, "transfer")
+
+    async def blind_conference(self, interaction_id: str, conversation_id: str, _number: str) -> None:
+        """Refuse: Asterisk joins only whom the agent has consulted."""
+        _interaction, conversation = self._find(interaction_id, conversation_id)
+        self._require(conversation, ConversationState.TALKING, "extended")
+        self._beyond("nobody joins a call unasked: consult the number, then make a conference")
+
+    # -- small ones ----------------------------------------------------------------------------------
+
+    async def release_primary(self, interaction: Interaction) -> None:
+        """End the primary: the consult goes on if there is one, a conference goes on without the agent."""
+        primary, consult = interaction.primary, interaction.consult
+        if consult is None or consult.released:
+            await self._hang_up(interaction.leg)
+        elif consult.state is ConversationState.DIALING:
+            raise Refused(
+                "While the consult call rings, the first call cannot end alone: release that first."
+            )
+        else:
+            # Asterisk ends everything if the party goes while the agent talks to it.
+            if consult.state is ConversationState.HELD:
+                await self._swap(interaction, consult, primary)
+            await self._hang_up(*primary.parties)
+        await self._until(primary, ConversationState.RELEASED)
+
+    async def send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
+        """Play the tones as if the agent's phone had sent them, unless Asterisk would take them as a code."""
+        interaction, _conversation = self._find(interaction_id, conversation_id)
+        for name in _CODES:
+            code = await self._code(interaction, name)
+            if code and code in tones:
+                self._beyond(f"{code} among the tones would be taken as a code")
+        await self._listening(interaction)
+        await super().send_dtmf(interaction_id, conversation_id, tones)
+
+    async def leave_if_alone(self, _interaction: Interaction) -> None:
+        """Do nothing: Asterisk lets go of a leg that is left alone."""
+
+    # -- how -----------------------------------------------------------------------------------------
+
+    def _beyond(self, limit: str) -> NoReturn:
+        raise Refused(f"{_LIMIT} {limit}.")
+
+    async def _code(self, interaction: Interaction, name: str) -> str:
+        answer = await self._link.send("Getvar", {"Channel": interaction.leg, "Variable": name})
+        return answer.get("Value") or ""
+
+    def _note_end_of_consult(self, change: Change) -> None:
+        match change:
+            case InteractionEnded(interaction=ended):
+                self._deaf_until.pop(ended, None)
+            case ConversationChanged(interaction=one, conversation=conversation) if change.state is _RELEASED:
+                interaction = self._exchange.model.interaction(one)
+                if (
+                    interaction is not None
+                    and conversation != interaction.primary.id
+                    and not interaction.over
+                ):
+                    self._deaf_until[one] = time.monotonic() + _DEAF
+            case _:
+                pass
+
+    async def _listening(self, interaction: Interaction) -> None:
+        """Wait until Asterisk listens to the agent's tones again."""
+        await asyncio.sleep(self._deaf_until.get(interaction.id, 0.0) - time.monotonic())
+
+    def _own(self, interaction: Interaction) -> None:
+        """Refuse unless Asterisk itself has the consult: a code would be heard as tones."""
+        leg = self._exchange.model.legs.get(interaction.leg)
+        if leg is None or leg.joint is None:
+            raise Refused("The consult call is not the telephone system's: go on with it on the phone.")
+
+    async def _press_code(self, interaction: Interaction, name: str) -> None:
+        self._own(interaction)
+        code = await self._code(interaction, name)
+        if not code:
+            self._beyond(f"its features.conf must have {name[8:-1]}, and has not")
+        await self._press(interaction.leg, code, pause=0.0)
+
+    def _not_consulting(self, interaction: Interaction) -> None:
+        """Refuse if this may be a consult that began before the connector did: Atxfer would complete it."""
+        if any(one.internal and not one.rung for one in self._exchange.model.legs.beside(interaction.leg)):
+            raise Refused("This call may be a consult call from before the connector was started.")
+
+    async def _held(self, interaction: Interaction) -> None:
+        """Wait for the hold with which an attended transfer begins: Atxfer tells no more than "queued"."""
+        try:
+            await self._exchange.until(
+                lambda: interaction.over or interaction.primary.state is not ConversationState.TALKING,
+                "attended transfer",
+                _BEGUN,
+            )
+        except TimedOut as problem:
+            raise Refused(
+                "The telephone system does not let this call be consulted about: "
+                "its Dial or Queue needs the options t and T."
+            ) from problem
+
+    async def _swap(self, interaction: Interaction, talking: Conversation, held: Conversation) -> None:
+        await self._press_code(interaction, _SWAP)
+        await self._swapped(talking, held)
+
+    async def _abort(self, interaction: Interaction) -> None:
+        self._own(interaction)
+        try:
+            await self._link.send("CancelAtxfer", {"Channel": interaction.leg})
+        except AmiRefused as refusal:
+            raise Refused(f"The consult call could not be dropped: {refusal}.") from refusal

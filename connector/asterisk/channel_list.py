@@ -1,0 +1,60 @@
+"""What only the rows of a channel list together tell: who dials whom, and who is alone in a room."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from connector.asterisk.events import channel_parts, is_furniture, room_of_row
+from connector.asterisk.wire import AmiMessage
+from connector.telephony import facts
+from connector.telephony.states import DialOutcome
+
+_DIAL = "Dial"
+_FIRST_HALF, _SECOND_HALF = ";1", ";2"
+_BEFORE_OPTIONS = re.compile(r"[^,]*")
+_RINGING, _UP = "5", "6"
+
+
+def kinship(rows: Sequence[AmiMessage], fresh: set[str]) -> Iterator[facts.Fact]:
+    """Iterate over the facts about the `fresh` legs that only the rows together tell.
+
+    The halves of a Local channel belong together. A leg was dialled by the channel of its tree whose Dial
+    names it; one that rings although no Dial does was placed by an Originate or a queue.
+    """
+    halves = {_joint(row): row["Uniqueid"] for row in rows if row["Channel"].endswith(_SECOND_HALF)}
+    for row in rows:
+        leg, name = row["Uniqueid"], row["Channel"]
+        if leg not in fresh or name.endswith(_SECOND_HALF):
+            continue
+        if name.endswith(_FIRST_HALF) and (other := halves.get(_joint(row))) is not None:
+            yield facts.LegsPaired(leg, other)
+        caller = next((one["Uniqueid"] for one in rows if _dials(one, row)), None)
+        if caller is not None or row["ChannelState"] == _RINGING:
+            yield facts.DialStarted(caller, leg)
+        if caller is not None and row["ChannelState"] == _UP:
+            yield facts.DialEnded(caller, leg, DialOutcome.ANSWERED)
+
+
+def alone(rows: Sequence[AmiMessage]) -> Iterator[facts.Fact]:
+    """Iterate over the facts about music: an outside party hears it while nobody else is in its room."""
+    people = Counter(row.get("BridgeId") for row in rows if not is_furniture(row["Channel"]))
+    for row in rows:
+        if room_of_row(row).startswith("p"):
+            waits = people[row.get("BridgeId")] == 1
+            yield facts.MusicStarted(row["Uniqueid"]) if waits else facts.MusicStopped(row["Uniqueid"])
+
+
+def _joint(row: AmiMessage) -> str:
+    return row["Channel"].partition(";")[0]
+
+
+def _dials(caller: AmiMessage, callee: AmiMessage) -> bool:
+    parts = channel_parts(callee["Channel"])
+    if (
+        parts is None
+        or caller.get("Application") != _DIAL
+        or caller.get("Linkedid") != callee.get("Linkedid")
+    ):
+        return False
+    dialled = _BEFORE_OPTIONS.match(caller.get("ApplicationData") or "")
+    return dialled is not None and "/".join(parts) in dialled[0].split("&")

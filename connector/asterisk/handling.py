@@ -1,0 +1,310 @@
+"""Handling of answered calls: what every strategy offers, and what all of them need.
+
+`CallHandling` is what the rest of the connector asks of a strategy; `AnsweredCalls` finds calls, checks
+states and numbers, and sends tones and hang-ups for the strategies that are built on it.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import structlog
+
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.notify import PhoneNotifier
+from connector.asterisk.settings import DialSettings
+from connector.asterisk.variables import LegVariables
+from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.numbers import check_number
+from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.states import Cause, ConversationState, InteractionState
+
+log = structlog.get_logger(__name__)
+
+_TONE_MS = 120
+_TONE_PAUSE = 0.2
+
+
+class CallHandling(Protocol):
+    """A way to handle answered calls. Requests of one interaction must come one after the other.
+
+    Every procedure returns when the PBX has shown the outcome, and raises a `PbxProblem` if it did not.
+    """
+
+    async def hold(self, interaction_id: str, conversation_id: str) -> None:
+        """See `Pbx.hold`."""
+        ...
+
+    async def retrieve(self, interaction_id: str, conversation_id: str) -> None:
+        """See `Pbx.retrieve`."""
+        ...
+
+    async def alternate(self, interaction_id: str) -> None:
+        """See `Pbx.alternate`."""
+        ...
+
+    async def consult(self, interaction_id: str, number: str) -> str:
+        """See `Pbx.consult`."""
+        ...
+
+    async def cancel(self, interaction: Interaction, consult: Conversation) -> None:
+        """Drop the consult call; the agent is back with the primary, if that is still there."""
+        ...
+
+    async def consult_transfer(self, interaction_id: str) -> None:
+        """See `Pbx.consult_transfer`."""
+        ...
+
+    async def consult_conference(self, interaction_id: str) -> None:
+        """See `Pbx.consult_conference`."""
+        ...
+
+    async def blind_transfer(self, interaction_id: str, conversation_id: str, number: str) -> None:
+        """See `Pbx.blind_transfer`."""
+        ...
+
+    async def blind_conference(self, interaction_id: str, conversation_id: str, number: str) -> None:
+        """See `Pbx.blind_conference`."""
+        ...
+
+    async def drop_member(self, interaction_id: str, conversation_id: str, member_id: str) -> None:
+        """See `Pbx.drop_member`."""
+        ...
+
+    async def release_primary(self, interaction: Interaction) -> None:
+        """End the primary: the consult goes on if there is one, a conference goes on without the agent."""
+        ...
+
+    async def send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
+        """See `Pbx.send_dtmf`."""
+        ...
+
+    async def leave_if_alone(self, interaction: Interaction) -> None:
+        """Hang up an agent's leg when nobody is left for it and it only waits."""
+        ...
+
+    async def step_out(self, leg: str) -> None:
+        """Let an agent's leg whose phone holds wait elsewhere, if only that brings the others music."""
+        ...
+
+    async def step_in(self, leg: str) -> None:
+        """Bring an agent's leg whose phone has resumed back to where `step_out` took it from."""
+        ...
+
+    async def seat(self, newcomer: str, party: str) -> None:
+        """Bring a party that a phone's transfer has left somewhere together with the other party."""
+        ...
+
+    async def join(self, first_id: str, second_id: str) -> None:
+        """Leave the parties of two calls of one phone to one another, where the PBX cannot."""
+        ...
+
+
+async def dialable(link: AmiLink, settings: DialSettings, number: str) -> str:
+    """Return the number as it is dialled, if the site lets agents dial it and its dialplan has it.
+
+    Raises:
+        Refused: it is not a number, not permitted, or unknown.
+
+    """
+    destination = check_number(number)
+    if not settings.permits(destination):
+        raise Refused(f"The number {destination} may not be dialled from here.")
+    known = await link.send("Getvar", {"Variable": f"DIALPLAN_EXISTS({settings.context},{destination},1)"})
+    if known.get("Value") != "1":
+        raise Refused(f"The number {destination} does not exist.")
+    return destination
+
+
+class AnsweredCalls:
+    """What all strategies do alike."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        link: AmiLink,
+        settings: DialSettings,
+        notifier: PhoneNotifier,
+        variables: LegVariables,
+    ) -> None:
+        self._exchange = exchange
+        self._link = link
+        self._settings = settings
+        self._notifier = notifier
+        self._variables = variables
+
+    async def send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
+        """Play the tones as if the agent's phone had sent them (PlayDTMF with Receive), paced."""
+        _, conversation = self._find(interaction_id, conversation_id)
+        self._require(conversation, ConversationState.TALKING, "sent tones")
+        await self._press(conversation.leg, tones)
+
+    async def leave_if_alone(self, interaction: Interaction) -> None:
+        """Hang up an agent's leg when nobody is left for it and it only waits."""
+        for leg_id in interaction.legs:
+            leg = self._exchange.model.legs.get(leg_id)
+            if leg is not None and leg.waits and not interaction.on_leg(leg_id):
+                await self._hang_up(leg_id)
+
+    async def step_out(self, leg: str) -> None:
+        """Do nothing: outside rooms the PBX itself sees to the music."""
+
+    async def step_in(self, leg: str) -> None:
+        """Do nothing: the leg never left."""
+
+    async def seat(self, newcomer: str, party: str) -> None:
+        """Do nothing: outside rooms the PBX itself joins the two."""
+
+    async def join(self, first_id: str, second_id: str) -> None:
+        """Do nothing: outside rooms the PBX itself refuses nothing."""
+
+    async def drop_member(self, interaction_id: str, conversation_id: str, member_id: str) -> None:
+        """Hang one party up; the others go on."""
+        _, conversation = self._find(interaction_id, conversation_id)
+        parties = conversation.parties
+        leg = next((leg for leg, member in parties.items() if member.id == member_id), None)
+        if leg is None:
+            raise Refused(f"The conversation has no member {member_id}.")
+        if len(parties) == 1:
+            raise Refused("Only a member of a conference can be dropped: release the conversation instead.")
+        await self._hang_up(leg)
+        await self._exchange.until(lambda: leg not in conversation.parties, f"end of member {member_id}")
+
+    # -- how -----------------------------------------------------------------------------------------
+
+    def _started(self, interaction_id: str) -> Interaction:
+        self._exchange.require_available()
+        interaction = self._exchange.model.interaction(interaction_id)
+        if interaction is None or interaction.over:
+            raise Refused("The call is over already.")
+        if interaction.state is not InteractionState.STARTED:
+            raise Refused(f"The call is not answered yet: it is {interaction.state}.")
+        return interaction
+
+    def _find(self, interaction_id: str, conversation_id: str) -> tuple[Interaction, Conversation]:
+        interaction = self._started(interaction_id)
+        conversation = interaction.conversation(conversation_id)
+        if conversation is None or conversation.released:
+            raise Refused("The conversation is over already.")
+        return interaction, conversation
+
+    def _require(self, conversation: Conversation, state: ConversationState, verb: str) -> None:
+        if conversation.state is not state:
+            raise Refused(f"Only a call that is {state} can be {verb}: this one is {conversation.state}.")
+
+    def _phone_holds(self, leg: str) -> bool:
+        live = self._exchange.model.legs.get(leg)
+        return live is not None and live.phone_hold
+
+    async def _no_phone_hold(
+        self, interaction: Interaction, conversation: Conversation | None = None
+    ) -> None:
+        """Have a phone that holds the call take it back; refuse if that must be done by hand.
+
+        The call is the conversation's, or else the interaction's only one.
+        """
+        leg = conversation.leg if conversation is not None else interaction.leg
+        if self._phone_holds(leg):
+            await self._notifier.resume(interaction, leg)
+
+    async def _hold_by_phone(self, interaction: Interaction, conversation: Conversation) -> bool:
+        """Have the phone hold the call, if its model can and the call is in no room yet."""
+        legs = self._exchange.model.legs
+        leg = legs.get(conversation.leg)
+        plain = leg is not None and leg.bridge is not None and legs.room_of(leg.id) is None
+        if not plain or not self._notifier.can_hold(interaction.endpoint):
+            return False
+        await self._notifier.hold(conversation.leg)
+        await self._until(conversation, ConversationState.HELD)
+        return True
+
+    async def _retrieved_by_phone(self, interaction: Interaction, conversation: Conversation) -> bool:
+        """Have a phone that holds the call take it back; tell whether that was all that held it."""
+        await self._no_phone_hold(interaction, conversation)
+        if not self._exchange.model.legs.hearing(conversation.leg).parties & conversation.parties.keys():
+            return False
+        await self._until(conversation, ConversationState.TALKING)
+        return True
+
+    def _live_consult(self, interaction: Interaction) -> Conversation:
+        consult = interaction.consult
+        if consult is None or consult.released:
+            raise Refused("There is no consult call.")
+        if interaction.primary.released:
+            raise Refused("The first call is over: only the consult call is left.")
+        return consult
+
+    def _other(self, interaction: Interaction, conversation: Conversation) -> Conversation | None:
+        return next((one for one in interaction.live_conversations if one is not conversation), None)
+
+    def _party_or_none(self, conversation: Conversation) -> str | None:
+        return next(iter(conversation.parties), None) if not conversation.released else None
+
+    def _party(self, conversation: Conversation) -> str:
+        party = self._party_or_none(conversation)
+        if party is None:
+            raise Refused("This call has no other party that could be moved.")
+        return party
+
+    async def _checked(self, number: str) -> str:
+        return await dialable(self._link, self._settings, number)
+
+    @contextmanager
+    def _departing(self, interaction: Interaction, cause: Cause = Cause.TRANSFERRED) -> Iterator[None]:
+        """Let the end of the agent's leg count as a transfer, say, unless what is tried inside fails."""
+        model = self._exchange.model
+        model.expect_departure(interaction.id, cause)
+        try:
+            yield
+        except BaseException:
+            model.expect_departure(interaction.id, None)
+            raise
+
+    async def _press(self, leg: str, tones: str, *, pause: float = _TONE_PAUSE) -> None:
+        """Play tones as if they came from the leg's phone, with `pause` seconds after each."""
+        for tone in tones:
+            try:
+                await self._link.send(
+                    "PlayDTMF",
+                    {"Channel": leg, "Digit": tone, "Duration": str(_TONE_MS), "Receive": "true"},
+                )
+            except AmiRefused as refusal:
+                raise Refused(f"The tones could not be sent: {refusal}.") from refusal
+            await asyncio.sleep(pause)
+
+    async def _set(self, leg: str, **variables: str) -> None:
+        await self._variables.set(leg, **variables)
+
+    async def _get(self, leg: str, variable: str) -> str:
+        try:
+            reply = await self._link.send("Getvar", {"Channel": leg, "Variable": variable})
+        except AmiRefused as refusal:
+            raise Refused("The call ended at this moment.") from refusal
+        return reply.get("Value") or ""
+
+    async def _hang_up(self, *legs: str) -> None:
+        for leg in legs:
+            try:
+                await self._link.send("Hangup", {"Channel": leg, "Cause": "16"})
+            except AmiRefused as refusal:
+                log.info("leg was gone already", leg=leg, reason=str(refusal))
+
+    async def _swapped(self, talking: Conversation, held: Conversation | None) -> None:
+        await self._until(talking, ConversationState.TALKING)
+        if held is not None:
+            await self._exchange.until(
+                lambda: held.state is not ConversationState.TALKING, f"{held.role} conversation on hold"
+            )
+
+    async def _until(self, conversation: Conversation, state: ConversationState) -> None:
+        def reached() -> bool:
+            return conversation.state is state or conversation.released
+
+        try:
+            await self._exchange.until(reached, f"{conversation.role} conversation {state}")
+        except TimedOut as overdue:
+            raise TimedOut(f"{overdue} It is {conversation.state}.") from None
+        if conversation.state is not state:
+            raise Refused(f"The call ended meanwhile ({conversation.cause}).")

@@ -1,0 +1,85 @@
+"""The limit on time spent on hold: a warning at half of it, then the caller goes to those who take orphans.
+
+The dialplan has a limit of its own a little later (`harmony-didle`), for when the connector is not there.
+After a restart of the connector a hold counts from then on.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.link import AmiError
+from connector.telephony.changes import Change, ConversationChanged, HoldLasts
+from connector.telephony.pbx import PbxProblem
+from connector.telephony.states import ConversationState
+
+log = structlog.get_logger(__name__)
+
+_GRACE = 2
+"""Seconds by which the dialplan's own limit is later."""
+
+GiveUp = Callable[[str, str], Awaitable[None]]
+"""Takes ids of an interaction and of its conversation on hold; ends that, its party is not lost."""
+
+
+def dialplan_limit(limit: float) -> str:
+    """Return the dialplan's limit in seconds for a limit of ours."""
+    return str(math.ceil(limit) + _GRACE)
+
+
+class HoldLimits:
+    """Times every conversation that is on hold. `limit` in seconds."""
+
+    def __init__(self, exchange: Exchange, give_up: GiveUp, limit: float) -> None:
+        self._exchange = exchange
+        self._give_up = give_up
+        self._limit = limit
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._chores: set[asyncio.Task[None]] = set()
+        exchange.subscribe(self._on_change)
+
+    def close(self) -> None:
+        """Stop timing; who is on hold stays so."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for chore in self._chores:
+            chore.cancel()
+
+    def _on_change(self, change: Change) -> None:
+        if not isinstance(change, ConversationChanged):
+            return
+        timer = self._timers.pop(change.conversation, None)
+        if timer is not None:
+            timer.cancel()
+        if change.state is ConversationState.HELD:
+            self._wait(change, lambda: self._half_over(change))
+
+    def _wait(self, change: ConversationChanged, then: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers[change.conversation] = loop.call_later(self._limit / 2, then)
+
+    def _half_over(self, change: ConversationChanged) -> None:
+        self._tell(change, left=self._limit / 2)
+        self._wait(change, lambda: self._over(change))
+
+    def _over(self, change: ConversationChanged) -> None:
+        del self._timers[change.conversation]
+        self._tell(change, left=0.0)
+        chore = asyncio.get_running_loop().create_task(self._end(change))
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
+
+    def _tell(self, change: ConversationChanged, left: float) -> None:
+        told = HoldLasts(change.interaction, change.conversation, self._limit - left, left)
+        self._exchange.publish([told])
+
+    async def _end(self, change: ConversationChanged) -> None:
+        try:
+            await self._give_up(change.interaction, change.conversation)
+        except (AmiError, PbxProblem) as problem:
+            # It went off hold or ended at this moment, or the PBX is away: then the dialplan's limit counts.
+            log.info("a hold at its limit was left", interaction=change.interaction, problem=str(problem))

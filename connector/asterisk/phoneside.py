@@ -1,0 +1,228 @@
+"""What must be done on the PBX when the agent uses the phone's own keys, so that desk and ears agree.
+
+The model follows the keys by itself. Here is the rest: a hold inside a party room brings music, a transfer
+that Asterisk cannot do from a room is done by us, a party that a transfer left in a wrong place is seated,
+and what a restarted connector must know of a consult stands on the channels. Nothing here answers anybody:
+what fails is logged, and the call stays as the phone left it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+
+import structlog
+
+from connector.asterisk.events import VARIABLE_PREFIX
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.handling import CallHandling
+from connector.asterisk.link import AmiError, AmiLink, AmiRefused
+from connector.asterisk.queues import QueueMembership
+from connector.telephony import facts
+from connector.telephony.changes import Change, ConversationAdded, InteractionEnded, PartiesLeftTogether
+from connector.telephony.facts import Fact
+from connector.telephony.interactions import Interaction
+from connector.telephony.pbx import PbxProblem, Seat, TimedOut
+from connector.telephony.states import Cause
+
+log = structlog.get_logger(__name__)
+
+CONSULT_VARIABLE = "HARMONY_CONSULT"
+"""On the second leg of a phone that consults: the interaction that it belongs to."""
+
+_NAMING = 0.1
+"""Seconds within which a room that was entered is named."""
+
+Chore = Callable[[], Coroutine[None, None, None]]
+
+
+class PhoneSide:
+    """Follows the facts, and does its chores one after the other for each leg."""
+
+    def __init__(
+        self, exchange: Exchange, link: AmiLink, handling: CallHandling, membership: QueueMembership
+    ) -> None:
+        self._exchange = exchange
+        self._link = link
+        self._handling = handling
+        self._membership = membership
+        self._last: dict[str, asyncio.Task[None]] = {}
+        self._chores: set[asyncio.Task[None]] = set()
+        exchange.follow(self._on_fact)
+        exchange.subscribe(self._on_change)
+
+    def close(self) -> None:
+        """Let go of chores that are under way."""
+        for task in self._chores:
+            task.cancel()
+
+    # -- what happens --------------------------------------------------------------------------------
+
+    def _on_fact(self, fact: Fact) -> None:
+        match fact:
+            case facts.PhoneHeld(leg=leg) | facts.LegJoined(leg=leg) if self._holds(leg):
+                self._run(leg, lambda: self._step_out(leg))
+            case facts.PhoneResumed(leg=leg) if self._interaction_of(leg) is not None:
+                self._run(leg, lambda: self._handling.step_in(leg))
+            case facts.LegLeft(leg=leg, waits=True) | facts.MusicStarted(leg=leg, waits=True):
+                self._leave_if_alone(leg)
+            case facts.TransferRefused(leg=leg, number=number):
+                self._run(leg, lambda: self._transfer(leg, number))
+            case facts.JoinRefused(by=(first, second)):
+                self._run(first, lambda: self._join(first, second))
+            case facts.DialStarted(caller=caller, callee=callee):
+                self._tell_data(self._exchange.model.legs.originator(caller), callee)
+            case _:
+                pass
+
+    def _on_change(self, change: Change) -> None:
+        match change:
+            case ConversationAdded(interaction=interaction_id, conversation=conversation_id):
+                interaction = self._exchange.model.interaction(interaction_id)
+                consult = interaction.conversation(conversation_id) if interaction is not None else None
+                if interaction is not None and consult is not None and consult.leg != interaction.primary.leg:
+                    leg, about = consult.leg, interaction
+                    self._run(leg, lambda: self._mark(leg, about))
+            case PartiesLeftTogether():
+                self._seat_newcomer(change)
+            case InteractionEnded(interaction=interaction_id, cause=Cause.REJECTED):
+                self._declined(self._exchange.model.interaction(interaction_id))
+            case _:
+                pass
+
+    def _run(self, leg: str, chore: Chore) -> None:
+        task = asyncio.get_running_loop().create_task(self._carry_out(leg, self._last.get(leg), chore))
+        self._last[leg] = task
+        self._chores.add(task)
+        task.add_done_callback(lambda _: self._done(leg, task))
+
+    def _done(self, leg: str, task: asyncio.Task[None]) -> None:
+        self._chores.discard(task)
+        if self._last.get(leg) is task:
+            del self._last[leg]
+
+    async def _carry_out(self, leg: str, before: asyncio.Task[None] | None, chore: Chore) -> None:
+        if before is not None:
+            await asyncio.wait((before,))
+        try:
+            await chore()
+        except (AmiError, PbxProblem) as problem:
+            log.warning("the phone's wish was not carried out", leg=leg, problem=str(problem))
+
+    # -- hold ----------------------------------------------------------------------------------------
+
+    def _holds(self, leg: str) -> bool:
+        live = self._exchange.model.legs.get(leg)
+        return live is not None and live.phone_hold and self._interaction_of(leg) is not None
+
+    async def _step_out(self, leg: str) -> None:
+        legs = self._exchange.model.legs
+        live = legs.get(leg)
+        if live is None or live.bridge is None:
+            return
+        # Asterisk may tell a room's name a moment after somebody entered it; a plain bridge never has one.
+        with suppress(TimedOut):
+            await self._exchange.until(lambda: legs.room_of(leg) is not None, "room", _NAMING)
+        if live.phone_hold and legs.room_of(leg) is not None:
+            await self._handling.step_out(leg)
+
+    def _leave_if_alone(self, leg: str) -> None:
+        """Let a leg go that came to wait when its party had just hung up."""
+        interaction = self._interaction_of(leg)
+        if interaction is not None and not interaction.on_leg(leg):
+            self._run(leg, lambda: self._handling.leave_if_alone(interaction))
+
+    # -- transfer ------------------------------------------------------------------------------------
+
+    async def _transfer(self, leg: str, number: str) -> None:
+        """Do the blind transfer that Asterisk refused because of the room."""
+        interaction, legs = self._interaction_of(leg), self._exchange.model.legs
+        live = legs.get(leg)
+        if interaction is None or live is None or not (live.waits or legs.room_of(leg)):
+            return
+        (conversation, *_more) = interaction.on_leg(leg) or (None,)
+        if conversation is not None:
+            await self._handling.blind_transfer(interaction.id, conversation.id, number)
+
+    async def _join(self, first: str, second: str) -> None:
+        """Do the attended transfer that Asterisk refused: neither call of the phone is in a plain bridge."""
+        one, other = self._interaction_of(first), self._interaction_of(second)
+        if one is None or other is None:
+            return
+        if one is other:
+            await self._handling.consult_transfer(one.id)
+        else:
+            await self._handling.join(one.id, other.id)
+
+    def _seat_newcomer(self, met: PartiesLeftTogether) -> None:
+        """After an attended transfer: if a party sits in a room, the other one belongs there too."""
+        room_of = self._exchange.model.legs.room_of
+        for seated, others in ((met.first, met.second), (met.second, met.first)):
+            party = next(filter(room_of, seated), None)
+            if party is not None and others:
+                newcomer = others[0]
+                self._run(newcomer, partial(self._seat, newcomer, party, met.by))
+                return
+
+    async def _seat(self, newcomer: str, party: str, by: tuple[str, ...]) -> None:
+        legs = self._exchange.model.legs
+        # Until the phone's own legs are gone the PBX is still busy putting the newcomer somewhere.
+        await self._exchange.until(lambda: not any(map(legs.get, by)), "end of the transfer")
+        if legs.get(newcomer) is not None and legs.get(party) is not None:
+            await self._handling.seat(newcomer, party)
+
+    # -- consult -------------------------------------------------------------------------------------
+
+    async def _mark(self, leg: str, interaction: Interaction) -> None:
+        await self._link.send(
+            "Setvar", {"Channel": leg, "Variable": CONSULT_VARIABLE, "Value": interaction.id}
+        )
+        await self._set_data(leg, interaction)
+
+    def _tell_data(self, caller: str | None, callee: str) -> None:
+        """Let the interaction's data travel to whom the phone consults, as they do with a consult of ours."""
+        interaction = self._interaction_of(caller) if caller is not None else None
+        live = self._exchange.model.legs.get(callee)
+        if interaction is None or caller == interaction.primary.leg or live is None or live.internal:
+            return
+        self._run(callee, lambda: self._set_data(callee, interaction))
+
+    async def _set_data(self, leg: str, interaction: Interaction) -> None:
+        first = self._exchange.model.legs.get(interaction.primary.leg)
+        for key, value in (dict(first.variables) if first is not None else {}).items():
+            await self._link.send(
+                "Setvar", {"Channel": leg, "Variable": f"__{VARIABLE_PREFIX}{key}", "Value": value}
+            )
+
+    # -- reject --------------------------------------------------------------------------------------
+
+    def _declined(self, interaction: Interaction | None) -> None:
+        """Make who declines a queue's call on the phone not ready, as a request does: else it rings on."""
+        if interaction is None or "QUEUE" not in interaction.data:
+            return
+        endpoint = interaction.endpoint
+        presence = self._exchange.model.presence(endpoint)
+        if presence.agent is not None and presence.ready:
+            seat = Seat(presence.agent, endpoint)
+            self._run(interaction.leg, lambda: self._membership.set_not_ready(seat, ""))
+
+    def _interaction_of(self, leg: str) -> Interaction | None:
+        return self._exchange.model.interaction_on(leg)
+
+
+async def phone_holds(link: AmiLink, leg: str) -> bool | None:
+    """Ask Asterisk whether the phone of a PJSIP leg holds (`CHANNEL(rtp,hold)`). None: the leg is gone."""
+    try:
+        reply = await link.send("Getvar", {"Channel": leg, "Variable": "CHANNEL(rtp,hold)"})
+    except AmiRefused:
+        return None
+    return reply.get("Value") == "1"
+
+
+async def consulted_interaction(link: AmiLink, leg: str) -> str:
+    """Ask Asterisk which interaction a leg consults for, as `PhoneSide` has marked it; empty for none."""
+    try:
+        reply = await link.send("Getvar", {"Channel": leg, "Variable": CONSULT_VARIABLE})
+    except AmiRefused:
+        return ""
+    return reply.get("Value") or ""

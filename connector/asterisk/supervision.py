@@ -1,0 +1,221 @@
+"""Supervision: a supervisor's phone listens to an agent's leg (ChanSpy), silently, whispering or barging in.
+
+The supervisor's leg spies on the agent's leg, whose id never changes: so it follows the agent through hold,
+consult and conference. To be heard by the agent it whispers. To be heard by the parties too, a *voice* joins
+it to each party that talks to the agent: internal legs, one of which hears the supervisor and another one
+whispers to the party. (ChanSpy's own barge mode finds the far end of a plain bridge only, none in a
+room, and stays with a party that is put on hold.) The contexts are in `asterisk-conf/harmony.conf`.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Coroutine
+
+import structlog
+
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.link import AmiError, AmiLink, AmiRefused
+from connector.asterisk.phonecalls import PhoneCalls, place
+from connector.asterisk.recording import require_system
+from connector.telephony.changes import (
+    Change,
+    ConversationChanged,
+    InteractionEnded,
+    MemberJoined,
+    MemberLeft,
+    SupervisionChanged,
+)
+from connector.telephony.interactions import Interaction
+from connector.telephony.legs import Leg
+from connector.telephony.pbx import PbxProblem, Refused, Seat
+from connector.telephony.states import ConversationState, InteractionState, Supervision
+
+log = structlog.get_logger(__name__)
+
+_SUPERVISE, _VOICE = "harmony-supervise", "harmony-voice"
+
+
+class Supervisors:
+    """Rings supervisors' phones and keeps their voices where the agent's parties are."""
+
+    def __init__(
+        self, exchange: Exchange, link: AmiLink, system_link: AmiLink | None, phones: PhoneCalls
+    ) -> None:
+        self._exchange = exchange
+        self._link = link
+        self._system_link = system_link
+        self._phones = phones
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._chores: set[asyncio.Task[None]] = set()
+        exchange.subscribe(self._on_change)
+
+    async def supervise(self, seat: Seat, interaction_id: str, mode: Supervision) -> None:
+        """Ring the phone (done when it rings), or have the phone that supervises go over to `mode`."""
+        # ChanSpy itself needs no more than `call`: but one switch for all that listens is easier to guard.
+        require_system(self._system_link, "Supervision")
+        self._exchange.require_available()
+        model = self._exchange.model
+        interaction = model.interaction(interaction_id)
+        if interaction is None or interaction.state is not InteractionState.STARTED:
+            raise Refused("There is no answered call to supervise.")
+        leg = model.supervisor(seat.endpoint)
+        if leg is None:
+            await self._call(seat, interaction, mode)
+            return
+        if leg.supervises != interaction.id:
+            raise Refused(f"Phone {seat.endpoint} supervises another call: stop that first.")
+        if leg.supervision is Supervision.CALLING:
+            raise Refused(f"Phone {seat.endpoint} still rings for this call.")
+        if leg.supervision is mode:
+            raise Refused(f"Phone {seat.endpoint} supervises this call in mode {mode} already.")
+        await self._switch(leg, mode)
+
+    async def stop(self, seat: Seat) -> None:
+        """Hang up the supervisor's leg."""
+        self._exchange.require_available()
+        model = self._exchange.model
+        leg = model.supervisor(seat.endpoint)
+        if leg is None:
+            raise Refused(f"Phone {seat.endpoint} supervises no call.")
+        await self._hang_up(leg.id)
+        await self._exchange.until(
+            lambda: model.legs.get(leg.id) is None and not self._voices(leg.id), "end of the supervision"
+        )
+
+    async def close(self) -> None:
+        """Drop what is under way; supervisions stay."""
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    async def _call(self, seat: Seat, interaction: Interaction, mode: Supervision) -> None:
+        await self._phones.require_free(seat)
+        model = self._exchange.model
+        leg = f"hs-{uuid.uuid4().hex}"
+        model.expect_supervision(leg, interaction.id)
+        await self._phones.ring(
+            seat,
+            leg,
+            place(_SUPERVISE, mode),
+            caller_id=f'"{interaction.endpoint}" <{interaction.endpoint}>',
+            variables=(f"HARMONY_ID={interaction.id}", "HARMONY_ROLE=supervisor"),
+            there=lambda: model.legs.get(leg) is not None,
+        )
+
+    async def _switch(self, leg: Leg, mode: Supervision) -> None:
+        await self._spy(leg, mode)
+        await self._exchange.until(
+            lambda: leg.supervision is mode or self._exchange.model.legs.get(leg.id) is None,
+            f"supervision {mode}",
+        )
+        await self._place_voices(leg)
+
+    async def _spy(self, leg: Leg, mode: Supervision) -> None:
+        fields = {"Channel": leg.id, "Context": _SUPERVISE, "Exten": mode, "Priority": "1"}
+        try:
+            await self._link.send("Redirect", fields)
+        except AmiRefused as refusal:
+            raise Refused(f"The supervision could not be changed: {refusal}.") from refusal
+
+    # -- voices --------------------------------------------------------------------------------------
+
+    def _on_change(self, change: Change) -> None:
+        """See that supervisors hear the agent's call and are heard by those who should hear them."""
+        match change:
+            case InteractionEnded(interaction=interaction):
+                for leg in self._exchange.model.supervisors_of(interaction):
+                    self._later(self._hang_up(leg.id))
+            case ConversationChanged() | MemberJoined() | MemberLeft():
+                for leg in self._exchange.model.supervisors_of(change.interaction):
+                    self._later(self._follow(leg, change))
+            case SupervisionChanged(endpoint=endpoint, state=Supervision.BARGE):
+                barging = self._exchange.model.supervisor(endpoint)
+                if barging is not None:
+                    self._later(self._place_voices(barging))
+            case SupervisionChanged(state=Supervision.OFF):
+                self._later(self._silence_orphans())
+            case _:
+                pass
+
+    async def _follow(self, leg: Leg, change: Change) -> None:
+        in_room = self._exchange.model.legs.room_of(leg.supervises) is not None
+        talks = isinstance(change, ConversationChanged) and change.state is ConversationState.TALKING
+        if talks and not in_room and leg.supervision is not Supervision.CALLING:
+            # ChanSpy may go deaf when a plain bridge brings another far end (seen on 22.10): start it anew.
+            await self._spy(leg, leg.supervision)
+        await self._place_voices(leg)
+
+    async def _place_voices(self, leg: Leg) -> None:
+        async with self._locks.setdefault(leg.id, asyncio.Lock()):
+            wanted, there = self._audience(leg), self._voices(leg.id)
+            await self._hang_up(*(voice for party, voice in there.items() if party not in wanted))
+            for party in sorted(wanted - there.keys()):
+                await self._place_voice(leg, party)
+
+    async def _silence_orphans(self) -> None:
+        """Hang up the voices of supervisors that are gone."""
+        legs = self._exchange.model.legs
+        for owner in [owner for owner in self._locks if legs.get(owner) is None]:
+            await self._hang_up(*self._voices(owner).values())
+            self._locks.pop(owner, None)
+
+    def _audience(self, leg: Leg) -> set[str]:
+        """Return the parties that should hear the supervisor: those that talk to the agent, when barging."""
+        model = self._exchange.model
+        interaction = model.interaction(leg.supervises)
+        if interaction is None or leg.supervision is not Supervision.BARGE or model.legs.get(leg.id) is None:
+            return set()
+        return {
+            party
+            for conversation in interaction.live_conversations
+            if conversation.state is ConversationState.TALKING
+            for party in conversation.parties
+        }
+
+    def _voices(self, supervisor: str) -> dict[str, str]:
+        """Return a supervisor's voices by party. Their ids tell whose they are, after a restart too."""
+        return {
+            one.spied: one.id
+            for one in self._exchange.model.legs.legs.values()
+            if one.internal and one.spied not in {"", supervisor} and one.id.startswith(f"{supervisor}-")
+        }
+
+    async def _place_voice(self, leg: Leg, party: str) -> None:
+        legs = self._exchange.model.legs
+        voice = f"{leg.id}-{uuid.uuid4().hex[:8]}"
+        fields: dict[str, str | list[str]] = {
+            "Channel": f"Local/listen@{_VOICE}/n",
+            "Context": _VOICE,
+            "Exten": "speak",
+            "Priority": "1",
+            "Async": "true",
+            "ChannelId": f"{voice}-1",
+            "OtherChannelId": f"{voice}-2",
+            "Variable": [f"HARMONY_X_SPEAKER={leg.id}", f"__HARMONY_X_SPIED={party}"],
+        }
+        try:
+            await self._link.send("Originate", fields)
+        except AmiRefused as refusal:
+            raise Refused(f"The supervisor cannot be heard: {refusal}.") from refusal
+        await self._exchange.until(
+            lambda: party in self._voices(leg.id) or legs.get(party) is None or legs.get(leg.id) is None,
+            f"voice of phone {leg.endpoint}",
+        )
+
+    async def _hang_up(self, *legs: str) -> None:
+        for leg in legs:
+            try:
+                await self._link.send("Hangup", {"Channel": leg, "Cause": "16"})
+            except AmiRefused as refusal:
+                log.info("leg was gone already", leg=leg, reason=str(refusal))
+
+    def _later(self, chore: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._quietly(chore))
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _quietly(self, chore: Coroutine[None, None, None]) -> None:
+        try:
+            await chore
+        except (AmiError, PbxProblem) as problem:
+            log.warning("a supervisor's voice was not moved", problem=str(problem))

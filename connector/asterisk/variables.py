@@ -1,0 +1,68 @@
+"""The variables with which connector and dialplan speak to one another on a leg.
+
+The PBX tells each change of them, whoever makes it, so what is there already need not be set again: most
+operations are then one action.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from connector.asterisk.events import RESERVED_VARIABLES
+from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.wire import AmiFieldMissing, AmiMessage
+from connector.telephony.pbx import Refused
+
+
+class LegVariables:
+    """What the PBX told of our variables on the legs that live; `on_event` must see every event."""
+
+    def __init__(self, link: AmiLink) -> None:
+        self._link = link
+        self._known: dict[str, dict[str, str]] = {}
+
+    def on_event(self, event: AmiMessage) -> None:
+        """Note a variable that was set, and forget legs that ended."""
+        try:
+            if event.name == "VarSet" and event["Variable"] in RESERVED_VARIABLES:
+                self._known.setdefault(event["Uniqueid"], {})[event["Variable"]] = event["Value"]
+            elif event.name == "Hangup":
+                self._known.pop(event["Uniqueid"], None)
+        except AmiFieldMissing:
+            return
+
+    def forget(self) -> None:
+        """Events were missed: nothing is known any more."""
+        self._known.clear()
+
+    async def set(self, leg: str, **variables: str) -> None:
+        """Set what is not so already, by one action. Values hold no commas.
+
+        Raises:
+            Refused: the leg is gone.
+
+        """
+        new = self._new(leg, variables)
+        if new:
+            await self._send(leg, new)
+
+    async def set_all(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
+        """Set variables of several legs at once, by leg and name; otherwise as `set`."""
+        new = {leg: found for leg, variables in wanted.items() if (found := self._new(leg, variables))}
+        if new:
+            await asyncio.gather(*(self._send(leg, variables) for leg, variables in new.items()))
+
+    def _new(self, leg: str, variables: Mapping[str, str]) -> dict[str, str]:
+        known = self._known.get(leg, {})
+        return {name: value for name, value in variables.items() if known.get(name) != value}
+
+    async def _send(self, leg: str, variables: Mapping[str, str]) -> None:
+        names = ",".join(variables)
+        fields = {
+            "Channel": leg,
+            "Variable": names if len(variables) == 1 else f"ARRAY({names})",
+            "Value": ",".join(variables.values()),
+        }
+        try:
+            await self._link.send("Setvar", fields)
+        except AmiRefused as refusal:
+            raise Refused("The call ended at this moment.") from refusal
