@@ -9,40 +9,36 @@ the other side turns out to be another process than before (its `app_id` changes
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import partial
 from uuid import uuid4
 
-import aio_pika
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from yarl import URL
 
 from connector.bridge.amqp_inbox import Inbox
+from connector.bridge.amqp_letter import PEER_HEADER, letter_of
 from connector.bridge.amqp_link import BrokerLink
 from connector.bridge.amqp_outbox import Outbox, Outgoing
+from connector.bridge.amqp_peers import Peers
 from connector.bridge.amqp_topology import Names, Role
-from connector.bridge.codec import MAX_FRAME, Malformed, decode_parts, encode_parts
+from connector.bridge.codec import MAX_FRAME, Malformed, decode_parts
 from connector.bridge.dialect import IDENTITY, Dialect
-from connector.bridge.messages import Kind, Message
+from connector.bridge.messages import Kind, Message, failure
 from connector.bridge.stream import SEND_QUEUE
 from connector.bridge.tcp import TlsClient
 from connector.bridge.transport import Receiver
 
 log = structlog.get_logger(__name__)
 
-PEER_HEADER = "x-harmony-peer"
-"""AMQP header: the `app_id` of the process that a message is meant for. Unknown before it spoke."""
-
-_FORMER_PEERS = 16
 _CLOSING = 2.0
 _LOOK = 0.5
 _ABSENT = 10.0
+_UNSENDABLE = "The response cannot be sent; the connector's log says why."
 _FAULTS = (AMQPError, OSError, EOFError, RuntimeError)
 """What a connection to a broker may fail with; a timeout is an OSError."""
 
@@ -92,8 +88,7 @@ class AmqpTransport:
         self._inbox: Inbox[AbstractIncomingMessage] = Inbox()
         self._receiver: Receiver | None = None
         self._link: BrokerLink | None = None
-        self._peer: str | None = None
-        self._former: deque[str] = deque(maxlen=_FORMER_PEERS)
+        self._peers = Peers()
         self._introduced = False
         self._overflowing = False
         self._stopping = asyncio.Event()
@@ -279,35 +274,7 @@ class AmqpTransport:
             link.spawn(self._publish(link, outgoing))
 
     async def _publish(self, link: BrokerLink, outgoing: Outgoing) -> None:
-        settings, message = self._settings, outgoing.message
-        headers, body = encode_parts(message, self._dialect)
-        if self._peer is not None:
-            headers[PEER_HEADER] = self._peer
-        letter = aio_pika.Message(
-            body,
-            headers=dict(headers),
-            content_type="application/json",
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            correlation_id=message.request_id,
-            message_id=outgoing.message_id,
-            timestamp=datetime.now(UTC),
-            app_id=self.instance,
-        )
-        try:
-            await link.publish(
-                letter,
-                settings.names.exchange_of(settings.role),
-                settings.names.routing_key(message.target),
-                settings.confirm_timeout,
-            )
-        except PublishError:
-            # No queue is bound: the other side never was there. Whoever asked is not there either.
-            self._tell_nobody(message)
-        except DeliveryError:
-            link.fail("the broker refused a message")
-            return
-        except _FAULTS as problem:
-            link.fail(_words(problem))
+        if not await self._publish_or_excuse(link, outgoing):
             return
         link.was_useful = True
         self._outbox.settle(outgoing)
@@ -317,6 +284,50 @@ class AmqpTransport:
         if self._outbox.is_empty:
             self._idle.set()
         self._fill()
+
+    async def _publish_or_excuse(self, link: BrokerLink, outgoing: Outgoing) -> bool:
+        """Publish; True if the message is done with.
+
+        What cannot be made a letter never can: kept, it would be tried for ever and fill the window. A
+        response becomes a FAILURE, so that who asked need not wait for it.
+        """
+        message = outgoing.message
+        try:
+            return await self._post(link, message, outgoing.message_id)
+        except Exception:
+            log.exception("a message cannot be sent", name=message.name, kind=message.kind)
+        if outgoing.answers is None:
+            return True
+        try:
+            return await self._post(link, failure(message, _UNSENDABLE), outgoing.message_id)
+        except Exception:
+            log.exception("a response cannot be sent", name=message.name)
+            return True
+
+    async def _post(self, link: BrokerLink, message: Message, message_id: str) -> bool:
+        """Publish; False if the link failed. Raises what shows that the message itself is at fault."""
+        names = self._settings.names
+        # Not among the faults of the link: what is wrong here would be wrong with the next link too.
+        letter = letter_of(
+            message, self._dialect, message_id=message_id, app_id=self.instance, peer=self._peers.current
+        )
+        try:
+            await link.publish(
+                letter,
+                names.exchange_of(self._settings.role),
+                names.routing_key(message.target),
+                self._settings.confirm_timeout,
+            )
+        except PublishError:
+            # No queue is bound: the other side never was there. Whoever asked is not there either.
+            self._tell_nobody(message)
+        except DeliveryError:
+            link.fail("the broker refused a message")
+            return False
+        except _FAULTS as problem:
+            link.fail(_words(problem))
+            return False
+        return True
 
     def _tell_nobody(self, message: Message) -> None:
         if not self._nobody_told:
@@ -343,7 +354,7 @@ class AmqpTransport:
         repeated = self._inbox.repeated(delivery.message_id, delivery)
         if repeated is not None:
             return _Verdict.DONE if repeated else _Verdict.OPEN
-        if delivery.app_id and self._meets(delivery.app_id, receiver) and self._is_bridge:
+        if self._meets(delivery, receiver) and self._is_bridge:
             # What the new process says first is an answer to somebody who is gone.
             return _Verdict.DONE
         try:
@@ -369,18 +380,24 @@ class AmqpTransport:
 
     def _is_void(self, delivery: AbstractIncomingMessage) -> bool:
         """Whether a message is from, or for, a process of the past."""
-        if delivery.app_id and delivery.app_id in self._former:
-            return True
-        # A client answers everybody: a request is never left alone. A bridge hears what is meant for it.
-        meant_for = delivery.headers.get(PEER_HEADER)
-        return self._is_bridge and meant_for is not None and meant_for != self.instance
-
-    def _meets(self, peer: str, receiver: Receiver) -> bool:
-        """Take note of who speaks; True if that is somebody else than before, so that all begins anew."""
-        before, self._peer = self._peer, peer
-        if before is None or before == peer:
+        if self._is_bridge:
+            meant_for = delivery.headers.get(PEER_HEADER)
+            for_another = meant_for is not None and meant_for != self.instance
+            return for_another or self._peers.is_former(delivery.app_id)
+        # A client answers everybody: no request is left alone but one whose sender is gone for certain.
+        proof = self._peers.why_past(
+            delivery.app_id, redelivered=delivery.redelivered, timestamp=delivery.timestamp
+        )
+        if proof is None:
             return False
-        self._former.append(before)
+        name, request_id = delivery.headers.get("name"), delivery.headers.get("requestId")
+        log.warning("a message of a former bridge dropped", name=name, request_id=request_id, reason=proof)
+        return True
+
+    def _meets(self, delivery: AbstractIncomingMessage, receiver: Receiver) -> bool:
+        """Take note of who speaks; True if that is somebody else than before, so that all begins anew."""
+        if not delivery.app_id or not self._peers.meets(delivery.app_id, delivery.timestamp):
+            return False
         if self._is_bridge:
             self.instance = uuid4().hex
         self._outbox.clear()

@@ -4,6 +4,7 @@ Everything that arrives is checked here: whatever is not a message of the protoc
 says why, and carries what an answer would need.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -12,7 +13,7 @@ import msgspec
 
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.envelope import Message
-from connector.bridge.framing import MAX_FRAME, FrameDecoder, FrameTooLong, frame
+from connector.bridge.framing import HEAD, MAX_FRAME, FrameDecoder, FrameTooLong, frame
 from connector.bridge.schema import Kind, Result
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "encode_parts",
     "from_wire",
     "headers_of",
+    "salvaged",
 ]
 
 MAX_DEPTH = 32
@@ -42,6 +44,12 @@ _KINDS = {kind.value: kind for kind in Kind}
 _RESULTS = {result.value: result for result in Result}
 _CORRELATED = frozenset({Kind.QUERY, Kind.REQUEST, Kind.RESPONSE})
 _NOTICES = frozenset({Kind.WARNING, Kind.ERROR})
+_HEADER_FIRST = re.compile(
+    rb"""\s*+ \{ \s*+ "header" \s*+ : \s*+ ( \{ (?: [^{}"\\] | " (?: [^"\\] | \\. )*+ " )*+ \} )""",
+    re.VERBOSE | re.DOTALL,
+)
+"""A frame that begins with its whole header. Nothing is tried twice: time grows with the length only."""
+
 _MAY_OMIT_TARGET = "cti.serverstatuschanged"
 
 
@@ -136,15 +144,34 @@ def decode(payload: bytes, dialect: Dialect = IDENTITY) -> Message:
     try:
         document = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as broken:
-        raise Malformed(f"The frame is not valid JSON: {_position(broken)}.") from None
+        raise salvaged(payload, f"The frame is not valid JSON: {_position(broken)}.", dialect) from None
     except RecursionError:
-        raise Malformed("The frame's JSON is nested too deeply.") from None
+        raise salvaged(payload, "The frame's JSON is nested too deeply.", dialect) from None
     if not isinstance(document, dict):
         raise Malformed("The frame must hold a JSON object with `header` and `body`.")
     headers = document.get("header")
     if not isinstance(headers, dict):
         raise Malformed("The frame has no `header` object.")
     return from_wire(headers, document.get("body"), dialect)
+
+
+def salvaged(payload: bytes, reason: str, dialect: Dialect = IDENTITY) -> Malformed:
+    """Return the problem of a frame that cannot be read, with what an answer needs.
+
+    That is known if the header comes first and lies within the first `HEAD` bytes, however the rest looks.
+    """
+    found = _HEADER_FIRST.match(payload, 0, HEAD)
+    if found is None:
+        return Malformed(reason)
+    try:
+        known: Message | Malformed = from_wire(_decoder.decode(found[1]), None, dialect)
+    except Malformed as problem:
+        known = problem
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Malformed(reason)
+    return Malformed(
+        reason, kind=known.kind, request_id=known.request_id, name=known.name, target=known.target
+    )
 
 
 def encode_parts(message: Message, dialect: Dialect = IDENTITY) -> tuple[dict[str, str], bytes]:

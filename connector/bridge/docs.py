@@ -10,15 +10,23 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
-from connector.bridge.catalogue import channel, channelgroup, control, conversation, interaction, session
+from connector.bridge.catalogue import (
+    channel,
+    channelgroup,
+    control,
+    conversation,
+    extensions,
+    interaction,
+    session,
+)
+from connector.bridge.catalogue.notices import NOTICES
 from connector.bridge.codec import MAX_FRAME
+from connector.bridge.envelope import MAX_TEXT
 from connector.bridge.messages import CATALOGUE, Body, Kind, MessageSpec, Scope
 
 PLACE = Path("docs/protocol.md")
 
-NEVER_SENT = {
-    "session.channelgroup.added": "never sent: a session has exactly one group, named by its init answer",
-}
+NEVER_SENT: dict[str, str] = {}
 """Messages of the catalogue that this connector has no occasion for, and why."""
 
 SEEN = Path(__file__).parents[2] / "tests/e2e/seen.json"
@@ -35,14 +43,18 @@ it anew: `python -m connector.bridge.docs`.
 The bridge sends **queries** and **requests**, each with a `requestId`; the connector sends exactly one
 **response** to each, and **events**, warnings and errors on its own. Over TCP the bridge listens; a frame is
 a 4-byte big-endian length and that many bytes of JSON, `{{"header": {{…}}, "body": {{…}}}}`, at most
-{MAX_FRAME} bytes unless configured otherwise.
+{MAX_FRAME} bytes unless configured otherwise. Put `header` first: then a frame that is cut, broken or too
+long can still be answered by its `requestId`.
 
 Headers: `type`, `name`, `target`; `requestId` except on events; `result` (`SUCCESS`, `FAILURE`) and on
 FAILURE `errorMessage` on responses; `code` and `message` on warnings and errors.
+Texts are cut at {MAX_TEXT} characters. A `requestId` belongs to one request: the same one again gets the same
+response, another one FAILURE.
 
 Origin: **S** with a number: the vendor's source text of that number; **W**: published by the vendor
-elsewhere; **C**: our completion, the part that a site may have to rename. A key with *optional* may be left
-out.
+elsewhere; **C**: our completion, the part that a site may have to rename; **X**: our own extension
+([supervision.md](supervision.md)), on the wire only where `extensions.enabled` is set. A key with *optional*
+may be left out.
 """
 
 _TITLES = {
@@ -53,14 +65,14 @@ _TITLES = {
     Scope.INTERACTION: "Interaction destination",
     Scope.CONVERSATION: "Conversation destination",
 }
-_MODULES = (control, session, channelgroup, channel, interaction, conversation)
+_MODULES = (control, session, channelgroup, channel, interaction, conversation, extensions)
 _KINDS = {Kind.QUERY: "query", Kind.REQUEST: "request", Kind.EVENT: "event"}
 _PLAIN = {str: "string", int: "number", float: "number", bool: "true/false", type(None): "null", Any: "any"}
 
 
 def render() -> str:
     """Return the whole document."""
-    parts = [_HEAD, *_destinations(), *_objects(), *_values(), *_coverage(read_seen())]
+    parts = [_HEAD, *_destinations(), *_notices(), *_objects(), *_values(), *_coverage(read_seen())]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -94,6 +106,16 @@ def _destinations() -> Iterator[str]:
             if spec.scope is scope:
                 yield _row(spec)
         yield ""
+
+
+def _notices() -> Iterator[str]:
+    yield "## Warnings and errors\n"
+    yield "Sent unasked, without a body; their names and codes are ours (the protocol leaves them free).\n"
+    yield "| type | name | `code` | destination | when |"
+    yield "|---|---|---|---|---|"
+    for one in NOTICES:
+        yield f"| `{one.kind}` | `{one.name}` | `{one.code}` | {one.scope} | {one.summary} |"
+    yield ""
 
 
 def _row(spec: MessageSpec) -> str:

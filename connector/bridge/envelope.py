@@ -7,6 +7,9 @@ import msgspec
 
 from connector.bridge.schema import Body, Kind, Result, spec_of
 
+MAX_TEXT = 500
+"""Characters of a text for people (`errorMessage`, `message`), which travels in a bounded header."""
+
 
 def redacted(value: Any) -> Any:
     """Return a copy in which everything that a key calls a password is an ellipsis."""
@@ -55,6 +58,11 @@ def _plain(body: Body | None) -> dict[str, Any]:
     return plain
 
 
+def _bounded(text: str) -> str:
+    # A sentence may quote what the bridge sent, which may be as long as a frame.
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
 def event_message(target: str, body: Body) -> Message:
     """Make an event of its typed body."""
     spec = spec_of(type(body))
@@ -79,22 +87,22 @@ def success(to: Message, body: Body | None = None) -> Message:
 
 
 def failure(to: Message, sentence: str) -> Message:
-    """Answer a query or request with FAILURE and one sentence that an agent may read."""
+    """Answer a query or request with FAILURE and a sentence for an agent, cut at `MAX_TEXT`."""
     return Message(
         Kind.RESPONSE,
         to.name,
         to.target,
         request_id=to.request_id,
         result=Result.FAILURE,
-        error_message=sentence,
+        error_message=_bounded(sentence),
     )
 
 
 def warning_message(target: str, name: str, code: str, text: str) -> Message:
-    """Make a `cti.warning`; its name is free, code and text travel in the headers (S4)."""
-    return Message(Kind.WARNING, name, target, code=code, text=text)
+    """Make a `cti.warning`; its name is free, code and (cut) text travel in the headers (S4)."""
+    return Message(Kind.WARNING, name, target, code=code, text=_bounded(text))
 
 
 def error_message(target: str, name: str, code: str, text: str) -> Message:
-    """Make a `cti.error`; its name is free, code and text travel in the headers (S4)."""
-    return Message(Kind.ERROR, name, target, code=code, text=text)
+    """Make a `cti.error`; its name is free, code and (cut) text travel in the headers (S4)."""
+    return Message(Kind.ERROR, name, target, code=code, text=_bounded(text))

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from connector.bridge.bodies import BodyInvalid, Unknown, convert, parse_body
-from connector.bridge.catalogue import channel, channelgroup, control, conversation, interaction, session
+from connector.bridge.catalogue import (
+    channel,
+    channelgroup,
+    control,
+    conversation,
+    extensions,
+    interaction,
+    session,
+)
 from connector.bridge.envelope import (
     Message,
     error_message,
@@ -54,6 +62,7 @@ __all__ = [
     "error_message",
     "event",
     "event_message",
+    "extensions",
     "failure",
     "interaction",
     "parse_body",

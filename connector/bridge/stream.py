@@ -7,7 +7,15 @@ from typing import cast
 
 import structlog
 
-from connector.bridge.codec import MAX_FRAME, FrameDecoder, FrameTooLong, Malformed, decode, encode_frame
+from connector.bridge.codec import (
+    MAX_FRAME,
+    FrameDecoder,
+    FrameTooLong,
+    Malformed,
+    decode,
+    encode_frame,
+    salvaged,
+)
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.messages import Message
 from connector.bridge.transport import Receiver
@@ -17,8 +25,8 @@ log = structlog.get_logger(__name__)
 SEND_QUEUE = 10_000
 """Default number of messages that may wait for a slow peer."""
 
-_OUT_OF_STEP = 64
-"""A length of that many times the largest frame is not a long frame but a stream that is out of step."""
+_BATCH = 64 * 1024
+"""Bytes that are gathered at most before they are written."""
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
 """A dead peer is noticed after a minute, with data on the way (milliseconds) or without (seconds)."""
@@ -36,10 +44,10 @@ class FramedConnection(asyncio.Protocol):
         self.received_any = False
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._decoder = FrameDecoder(max_frame)
-        self._max_frame = max_frame
         self._dialect = dialect
         self._limit = send_queue
         self._waiting: deque[bytes] = deque()
+        self._batch = bytearray()
         self._paused = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -58,7 +66,7 @@ class FramedConnection(asyncio.Protocol):
             return False
         data = encode_frame(message, self._dialect)
         if not self._paused:
-            transport.write(data)
+            self._gather(data)
             return True
         if len(self._waiting) >= self._limit:
             self.abort(f"more than {self._limit} messages waited for a peer that does not read")
@@ -69,6 +77,7 @@ class FramedConnection(asyncio.Protocol):
     def send_raw(self, data: bytes) -> None:
         """Write bytes as they are: for tests of the other side's nerves."""
         if self._transport is not None:
+            self._flush()
             self._transport.write(data)
 
     async def drain(self, timeout: float) -> bool:
@@ -85,6 +94,7 @@ class FramedConnection(asyncio.Protocol):
         if self._transport is not None and not self.closed.done():
             self._reason = self._reason or reason
             self._waiting.clear()
+            self._batch.clear()
             self._transport.abort()
 
     async def close(self, timeout: float = 2.0) -> None:
@@ -116,6 +126,7 @@ class FramedConnection(asyncio.Protocol):
         """Tell the receiver why the connection ended."""
         reason = self._reason or (str(exc) if exc is not None else "closed by the other side")
         self._waiting.clear()
+        self._batch.clear()
         self._idle.set()
         if not self.closed.done():
             self.closed.set_result(reason)
@@ -153,6 +164,24 @@ class FramedConnection(asyncio.Protocol):
 
     # -- inside ----------------------------------------------------------------------------------------
 
+    def _gather(self, data: bytes) -> None:
+        """Write what is sent in one go (a response and the events after it) by one call of the system."""
+        if not self._batch:
+            self._idle.clear()
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._batch += data
+        if len(self._batch) >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._batch:
+            return
+        data, self._batch = self._batch, bytearray()
+        # Set first: writing clears it again if the peer does not take everything.
+        self._idle.set()
+        if self._transport is not None:
+            self._transport.write(data)
+
     def _hand_over(self, message: Message) -> None:
         try:
             self.receiver.received(message)
@@ -166,11 +195,11 @@ class FramedConnection(asyncio.Protocol):
             log.exception("a malformed message could not be answered", problem=problem.reason)
 
     def _too_long(self, frame: FrameTooLong) -> None:
-        if frame.size > _OUT_OF_STEP * self._max_frame:
+        if frame.is_out_of_step:
             self._hand_over_problem(Malformed(f"{frame} This is no stream of frames."))
             self.abort("the stream is out of step")
             return
-        self._hand_over_problem(Malformed(str(frame)))
+        self._hand_over_problem(salvaged(frame.head, str(frame), self._dialect))
 
 
 def keep_alive(connection: socket.socket | None) -> None:

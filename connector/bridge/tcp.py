@@ -16,6 +16,10 @@ from connector.bridge.transport import Receiver
 log = structlog.get_logger(__name__)
 
 
+NO_PASS_PHRASE = ""
+"""For `load_cert_chain`: without it OpenSSL asks at the terminal for that of a key, and everything waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class TlsClient:
     """TLS towards the bridge. Paths name PEM files; an empty one is not used."""
@@ -39,7 +43,7 @@ class TlsClient:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.cert_file:
-            context.load_cert_chain(self.cert_file, self.key_file or None)
+            context.load_cert_chain(self.cert_file, self.key_file or None, password=NO_PASS_PHRASE)
         return context
 
 

@@ -110,6 +110,13 @@ class SendDtmf(Body, frozen=True, kw_only=True):
     tones: Tones
 
 
+@request("conversation.request.x-dropmember", scope=Scope.CONVERSATION, origin="X")
+class DropMember(Body, frozen=True, kw_only=True):
+    """Ends the part of one member (`id`) in a conference. Our own extension."""
+
+    id: str
+
+
 @request("conversation.request.dispose", scope=Scope.CONVERSATION, origin="C")
 class Dispose(Body, frozen=True, kw_only=True):
     """Drops the conversation's resources; the call stays as it is."""
