@@ -7,6 +7,7 @@ from connector.bridge.messages import channel as channel_wire
 from connector.bridge.messages import channelgroup as group_wire
 from connector.bridge.messages import control as control_wire
 from connector.bridge.messages import conversation as conversation_wire
+from connector.bridge.messages import extensions as extension_wire
 from connector.bridge.messages import interaction as interaction_wire
 from connector.bridge.messages import session as session_wire
 from connector.bridge.targets import child
@@ -82,6 +83,8 @@ def _opening_reply(node: Node, reply: Body) -> None:
             node.channels = {each.endpoint: each.type for each in channels}
         case ChannelNode(), channel_wire.ChannelInitReply():
             _channel_opened(node, reply)
+        case ChannelNode(), extension_wire.SupervisionReply():
+            node.supervision = reply
         case ConversationNode(), conversation_wire.ConversationInitReply():
             node.state = reply.conversation_state
             node.members = {each.id: each for each in reply.members}
@@ -149,6 +152,8 @@ def _interaction_opened(node: InteractionNode, reply: interaction_wire.Interacti
         )
     node.state = state
     node.data = dict(reply.interaction_data)
+    node.recording = extension_wire.RecordingState(node.data.get(extension_wire.RECORDING_KEY, "OFF"))
+    node.muted = bool(node.data.get(extension_wire.MUTED_KEY))
     node.primary = named.primary.id if named.primary is not None else None
     node.consult = named.consult.id if named.consult is not None else None
     for nativeid in (node.primary, node.consult):
@@ -213,6 +218,13 @@ def _channel_event(node: ChannelNode, name: str, body: Body, *, expected: bool) 
             )
         node.named[body.nativeid] = None
         return
+    if isinstance(body, extension_wire.SupervisionChanged):
+        before = node.supervision
+        if before is not None and (before.state, before.nativeid) == (body.state, body.nativeid):
+            raise ProtocolViolation(
+                f"{name} tells something new.", f"{node.target} was {body.state} already."
+            )
+        node.supervision = body
     step = CHANNEL_STEPS.get(name)
     if step is None:
         return
@@ -237,6 +249,8 @@ def _channel_event(node: ChannelNode, name: str, body: Body, *, expected: bool) 
 def _interaction_event(node: InteractionNode, name: str, body: Body) -> None:
     if isinstance(body, interaction_wire.DataChanged):
         node.data.update(body.interaction_data)
+    elif isinstance(body, extension_wire.RecordingChanged | extension_wire.MuteChanged):
+        _marks_event(node, name, body)
     elif isinstance(body, interaction_wire.ConsultStarted):
         if node.state is not interaction_wire.InteractionState.STARTED:
             raise ProtocolViolation(
@@ -259,6 +273,18 @@ def _interaction_event(node: InteractionNode, name: str, body: Body) -> None:
         node.state = state
         if isinstance(body, interaction_wire.Ended):
             node.cause = body.cause
+
+
+def _marks_event(
+    node: InteractionNode, name: str, body: extension_wire.RecordingChanged | extension_wire.MuteChanged
+) -> None:
+    before = (node.recording, node.muted)
+    if isinstance(body, extension_wire.RecordingChanged):
+        node.recording = body.recording
+    else:
+        node.muted = body.muted
+    if before == (node.recording, node.muted):
+        raise ProtocolViolation(f"{name} tells something new.", f"{node.target} was so already.")
 
 
 def _conversations_before(node: InteractionNode, body: Body) -> None:

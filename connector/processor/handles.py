@@ -6,6 +6,7 @@ from typing import Any
 from connector.bridge.messages import Body
 from connector.bridge.messages import channel as channel_wire
 from connector.bridge.messages import conversation as conversation_wire
+from connector.bridge.messages import extensions as extension_wire
 from connector.bridge.messages import interaction as interaction_wire
 from connector.bridge.messages import session as session_wire
 from connector.processor.link import Link
@@ -62,16 +63,16 @@ class Conversation:
         await self._do(conversation_wire.Answer(), timeout)
 
     async def release(self, *, timeout: float | None = None) -> None:
-        """End the conversation."""
-        await self._do(conversation_wire.Release(), timeout)
+        """End the conversation, and wait for the event that tells so."""
+        await self._do_until(conversation_wire.Release(), ConversationState.RELEASED, timeout)
 
     async def hold(self, *, timeout: float | None = None) -> None:
-        """Put the others on hold."""
-        await self._do(conversation_wire.Hold(), timeout)
+        """Put the others on hold, and wait for the event that tells so."""
+        await self._do_until(conversation_wire.Hold(), ConversationState.HELD, timeout)
 
     async def retrieve(self, *, timeout: float | None = None) -> None:
-        """Take the others off hold."""
-        await self._do(conversation_wire.Retrieve(), timeout)
+        """Take the others off hold, and wait for the event that tells so."""
+        await self._do_until(conversation_wire.Retrieve(), ConversationState.TALKING, timeout)
 
     async def blind_transfer(self, destination: str, *, timeout: float | None = None) -> None:
         """Send the other party to a number."""
@@ -80,6 +81,11 @@ class Conversation:
     async def blind_conference(self, destination: str, *, timeout: float | None = None) -> None:
         """Call a number into the conversation."""
         await self._do(conversation_wire.BlindConference(destination=destination), timeout)
+
+    async def drop_member(self, member: conversation_wire.Member, *, timeout: float | None = None) -> None:
+        """End one member's part in a conference, and wait for the event that tells so."""
+        await self._do(conversation_wire.DropMember(id=member.id), timeout)
+        await self.wait_members(lambda now: member.id not in {one.id for one in now}, timeout=timeout)
 
     async def send_dtmf(self, tones: str, *, timeout: float | None = None) -> None:
         """Send tones."""
@@ -127,6 +133,16 @@ class Conversation:
 
     async def _do(self, body: Body, timeout: float | None) -> Reply:
         return await self.link.perform(self.target, body, timeout=timeout)
+
+    async def _do_until(self, body: Body, wanted: ConversationState, timeout: float | None) -> None:
+        """Carry out, and wait until that state or the end of the conversation was told."""
+        told = len(self.states)
+        await self._do(body, timeout)
+        await self.link.until(
+            lambda: wanted in self.states[told:] or self.node.state is ConversationState.RELEASED,
+            timeout,
+            lambda: f"{self.target} in {wanted} (it is {self.node.state})",
+        )
 
 
 class Interaction:
@@ -207,12 +223,31 @@ class Interaction:
         await self._do(interaction_wire.ConsultTransfer(), timeout)
 
     async def consult_conference(self, *, timeout: float | None = None) -> None:
-        """Bring everybody together."""
+        """Bring everybody together, and wait for the events that tell so."""
+        consult = self.consult_conversation
         await self._do(interaction_wire.ConsultConference(), timeout)
+        released, talks = ConversationState.RELEASED, {ConversationState.TALKING, ConversationState.RELEASED}
+        await self.link.until(
+            lambda: (consult is None or consult.state is released) and self.primary.state in talks,
+            timeout,
+            lambda: f"one conference in {self}",
+        )
 
     async def alternate(self, *, timeout: float | None = None) -> None:
-        """Swap the active and the inactive conversation."""
+        """Swap the active and the inactive conversation, and wait for the events that tell so."""
+        both = [one for one in (self.primary, self.consult_conversation) if one is not None]
+        told = [len(one.states) for one in both]
+        # Where both are held, only the one that is taken back changes.
+        enough = all if any(one.state is ConversationState.TALKING for one in both) else any
         await self._do(interaction_wire.Alternate(), timeout)
+        await self.link.until(
+            lambda: enough(
+                len(one.states) > before or one.state is ConversationState.RELEASED
+                for one, before in zip(both, told, strict=True)
+            ),
+            timeout,
+            lambda: f"the conversations swapped in {self}",
+        )
 
     async def get_data(self, *, timeout: float | None = None) -> dict[str, Any]:
         """Ask for all interaction data."""
@@ -226,6 +261,41 @@ class Interaction:
     async def delete_data(self, keys: Iterable[str], *, timeout: float | None = None) -> None:
         """Remove some keys of the interaction data."""
         await self._do(interaction_wire.DeleteData(keys=tuple(keys)), timeout)
+
+    @property
+    def recording(self) -> extension_wire.RecordingState:
+        """Whether the call is recorded, as last told."""
+        return self.node.recording
+
+    @property
+    def muted(self) -> bool:
+        """Whether the agent is muted, as last told."""
+        return self.node.muted
+
+    async def start_recording(self, *, timeout: float | None = None) -> str:
+        """Record the customer's leg; returns the file's name on the telephone system."""
+        reply = await self._do(extension_wire.StartRecording(), timeout)
+        return reply.body.file if isinstance(reply.body, extension_wire.RecordingStarted) else ""
+
+    async def stop_recording(self, *, timeout: float | None = None) -> None:
+        """End the recording."""
+        await self._do(extension_wire.StopRecording(), timeout)
+
+    async def pause_recording(self, *, timeout: float | None = None) -> None:
+        """Record silence."""
+        await self._do(extension_wire.PauseRecording(), timeout)
+
+    async def resume_recording(self, *, timeout: float | None = None) -> None:
+        """End the pause."""
+        await self._do(extension_wire.ResumeRecording(), timeout)
+
+    async def mute(self, *, timeout: float | None = None) -> None:
+        """Let nobody hear the agent."""
+        await self._do(extension_wire.Mute(), timeout)
+
+    async def unmute(self, *, timeout: float | None = None) -> None:
+        """Let everybody hear the agent."""
+        await self._do(extension_wire.Unmute(), timeout)
 
     async def dispose(self, *, timeout: float | None = None) -> None:
         """Give up its conversations, then itself; the call stays."""
@@ -347,6 +417,38 @@ class Channel:
             lambda each: each.nativeid not in before and each.states[:1] != [InteractionState.ALERTING],
             timeout,
             f"the interaction of the call to {destination}",
+        )
+
+    @property
+    def supervision(self) -> extension_wire.SupervisionReply | None:
+        """What the phone does as a supervisor's, as last told."""
+        return self.node.supervision
+
+    async def supervise(
+        self, agent: str, mode: extension_wire.SupervisionMode, *, timeout: float | None = None
+    ) -> None:
+        """Have the phone ring to supervise an agent's call, or change the mode; returns once it rings."""
+        await self._do(extension_wire.Supervise(agent_id=agent, mode=mode), timeout)
+
+    async def stop_supervision(self, *, timeout: float | None = None) -> None:
+        """Have the phone hung up."""
+        await self._do(extension_wire.StopSupervision(), timeout)
+
+    async def ask_supervision(
+        self, *, timeout: float | None = None
+    ) -> extension_wire.SupervisionReply | None:
+        """Ask what the phone does."""
+        await self._do(extension_wire.AskSupervision(), timeout)
+        return self.supervision
+
+    async def wait_supervision(
+        self, state: extension_wire.SupervisionState, *, timeout: float | None = None
+    ) -> None:
+        """Wait until the phone is in that state of supervision."""
+        await self.link.until(
+            lambda: self.supervision is not None and self.supervision.state is state,
+            timeout,
+            lambda: f"supervision {state} at {self.target} (it is {self.supervision})",
         )
 
     async def next_interaction(self, *, timeout: float | None = None) -> Interaction:

@@ -8,6 +8,7 @@ from connector.bridge.messages import Scope
 from connector.bridge.messages import channel as channel_wire
 from connector.bridge.messages import control as control_wire
 from connector.bridge.messages import conversation as conversation_wire
+from connector.bridge.messages import extensions as extension_wire
 from connector.bridge.messages import interaction as interaction_wire
 from connector.bridge.messages import session as session_wire
 
@@ -72,6 +73,8 @@ class ChannelNode(Node):
     state: channel_wire.ChannelState | None = None
     agent_state: channel_wire.AgentState | None = None
     reason: str | None = None
+    supervision: extension_wire.SupervisionReply | None = None
+    """As last told; None while nobody asked and nothing happened."""
     named: dict[str, None] = field(default_factory=dict)
 
 
@@ -85,6 +88,8 @@ class InteractionNode(Node):
     data: dict[str, Any] = field(default_factory=dict)
     primary: str | None = None
     consult: str | None = None
+    recording: extension_wire.RecordingState = extension_wire.RecordingState.OFF
+    muted: bool = False
     named: dict[str, None] = field(default_factory=dict)
 
     def conversation(self, nativeid: str | None) -> "ConversationNode | None":

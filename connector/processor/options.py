@@ -11,6 +11,7 @@ import typer
 
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.dialect_file import load_dialect
+from connector.bridge.tcp import NO_PASS_PHRASE
 from connector.settings_yaml import ConfigError
 
 PASSWORD_VARIABLE = "CONNECTOR_BRIDGE_PASSWORD"  # noqa: S105 - a variable's name
@@ -74,7 +75,14 @@ def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
             raise ValueError("--tls-key needs --tls-cert.")
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key)
+    try:
+        context.load_cert_chain(cert, key, password=NO_PASS_PHRASE)
+    except ssl.SSLError as problem:
+        files = f"{cert} and {key}" if key is not None else f"{cert}"
+        raise ValueError(
+            f"--tls-cert, --tls-key: expected a certificate and its key, without a pass phrase, "
+            f"in PEM form in {files}: {problem.reason or problem}"
+        ) from problem
     return context
 
 

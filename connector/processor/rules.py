@@ -6,7 +6,7 @@ It knows no clock and does no I/O: who wants to know what is late asks `outstand
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from connector.bridge.codec import Malformed
+from connector.bridge.codec import MAX_HEADER, Malformed
 from connector.bridge.messages import (
     CATALOGUE,
     Body,
@@ -227,6 +227,11 @@ class Rules:
         node, spec = asked.node, asked.spec
         if node is None or spec is None:
             raise ProtocolViolation("An unknown message cannot succeed.", f"{message.name} did.")
+        if asked.body is not None and (twin := _twin(node, asked.body)) is not None:
+            raise ProtocolViolation(
+                "One live destination for each CTI id below the same parent, and one group in a session.",
+                f"{message.name} succeeded while {twin.target} stands for the same.",
+            )
         reply = self._body(message, spec.reply or Empty)
         apply_reply(node, reply)
         if asked.body is not None and (made := new_child(node, asked.body)) is not None:
@@ -393,8 +398,29 @@ def _not_to_be_made(node: Node, body: Body | None) -> str | None:
             return None
     if not named:
         return f"nobody named {what!r}"
+    if target is not None and not 0 < len(target) <= MAX_HEADER:
+        return "no message can carry its target"
     if any(each.target == target for top in node.lineage() for each in top.branch()):
         return f"{target} exists already"
+    return None
+
+
+def _twin(parent: Node, body: Body) -> Node | None:
+    """Return the live child that stands for what a create request names, if there is one."""
+    for each in parent.children:
+        match each, body:
+            case GroupNode(), session_wire.CreateChannelGroup():
+                same = True
+            case ChannelNode(), group_wire.CreateChannel():
+                same = each.endpoint == body.endpoint
+            case InteractionNode(), channel_wire.CreateInteraction():
+                same = each.nativeid == body.nativeid
+            case ConversationNode(), interaction_wire.CreateConversation():
+                same = each.nativeid == body.nativeid
+            case _:
+                same = False
+        if same and not each.closed:
+            return each
     return None
 
 

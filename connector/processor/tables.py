@@ -54,10 +54,26 @@ PRODUCES: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "channel.request.notready": (frozenset({"channel.notready"}),),
     "channel.request.dial": (frozenset({"channel.interaction.added"}),),
     "interaction.request.complete": (frozenset({"interaction.completed"}),),
+    "interaction.request.x-startrecording": (frozenset({"interaction.x-recordingchanged"}),),
+    "interaction.request.x-stoprecording": (frozenset({"interaction.x-recordingchanged"}),),
+    "interaction.request.x-pauserecording": (frozenset({"interaction.x-recordingchanged"}),),
+    "interaction.request.x-resumerecording": (frozenset({"interaction.x-recordingchanged"}),),
+    "interaction.request.x-mute": (frozenset({"interaction.x-mutechanged"}),),
+    "interaction.request.x-unmute": (frozenset({"interaction.x-mutechanged"}),),
+    "channel.request.x-supervise": (frozenset({"channel.x-supervisionchanged"}),),
+    "channel.request.x-stopsupervision": (frozenset({"channel.x-supervisionchanged"}),),
 }
 """Request: the events that follow its success; of each set one."""
 
-MAY_COME_ANYWAY: Final = frozenset({"channel.interaction.added", "cti.serverstatuschanged"})
+MAY_COME_ANYWAY: Final = frozenset(
+    {
+        "channel.interaction.added",
+        "cti.serverstatuschanged",
+        "channel.x-supervisionchanged",
+        "interaction.x-recordingchanged",
+        "interaction.x-mutechanged",
+    }
+)
 """Produced events that also come by themselves, so that they may precede the response."""
 
 _TALKS = frozenset({Conversation.TALKING, Conversation.HELD})
@@ -71,6 +87,7 @@ NEEDS_CONVERSATION: Final[Mapping[str, frozenset[Conversation]]] = {
     "conversation.request.blindtransfer": _TALKS,
     "conversation.request.blindconference": _TALKS,
     "conversation.request.senddtmf": _TALKS,
+    "conversation.request.x-dropmember": _TALKS,
 }
 """Request: the conversation's states in which it can succeed."""
 
@@ -82,6 +99,12 @@ NEEDS_INTERACTION: Final[Mapping[str, frozenset[Interaction]]] = {
     "interaction.request.consulttransfer": frozenset({Interaction.STARTED}),
     "interaction.request.consultconference": frozenset({Interaction.STARTED}),
     "interaction.request.alternate": frozenset({Interaction.STARTED}),
+    "interaction.request.x-startrecording": frozenset({Interaction.STARTED}),
+    "interaction.request.x-stoprecording": frozenset({Interaction.STARTED}),
+    "interaction.request.x-pauserecording": frozenset({Interaction.STARTED}),
+    "interaction.request.x-resumerecording": frozenset({Interaction.STARTED}),
+    "interaction.request.x-mute": frozenset({Interaction.STARTED}),
+    "interaction.request.x-unmute": frozenset({Interaction.STARTED}),
 }
 """Request: the interaction's states in which it can succeed."""
 
