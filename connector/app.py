@@ -8,7 +8,16 @@ import structlog
 
 from connector.asterisk.link import AmiSettings, AmiTls
 from connector.asterisk.pbx import AsteriskPbx
-from connector.asterisk.settings import AnswerMethod, DialSettings, PhoneModel
+from connector.asterisk.settings import (
+    AnswerMethod,
+    ConsultStrategy,
+    DialSettings,
+    HandlingSettings,
+    HoldMethod,
+    PhoneModel,
+    RecordingSettings,
+    Way,
+)
 from connector.asterisk.wire import AmiMessage
 from connector.bridge.amqp import AmqpSettings, AmqpTransport
 from connector.bridge.amqp_topology import Names
@@ -38,7 +47,7 @@ class Connector:
         self.transport = _recorded(_transport(settings), settings)
         self.directory = AgentDirectory(settings)
         self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
-        Control(self.tree)
+        self._control = Control(self.tree)
         for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
 
@@ -58,6 +67,7 @@ class Connector:
                 task.result()
         finally:
             stopping.cancel()
+            self._control.stop()
             await self.transport.close()
             await self.pbx.close()
             await self.directory.close()
@@ -99,10 +109,11 @@ def _ami_tls(tls: TlsSettings) -> AmiTls | None:
 
 def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> AsteriskPbx:
     dial = settings.dial
-    phones = {
-        name: PhoneModel(AnswerMethod(phone.answer), phone.auto_answer_header)
+    models = {
+        name: PhoneModel(AnswerMethod(phone.answer), phone.auto_answer_header, HoldMethod(phone.hold))
         for name, phone in settings.phones.items()
     }
+    handling = settings.handling
     system = settings.asterisk.system
     return AsteriskPbx(
         ami_settings(settings),
@@ -112,16 +123,34 @@ def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> A
             timeout=dial.timeout,
             caller_id=dial.caller_id,
             permits=dial.permits,
-            phones=phones,
+            consult=ConsultStrategy(dial.consult),
+            phones={agent.extension: models[agent.phone] for agent in settings.agents.values()},
+            other_phones=models["default"],
+            handling=HandlingSettings(
+                failed_transfer=tuple(Way(way) for way in handling.failed_transfer),
+                orphans=tuple(Way(way) for way in handling.orphans),
+                queue=handling.fallback_queue,
+                patience=handling.fallback_patience,
+                hold_limit=handling.hold_limit,
+            ),
         ),
         system=(system.username, system.secret.reveal()) if system is not None else None,
+        recording=RecordingSettings(
+            settings.extensions.recording.directory,
+            settings.extensions.recording.name,
+            settings.extensions.recording.format,
+        ),
         proof_timeout=settings.limits.proof_timeout,
         on_event=on_event,
     )
 
 
 def _site(settings: Settings) -> Site:
-    return Site(_reasons(settings.reasons.not_ready), _reasons(settings.reasons.logout))
+    return Site(
+        _reasons(settings.reasons.not_ready),
+        _reasons(settings.reasons.logout),
+        extensions=settings.extensions.enabled,
+    )
 
 
 def _reasons(reasons: Mapping[str, ReasonSettings]) -> tuple[Reason, ...]:

@@ -1,6 +1,7 @@
 """The command line: `connector run|check|replay|record|bridge|send|dialect|lab|demo`."""
 
 import asyncio
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -78,6 +79,9 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
             loop.add_signal_handler(number, stop.set)
         await connector.run(stop)
 
+    # What is there now stays: looking through it for garbage again and again only makes calls wait.
+    gc.collect()
+    gc.freeze()
     try:
         asyncio.run(serve())
     except OSError as problem:
@@ -87,12 +91,17 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
 @app.command()
 def check(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
     """Check a configuration without a PBX, and print what would be in force (secrets hidden)."""
-    from connector.config import ConfigError, explain, load_settings
+    from connector.asterisk.atxfer import LIMITS
+    from connector.config import ConfigError, Consult, explain, load_settings
 
     try:
-        typer.echo(explain(load_settings(config, site=site)), nl=False)
+        settings = load_settings(config, site=site)
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
+    typer.echo(explain(settings), nl=False)
+    if settings.dial.consult is Consult.ATXFER:
+        for limit in LIMITS:
+            typer.echo(f"note: dial.consult: atxfer: {limit}", err=True)
 
 
 @app.command(name="hash-password")

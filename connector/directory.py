@@ -48,9 +48,9 @@ class AgentRecord:
     last_name: str
     extension: str
     queues: tuple[str, ...]
-    phone: str
     team: str
     penalty: int
+    supervises: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -84,9 +84,9 @@ class AgentDirectory:
                 last_name=agent.last_name,
                 extension=agent.extension,
                 queues=agent.queues,
-                phone=agent.phone,
                 team=agent.team,
                 penalty=agent.penalty,
+                supervises=agent.supervises,
             )
             self._records[agent_id] = record
             self._by_login[record.login] = agent_id

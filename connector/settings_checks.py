@@ -1,11 +1,13 @@
 """Checks across keys, after each one is right by itself."""
 
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 from connector.bridge.dialect_file import load_dialect
-from connector.settings_schema import Answer, Settings, TlsSettings, Transport
+from connector.bridge.tcp import NO_PASS_PHRASE
+from connector.settings_schema import Answer, Hold, Settings, TlsSettings, Transport
 from connector.settings_typed import variable_of
 from connector.settings_yaml import ConfigError, Mapping, Node, dotted, find
 from connector.wording import closest, listed
@@ -38,6 +40,7 @@ def _problems(settings: Settings) -> Iterator[tuple[_Path, str]]:
     yield from _connections(settings)
     yield from _patterns(settings)
     yield from _references(settings)
+    yield from _notified(settings)
     yield from _names(settings)
     yield from _numbers(settings)
 
@@ -61,7 +64,7 @@ def _connections(settings: Settings) -> Iterator[tuple[_Path, str]]:
                 (name, "reconnect_initial"),
                 _at_most(section.reconnect_initial, f"{name}.reconnect_max", section.reconnect_max),
             )
-        yield from _tls(name, section.tls)
+        yield from _tls(name, section.tls, used=section.tls.enabled)
     yield from _broker(settings)
     if asterisk.ping_timeout > asterisk.ping_interval:
         yield (
@@ -74,8 +77,9 @@ def _connections(settings: Settings) -> Iterator[tuple[_Path, str]]:
 
 def _broker(settings: Settings) -> Iterator[tuple[_Path, str]]:
     amqp = settings.amqp
-    yield from _tls("amqp", amqp.tls)
-    if amqp.url and amqp.tls.enabled and not amqp.url.reveal().startswith("amqps:"):
+    secured = amqp.url is not None and amqp.url.reveal().startswith("amqps:")
+    yield from _tls("amqp", amqp.tls, used=amqp.tls.enabled or secured)
+    if amqp.url and amqp.tls.enabled and not secured:
         yield ("amqp", "url"), "expected a URL that starts with amqps://, as amqp.tls.enabled is true"
     exchanges = (amqp.bridge_exchange, amqp.client_exchange, amqp.dead_exchange)
     if len(set(exchanges)) < len(exchanges):
@@ -86,14 +90,41 @@ def _at_most(found: float, other: str, limit: float) -> str:
     return f"expected at most {other} ({limit:g}), found {found:g}"
 
 
-def _tls(name: str, tls: TlsSettings) -> Iterator[tuple[_Path, str]]:
+def _tls(name: str, tls: TlsSettings, *, used: bool) -> Iterator[tuple[_Path, str]]:
     for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
         if getattr(tls, one) and not getattr(tls, other):
             yield (name, "tls", one), f"expected {name}.tls.{other} with it, found nothing"
-    for key in ("ca_file", "cert_file", "key_file") if tls.enabled else ():
-        path = getattr(tls, key)
-        if path and not Path(path).is_file():
-            yield (name, "tls", key), f'expected a file, found none at "{path}"'
+    named = [(key, getattr(tls, key)) for key in ("ca_file", "cert_file", "key_file") if used]
+    missing = [(key, path) for key, path in named if path and not Path(path).is_file()]
+    for key, path in missing:
+        yield (name, "tls", key), f'expected a file, found none at "{path}"'
+    if used and not missing:
+        yield from ((((name, "tls", key), problem)) for key, problem in _unusable(tls))
+
+
+def _unusable(tls: TlsSettings) -> Iterator[tuple[str, str]]:
+    """Try the files as they will be used: a fault must not wait until a connection is made."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file or None)
+    except OSError as problem:
+        yield "ca_file", f'expected certificates in PEM form in "{tls.ca_file}": {_reason(problem)}'
+        return
+    if not tls.cert_file or not tls.key_file:
+        return
+    try:
+        context.load_cert_chain(tls.cert_file, tls.key_file, password=NO_PASS_PHRASE)
+    except OSError as problem:
+        yield (
+            "cert_file",
+            (
+                f'expected a certificate in "{tls.cert_file}" and its key, without a pass phrase, in '
+                f'"{tls.key_file}", both in PEM form: {_reason(problem)}'
+            ),
+        )
+
+
+def _reason(problem: OSError) -> str:
+    return getattr(problem, "reason", None) or problem.strerror or str(problem)
 
 
 def _patterns(settings: Settings) -> Iterator[tuple[_Path, str]]:
@@ -107,21 +138,37 @@ def _patterns(settings: Settings) -> Iterator[tuple[_Path, str]]:
 
 
 def _references(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    teams = sorted({agent.team for agent in settings.agents.values() if agent.team})
     for agent_id, agent in settings.agents.items():
         for queue in agent.queues:
             if queue not in settings.queues:
                 yield ("agents", agent_id, "queues"), _missing("queues", queue, list(settings.queues))
+        for team in agent.supervises:
+            if team != "*" and team not in teams:
+                path = ("agents", agent_id, "supervises")
+                yield path, f'expected the `team` of an agent or "*", found "{team}"; {_known(team, teams)}'
         if agent.phone not in settings.phones:
             yield ("agents", agent_id, "phone"), _missing("phones", agent.phone, list(settings.phones))
+    queue = settings.handling.fallback_queue
+    if queue and queue not in settings.queues:
+        yield ("handling", "fallback_queue"), _missing("queues", queue, list(settings.queues))
+
+
+def _notified(settings: Settings) -> Iterator[tuple[_Path, str]]:
     for name, phone in settings.phones.items():
         if phone.answer is Answer.NOTIFY_TALK and settings.asterisk.system is None:
             yield ("phones", name, "answer"), "notify-talk needs asterisk.system.username and .secret"
+        if phone.hold is Hold.NOTIFY and settings.asterisk.system is None:
+            yield ("phones", name, "hold"), "notify needs asterisk.system.username and .secret"
 
 
 def _missing(section: str, name: str, known: list[str]) -> str:
+    return f'expected a key of `{section}`, found "{name}"; {_known(name, known)}'
+
+
+def _known(name: str, known: list[str]) -> str:
     near = closest(name, known)
-    hint = f"did you mean `{near}`?" if near else f"it has {listed(known)}" if known else "it is empty"
-    return f'expected a key of `{section}`, found "{name}"; {hint}'
+    return f"did you mean `{near}`?" if near else f"it has {listed(known)}" if known else "it is empty"
 
 
 def _names(settings: Settings) -> Iterator[tuple[_Path, str]]:

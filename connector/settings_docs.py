@@ -140,8 +140,8 @@ def _shown(value: Any) -> str:
     plain = msgspec.to_builtins(value, enc_hook=lambda secret: "" if isinstance(secret, Secret) else None)
     if plain is None or plain == "":
         return "''"
-    if plain == ():
-        return "[]"
+    if isinstance(plain, tuple):
+        return f"[{', '.join(_shown(one) for one in plain)}]"
     if isinstance(plain, str) and not plain.replace("-", "").isalnum():
         return plain if all(char.isalnum() or char in "./-_" for char in plain) else f"'{plain}'"
     if isinstance(plain, bool):

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from connector.asterisk.settings import RECORDING_FIELDS
+
 HIDDEN: Final = "***"
 """What is shown in a secret's place."""
 
@@ -55,6 +57,27 @@ class Answer(StrEnum):
     NONE = "none"
     AUTO_ANSWER = "auto-answer"
     NOTIFY_TALK = "notify-talk"
+
+
+class Hold(StrEnum):
+    """How calls on a phone model are put on hold."""
+
+    ROOMS = "rooms"
+    NOTIFY = "notify"
+
+
+class Way(StrEnum):
+    """Who takes a caller that has nobody."""
+
+    AGENT = "agent"
+    QUEUE = "queue"
+
+
+class Consult(StrEnum):
+    """How answered calls are handled on the PBX."""
+
+    ROOMS = "rooms"
+    ATXFER = "atxfer"
 
 
 class LogLevel(StrEnum):
@@ -278,7 +301,7 @@ class AmqpSettings(Section, frozen=True, kw_only=True):
 
 
 class SystemUser(Section, frozen=True, kw_only=True):
-    """A second AMI user with the class `system`, only for phones with `answer: notify-talk`."""
+    """A second AMI user with the class `system`: for `answer: notify-talk`, recording and supervision."""
 
     username: Annotated[
         str,
@@ -322,7 +345,10 @@ class AsteriskSettings(Section, frozen=True, kw_only=True):
     reconnect_max: Annotated[float, _seconds("Longest pause before connecting again.", 0.05)] = 30.0
     system: Annotated[
         SystemUser | None,
-        Meta(description="A second user with the class `system`, for phones with `answer: notify-talk`."),
+        Meta(
+            description="A second user with the class `system`: for phones with `answer: notify-talk`, for "
+            "recording, muting and supervision."
+        ),
     ] = None
 
 
@@ -337,7 +363,7 @@ DialPattern = Annotated[
 
 
 class DialSettings(Section, frozen=True, kw_only=True):
-    """How calls are placed for agents."""
+    """How calls are placed and handled for agents."""
 
     context: Annotated[
         str,
@@ -359,6 +385,14 @@ class DialSettings(Section, frozen=True, kw_only=True):
             'a number, or "Name" <number>',
         ),
     ] = ""
+    consult: Annotated[
+        Consult,
+        Meta(
+            description="How calls are consulted about, transferred and joined: `rooms`, by our dialplan "
+            "include; `atxfer`, by Asterisk's own attended transfer, for a PBX without the include: see "
+            "docs/call-handling.md for what that cannot do."
+        ),
+    ] = Consult.ROOMS
     allow: Annotated[
         tuple[DialPattern, ...],
         Meta(
@@ -409,6 +443,55 @@ class PhoneSettings(Section, frozen=True, kw_only=True):
             "a SIP header such as `Alert-Info: info=alert-autoanswer`",
         ),
     ] = "Call-Info: <sip:localhost>;answer-after=0"
+    hold: Annotated[
+        Hold,
+        Meta(
+            description="How it holds: `rooms`: the PBX does it, the phone needs to know nothing; "
+            "`notify`: by NOTIFY, which ends the call on phones that don't know it."
+        ),
+    ] = Hold.ROOMS
+
+
+class HandlingSettings(Section, frozen=True, kw_only=True):
+    """What becomes of callers whom nobody talks to."""
+
+    failed_transfer: Annotated[
+        tuple[Way, ...],
+        Meta(
+            description="Who takes a caller whose transfer to a number failed, in this order: `agent`: the "
+            "phone that it came from rings again; `queue`: `fallback_queue`. Empty: the call ends."
+        ),
+    ] = (Way.AGENT, Way.QUEUE)
+    orphans: Annotated[
+        tuple[Way, ...],
+        Meta(
+            description="Who takes a caller on hold whose agent's leg ended or whose hold reached the limit. "
+            "Empty: the call ends."
+        ),
+    ] = (Way.QUEUE,)
+    fallback_queue: Annotated[
+        str,
+        _text(
+            "Queue for these callers, a key of `queues`; empty: none, but for calls whose routing set "
+            "`HARMONY_ORPHAN_QUEUE`.",
+            r"|[A-Za-z0-9][A-Za-z0-9_.-]{0,79}",
+            "a queue's name (letters, digits, _ . -)",
+            example="support",
+        ),
+    ] = ""
+    fallback_patience: Annotated[
+        int,
+        Meta(
+            ge=5,
+            le=3600,
+            description="How long these ways are tried again and again.",
+            extra={"unit": "seconds"},
+        ),
+    ] = 120
+    hold_limit: Annotated[
+        float,
+        _seconds("Longest hold: at half of it the agent is warned, then the caller is an orphan.", 1, 86400),
+    ] = 3600.0
 
 
 class QueueSettings(Section, frozen=True, kw_only=True):
@@ -463,6 +546,59 @@ class AgentSettings(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=1000, description="Queue penalty: agents with a lower one are called first."),
     ] = 0
+    supervises: Annotated[
+        tuple[Label, ...],
+        Meta(
+            description="Teams whose agents' calls this one may listen to; `*` stands for everybody.",
+            extra={"example": "['*']"},
+        ),
+    ] = ()
+
+
+_FIELD: Final = rf"\{{(?:{'|'.join(RECORDING_FIELDS)})\}}"
+_FOLDER: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_FILE: Final = rf"(?:[A-Za-z0-9_]|{_FIELD})(?:[A-Za-z0-9_.-]|{_FIELD})*"
+
+
+class RecordingSettings(Section, frozen=True, kw_only=True):
+    """Files of recordings, on the PBX."""
+
+    directory: Annotated[
+        str,
+        _text(
+            "Folder for them, on the PBX: absolute, or in Asterisk's own folder of recordings.",
+            rf"/?{_FOLDER}(?:/{_FOLDER})*",
+            "a path of letters, digits, _ . - and /, in which no name begins with . or -",
+        ),
+    ] = "harmony"
+    name: Annotated[
+        str,
+        _text(
+            "Pattern of their names without ending, times in UTC: "
+            + ", ".join(f"`{{{field}}}`" for field in RECORDING_FIELDS)
+            + ".",
+            rf"(?=.*\{{unique\}}){_FILE}(?:/{_FILE})*",
+            "names of letters, digits, _ . - and known {fields}, with {unique} somewhere",
+        ),
+    ] = "{date}/{time}-{agent}-{number}-{unique}"
+    format: Annotated[
+        str,
+        _text(
+            "Format, which is the ending too.", r"[a-z0-9]{2,8}", "a file format of Asterisk such as `wav`"
+        ),
+    ] = "wav"
+
+
+class ExtensionSettings(Section, frozen=True, kw_only=True):
+    """Messages of our own: recording, muting, supervision."""
+
+    enabled: Annotated[
+        bool,
+        Meta(description="Whether messages with `x-` are sent and carried out. They need `asterisk.system`."),
+    ] = False
+    recording: Annotated[RecordingSettings, Meta(description="Files of recordings, on the PBX.")] = (
+        RecordingSettings()
+    )
 
 
 ReasonId = Annotated[
@@ -544,11 +680,16 @@ class Settings(Section, frozen=True, kw_only=True):
         AmqpSettings()
     )
     asterisk: Annotated[AsteriskSettings, Meta(description="The PBX and our manager user on it.")]
-    dial: Annotated[DialSettings, Meta(description="How calls are placed for agents.")] = DialSettings()
+    dial: Annotated[DialSettings, Meta(description="How calls are placed and handled for agents.")] = (
+        DialSettings()
+    )
     phones: Annotated[
         dict[ModelName, PhoneSettings],
         Meta(description="Models of phones by name; `default` is always there."),
     ] = msgspec.field(default_factory=lambda: {"default": PhoneSettings()})
+    handling: Annotated[
+        HandlingSettings, Meta(description="What becomes of callers whom nobody talks to.")
+    ] = HandlingSettings()
     queues: Annotated[
         dict[QueueName, QueueSettings], Meta(description="Queues of the PBX by name, as in queues.conf.")
     ] = msgspec.field(default_factory=dict)
@@ -558,6 +699,9 @@ class Settings(Section, frozen=True, kw_only=True):
     reasons: Annotated[ReasonsSettings, Meta(description="Reasons that agents choose from.")] = (
         ReasonsSettings()
     )
+    extensions: Annotated[
+        ExtensionSettings, Meta(description="Messages of our own: recording, muting, supervision.")
+    ] = ExtensionSettings()
     log: Annotated[LogSettings, Meta(description="The log, on standard error.")] = LogSettings()
     limits: Annotated[LimitSettings, Meta(description="Bounds on waits and attempts.")] = LimitSettings()
 

@@ -43,10 +43,12 @@ class Destination:
     kind: ClassVar[str] = "destination"
 
     def __init__(self, tree: Tree, target: str, parent: Destination | None) -> None:
-        """Join the tree. Raises Refusal if the target is taken."""
+        """Join the tree. Raises Refusal if the target is taken or too long for a message."""
         self.tree = tree
         self.target = target
         self.parent = parent
+        self.cti_id = ""
+        """What it stands for below its parent (phone, native id), once its constructor has set it."""
         self.children: dict[str, Destination] = {}
         self.topics: list[str] = []
         self.open = False
@@ -82,6 +84,22 @@ class Destination:
     def over(self) -> bool:
         """Whether the destination, or one above it, has sent its last event."""
         return self.closed or (self.parent is not None and self.parent.over)
+
+    @property
+    def wraps_up(self) -> bool:
+        """Whether the ended calls of the phone it listens to are completed through this destination."""
+        return True
+
+    def require_no_child_for(self, cti_id: str) -> None:
+        """See to it that no second destination comes to stand for the same thing.
+
+        Raises:
+            Refusal: a child stands for that CTI id and has not sent its last event.
+
+        """
+        for one in self.children.values():
+            if one.cti_id == cti_id and not one.closed:
+                raise Refusal(f"There is a destination for {cti_id} here already: {one.target}.")
 
     def target_of_child(self, bridge_id: str) -> str:
         """Return the target of a child with that bridge id.

@@ -3,7 +3,9 @@
 from connector.bridge.messages import channel as wire
 from connector.bridge.messages import session as session_wire
 from connector.destinations.base import Destination, Refusal, handles
+from connector.destinations.desks import is_taken
 from connector.destinations.interaction import Interaction
+from connector.destinations.supervision import SupervisingChannel
 from connector.destinations.tree import Tree, endpoint_topic
 from connector.telephony import changes
 from connector.telephony.changes import Change, Presence
@@ -11,9 +13,10 @@ from connector.telephony.facts import EndpointState
 from connector.telephony.pbx import Seat
 
 _DISPOSE = "channel.request.dispose"
+_INIT = "channel.query.init"
 
 
-class Channel(Destination):
+class Channel(SupervisingChannel):
     """The phone at which the session's agent sits."""
 
     kind = "telephony channel"
@@ -22,6 +25,8 @@ class Channel(Destination):
         super().__init__(tree, target, parent)
         tree.listen(endpoint_topic(seat.endpoint), self)
         self.seat = seat
+        self.cti_id = seat.endpoint
+        self._dialling = False
 
     @handles(wire.ChannelInit)
     async def init(self, _body: wire.ChannelInit) -> wire.ChannelInitReply:
@@ -36,7 +41,7 @@ class Channel(Destination):
             reason=None if ready else presence.reason or None,
             interactions=tuple(
                 wire.ListedInteraction(id=one.id, type=session_wire.ChannelType.TELEPHONY)
-                for one in model.interactions(self.seat.endpoint)
+                for one in ([] if self._taken() else model.interactions(self.seat.endpoint))
             ),
         )
 
@@ -76,14 +81,21 @@ class Channel(Destination):
     @handles(wire.Dial)
     async def dial(self, body: wire.Dial) -> None:
         """Call a number; the interaction is announced after the response."""
-        await self.tree.pbx.dial(self.seat, body.destination)
+        self._require_not_taken()
+        self._dialling = True
+        try:
+            await self.tree.pbx.dial(self.seat, body.destination)
+        finally:
+            self._dialling = False
 
     @handles(wire.CreateInteraction)
     async def create_interaction(self, body: wire.CreateInteraction) -> None:
         """Prepare the destination of an interaction that was announced here."""
+        self._require_not_taken()
         interaction = self.tree.pbx.model.interaction(body.nativeid)
         if interaction is None or interaction.endpoint != self.seat.endpoint:
             raise Refusal(f"There is no interaction {body.nativeid} at phone {self.seat.endpoint}.")
+        self.require_no_child_for(body.nativeid)
         Interaction(self.tree, self.target_of_child(body.id), self, self.seat, body.nativeid)
 
     @handles(wire.Dispose)
@@ -91,26 +103,43 @@ class Channel(Destination):
         """Answer; the branch is released after it, the agent's state stays."""
 
     def answered(self, name: str) -> None:
-        """Leave the tree after dispose."""
+        """Leave the tree after dispose; warn a ready agent who is found without a phone."""
         if name == _DISPOSE:
             self.dispose()
+        elif name == _INIT:
+            self._warn_if_unreachable()
 
     def on_change(self, change: Change) -> None:
-        """Report presence and new interactions of the phone."""
+        """Report presence and new interactions of the phone; a colleague's calls are not told."""
         if isinstance(change, changes.InteractionAdded):
-            self.emit(
-                wire.InteractionAdded(nativeid=change.interaction, type=session_wire.ChannelType.TELEPHONY)
-            )
+            # What a successful dial promised is told, even if a colleague logged in meanwhile.
+            if self._dialling or not self._taken():
+                kind = session_wire.ChannelType.TELEPHONY
+                self.emit(wire.InteractionAdded(nativeid=change.interaction, type=kind))
         elif isinstance(change, changes.PresenceChanged):
             self._presence_changed(change)
         elif isinstance(change, changes.QueueMissing):
             text = f"Queue {change.queue} does not exist on the telephone system: no calls come from it."
             self.tree.warn(self, "queue.missing", "QUEUE_MISSING", text)
         elif isinstance(change, changes.PhoneChanged):
-            self._phone_changed(change)
+            self._warn_if_unreachable()
+        else:
+            self.tell_supervision(change)
 
     def _mine(self) -> bool:
         return self.tree.pbx.model.presence(self.seat.endpoint).agent == self.seat.agent
+
+    @property
+    def wraps_up(self) -> bool:
+        """Whether the session's agent completes the calls of this phone: not those of a colleague."""
+        return not self._taken()
+
+    def _taken(self) -> bool:
+        return is_taken(self.tree.pbx, self.seat)
+
+    def _require_not_taken(self) -> None:
+        if self._taken():
+            raise Refusal("The channel is unavailable: another agent works at this phone.")
 
     def _require_active(self) -> None:
         if not self._mine():
@@ -136,12 +165,15 @@ class Channel(Destination):
             if before is not now:
                 self.emit(wire.Activated())
             self._announce_readiness(change.now)
+            if not change.before.ready or before is not now:
+                self._warn_if_unreachable()
 
-    def _phone_changed(self, change: changes.PhoneChanged) -> None:
-        presence = self.tree.pbx.model.presence(self.seat.endpoint)
-        gone = change.now is EndpointState.UNAVAILABLE
-        if gone and presence.agent == self.seat.agent and presence.ready:
-            text = f"Phone {self.seat.endpoint} is not registered any more: no calls reach you."
+    def _warn_if_unreachable(self) -> None:
+        """Warn an agent who is ready at a phone that the PBX cannot reach."""
+        model = self.tree.pbx.model
+        gone = model.phone(self.seat.endpoint) is EndpointState.UNAVAILABLE
+        if gone and self._mine() and model.presence(self.seat.endpoint).ready:
+            text = f"Phone {self.seat.endpoint} is not registered: no calls reach you."
             self.tree.warn(self, "phone.unregistered", "PHONE_UNREGISTERED", text)
 
     def _announce_readiness(self, presence: Presence) -> None:

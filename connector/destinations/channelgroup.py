@@ -7,11 +7,11 @@ from connector.bridge.messages import channelgroup as wire
 from connector.bridge.messages import session as session_wire
 from connector.destinations.base import Destination, Refusal, handles
 from connector.destinations.channel import Channel
+from connector.destinations.desks import is_busy, leave, phones_of
 from connector.destinations.tree import Tree, agent_topic
 from connector.destinations.unsupported import UnsupportedChannel
 from connector.telephony.changes import Change, PresenceChanged
 from connector.telephony.pbx import Seat
-from connector.telephony.states import InteractionState
 
 _DISPOSE = "channelgroup.request.dispose"
 
@@ -29,36 +29,35 @@ class ChannelGroup(Destination):
         self.seat = seat
         self.elsewhere: set[str] = set()
         """Other phones at which the agent is logged in."""
+        self._closing = False
         tree.listen(agent_topic(seat.agent), self)
         self.unsupported = tuple(f"{seat.endpoint}-{medium}" for medium in media)
         tree.pbx.watch(seat.endpoint)
 
     @property
     def busy(self) -> bool:
-        """Whether a call is up on the seat's phone."""
-        return any(not one.over for one in self.tree.pbx.model.interactions(self.seat.endpoint))
+        """Whether a call is up on one of the agent's phones, or on one that the agent has left."""
+        channels = [one.seat for one in self.children.values() if isinstance(one, Channel)]
+        return any(is_busy(self.tree.pbx, seat) for seat in (*self._seats(), *channels))
 
     @handles(wire.ChannelGroupInit)
     async def init(self, _body: wire.ChannelGroupInit) -> wire.ChannelGroupInitReply:
-        """List the channels: the telephony channel at the seat's phone, then the unsupported ones."""
+        """List the channels: the seat's phone, others where the agent works already, unsupported ones."""
         self.open = True
+        self.elsewhere = set(phones_of(self.tree.pbx, self.seat.agent)) - {self.seat.endpoint}
         return wire.ChannelGroupInitReply(
-            channels=(
-                wire.ListedChannel(endpoint=self.seat.endpoint, type=session_wire.ChannelType.TELEPHONY),
-                *(
-                    wire.ListedChannel(endpoint=one, type=session_wire.ChannelType.UNSUPPORTED)
-                    for one in self.unsupported
-                ),
-            )
+            channels=tuple(wire.ListedChannel(endpoint=one, type=kind) for one, kind in self._channels())
         )
 
     @handles(wire.CreateChannel)
     async def create_channel(self, body: wire.CreateChannel) -> None:
         """Prepare the channel destination of a listed end point."""
+        self.require_no_child_for(body.endpoint)
         if body.endpoint in self.unsupported:
-            UnsupportedChannel(self.tree, self.target_of_child(body.id), self)
+            UnsupportedChannel(self.tree, self.target_of_child(body.id), self).cti_id = body.endpoint
             return
         if body.endpoint in self.elsewhere:
+            self.tree.pbx.watch(body.endpoint)
             Channel(
                 self.tree, self.target_of_child(body.id), self, replace(self.seat, endpoint=body.endpoint)
             )
@@ -77,24 +76,37 @@ class ChannelGroup(Destination):
             self.dispose()
 
     async def close(self) -> None:
-        """Complete ended interactions, go not ready, log out, drop the channel from the group."""
-        pbx = self.tree.pbx
-        for interaction in pbx.model.interactions(self.seat.endpoint):
-            if interaction.state is InteractionState.ENDED:
-                pbx.complete(interaction.id)
-        presence = pbx.model.presence(self.seat.endpoint)
-        if presence.agent == self.seat.agent:
-            if presence.ready:
-                await pbx.set_not_ready(self.seat, "")
-            await pbx.log_out(self.seat)
+        """At every phone complete ended interactions, log out and supervise no more; drop the channels."""
+        channels = self._channels()
+        self._closing = True
+        try:
+            for seat in self._seats():
+                await leave(self.tree.pbx, seat)
+        finally:
+            self._closing = False
         for channel in self.children.values():
             channel.emit(channel_wire.Disposed())
-        self.emit(wire.ChannelRemoved(endpoint=self.seat.endpoint, type=session_wire.ChannelType.TELEPHONY))
+        for endpoint, kind in channels:
+            self.emit(wire.ChannelRemoved(endpoint=endpoint, type=kind))
         self.emit(wire.Disposed())
+
+    def _seats(self) -> list[Seat]:
+        """Return the seat, then the other phones at which the agent is logged in."""
+        return [self.seat, *(replace(self.seat, endpoint=one) for one in sorted(self.elsewhere))]
+
+    def _channels(self) -> list[tuple[str, session_wire.ChannelType]]:
+        types = session_wire.ChannelType
+        return [
+            *((seat.endpoint, types.TELEPHONY) for seat in self._seats()),
+            *((one, types.UNSUPPORTED) for one in self.unsupported),
+        ]
 
     def on_change(self, change: Change) -> None:
         """Tell when the agent logs in at another phone too, or leaves it: another tool did that."""
         if not isinstance(change, PresenceChanged) or change.endpoint == self.seat.endpoint:
+            return
+        if self._closing:
+            # `close` tells it, after the channel's own last event.
             return
         telephony = session_wire.ChannelType.TELEPHONY
         if change.now.agent == self.seat.agent and change.endpoint not in self.elsewhere:

@@ -28,10 +28,13 @@ class Control(Destination):
         tree.listen(SERVICE_TOPIC, self)
         self._was_in_service = tree.pbx.available
         self._told: wire.ServiceStatus | None = None
+        self._stopping = False
 
     @property
     def status(self) -> wire.ServiceStatus:
         """The status that the bridge is told."""
+        if self._stopping:
+            return wire.ServiceStatus.STOPPING
         if self.tree.pbx.available:
             return wire.ServiceStatus.IN_SERVICE
         return wire.ServiceStatus.OUT_OF_SERVICE if self._was_in_service else wire.ServiceStatus.STARTING
@@ -86,12 +89,21 @@ class Control(Destination):
         """Check the agent's password and prepare the session destination."""
         if not self.open:
             raise Refusal("No sessions yet: the bridge has not asked for the service status.")
+        if self._stopping:
+            raise Refusal("No new sessions: the connector is being stopped.")
         if self.status is not wire.ServiceStatus.IN_SERVICE:
             raise Refusal("No new sessions at the moment: the telephone system cannot be reached.")
         agent = await self._check(body.agent_id, body.agent_password)
+        self._end_outlived(agent)
         if self.tree.find(body.destination) is not None:
             raise Refusal(f"The destination {body.destination} exists already.")
         Session(self.tree, body.destination, self, agent, body.session_id)
+
+    def stop(self) -> None:
+        """Tell the bridge that the connector is being stopped: no new sessions from now on."""
+        self._stopping = True
+        if self.status is not self._told:
+            self._tell_status()
 
     @handles(wire.Dispose)
     async def dispose_all(self, _body: wire.Dispose) -> None:
@@ -112,6 +124,15 @@ class Control(Destination):
             self._was_in_service = self._was_in_service or change.available
             if self.status is not self._told:
                 self._tell_status()
+
+    def _end_outlived(self, agent: Agent) -> None:
+        """Drop the agent's sessions from before the service was lost: the bridge has ended them (S3).
+
+        A bridge that kept one goes on with it, and does not ask for another.
+        """
+        for child in tuple(self.children.values()):
+            if isinstance(child, Session) and child.out_of_service and child.agent.agent_id == agent.agent_id:
+                child.dispose()
 
     def _tell_status(self) -> None:
         self._told = self.status

@@ -28,6 +28,7 @@ class Conversation(Destination):
         super().__init__(tree, target, parent)
         self.seat = seat
         self.interaction, self.nativeid = nativeids
+        self.cti_id = self.nativeid
         tree.listen(interaction_topic(self.interaction), self)
 
     def lane_for(self, _name: str, _body: Mapping[str, Any]) -> str:
@@ -81,6 +82,11 @@ class Conversation(Destination):
         """Call a number into the conversation; it joins when it answers."""
         await self.tree.pbx.blind_conference(self.interaction, self.nativeid, body.destination)
 
+    @handles(wire.DropMember)
+    async def drop_member(self, body: wire.DropMember) -> None:
+        """End one member's part in a conference."""
+        await self.tree.pbx.drop_member(self.interaction, self.nativeid, body.id)
+
     @handles(wire.SendDtmf)
     async def send_dtmf(self, body: wire.SendDtmf) -> None:
         """Send tones to the parties."""
@@ -110,12 +116,22 @@ class Conversation(Destination):
                 self._tell_release(cause)
             case changes.ConversationChanged(conversation=self.nativeid, state=state):
                 self.emit(wire.StateChanged(conversation_state=wire.ConversationState(state)))
+            case changes.HoldLasts(conversation=self.nativeid, lasted=lasted, left=left):
+                self._warn_of_hold(lasted, left)
             case changes.MemberJoined(conversation=self.nativeid, member=member):
                 self.emit(wire.MemberAdded(**_fields(member)))
             case changes.MemberLeft(conversation=self.nativeid, member=member):
                 self.emit(wire.MemberRemoved(**_fields(member)))
             case _:
                 pass
+
+    def _warn_of_hold(self, lasted: float, left: float) -> None:
+        if left:
+            text = f"On hold for {lasted:g} s: in {left:g} s the caller is taken from you."
+            self.tree.warn(self, "hold.long", "HOLD_LONG", text)
+        else:
+            text = f"On hold for {lasted:g} s: the caller is taken from you now."
+            self.tree.warn(self, "hold.limit", "HOLD_LIMIT", text)
 
     def _tell_release(self, cause: Cause | None) -> None:
         self.emit(

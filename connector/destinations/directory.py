@@ -43,13 +43,13 @@ class Agent(Protocol):
         ...
 
     @property
-    def phone(self) -> str:
-        """Name of the phone model in the configuration."""
+    def team(self) -> str:
+        """Name of the agent's team, or empty."""
         ...
 
     @property
-    def team(self) -> str:
-        """Name of the agent's team, or empty."""
+    def supervises(self) -> tuple[str, ...]:
+        """Teams whose calls the agent may listen to; `*` stands for all."""
         ...
 
 

@@ -5,6 +5,8 @@ from connector.bridge.messages import interaction as wire
 from connector.destinations.base import Destination, Refusal, handles
 from connector.destinations.conversation import Conversation
 from connector.destinations.datavalues import from_text, to_text
+from connector.destinations.desks import is_taken
+from connector.destinations.recording import RecordedInteraction
 from connector.destinations.tree import Tree, interaction_topic
 from connector.telephony import changes
 from connector.telephony.changes import Change
@@ -15,7 +17,7 @@ from connector.telephony.states import InteractionState, Role
 _DISPOSE = "interaction.request.dispose"
 
 
-class Interaction(Destination):
+class Interaction(RecordedInteraction):
     """What the bridge knows an interaction of the model by."""
 
     kind = "telephony interaction"
@@ -24,7 +26,7 @@ class Interaction(Destination):
         super().__init__(tree, target, parent)
         tree.listen(interaction_topic(nativeid), self)
         self.seat = seat
-        self.nativeid = nativeid
+        self.nativeid = self.cti_id = nativeid
         self._consulting = False
 
     @handles(wire.InteractionInit)
@@ -45,7 +47,7 @@ class Interaction(Destination):
             live = {}
         return wire.InteractionInitReply(
             interaction_state=wire.InteractionState(model.state),
-            interaction_data=_data_of(model),
+            interaction_data=self._data_of(model),
             conversations=wire.Conversations(primary=live.get(Role.PRIMARY), consult=live.get(Role.CONSULT)),
         )
 
@@ -55,6 +57,7 @@ class Interaction(Destination):
         model = self._find()
         if model is None or model.conversation(body.nativeid) is None:
             raise Refusal(f"The interaction has no conversation {body.nativeid}.")
+        self.require_no_child_for(body.nativeid)
         Conversation(
             self.tree, self.target_of_child(body.id), self, self.seat, (self.nativeid, body.nativeid)
         )
@@ -82,7 +85,7 @@ class Interaction(Destination):
     async def get_data(self, _body: wire.GetData) -> wire.DataReply:
         """Return the interaction data as it is now."""
         model = self._find()
-        return wire.DataReply(interaction_data=_data_of(model) if model is not None else {})
+        return wire.DataReply(interaction_data=self._data_of(model) if model is not None else {})
 
     @handles(wire.SetData)
     async def set_data(self, body: wire.SetData) -> None:
@@ -129,7 +132,7 @@ class Interaction(Destination):
         if name == _DISPOSE:
             self.dispose()
             model = self._find()
-            if model is not None and model.over:
+            if model is not None and model.over and not is_taken(self.tree.pbx, self.seat):
                 self.tree.pbx.complete(self.nativeid)
 
     def on_change(self, change: Change) -> None:
@@ -149,15 +152,14 @@ class Interaction(Destination):
                 if not self._consulting:
                     self.emit(wire.ConsultStarted(nativeid=conversation))
             case _:
-                pass
+                self.tell_marks(change)
 
     def _find(self) -> Model | None:
         return self.tree.pbx.model.interaction(self.nativeid)
 
-
-def _data_of(model: Model) -> dict[str, wire.DataValue]:
-    """Return the data, with the cause of the end for those who come too late for `interaction.ended`."""
-    data: dict[str, wire.DataValue] = {key: from_text(value) for key, value in model.data.items()}
-    if model.cause is not None:
-        data["CAUSE"] = str(model.cause)
-    return data
+    def _data_of(self, model: Model) -> dict[str, wire.DataValue]:
+        """Return the data, with the cause of the end for those who come too late for `interaction.ended`."""
+        data: dict[str, wire.DataValue] = {key: from_text(value) for key, value in model.data.items()}
+        if model.cause is not None:
+            data["CAUSE"] = str(model.cause)
+        return data | self.marks(model)

@@ -26,6 +26,8 @@ class Lanes:
         self._release = release
         self._waiting: dict[str, deque[Job]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        # Apart from the tasks: what happens before a request has begun is told before its response.
+        self._busy: set[str] = set()
         self._held: dict[str, deque[Callable[[], None]]] = {}
 
     def run(self, lane: str, job: Job) -> None:
@@ -44,14 +46,14 @@ class Lanes:
 
     def busy_above(self, target: str) -> str | None:
         """Return the topmost lane at or above `target` in which a request runs, if there is one."""
-        if not self._tasks:
+        if not self._busy:
             return None
         end = target.find(".")
         while end >= 0:
-            if target[:end] in self._tasks:
+            if target[:end] in self._busy:
                 return target[:end]
             end = target.find(".", end + 1)
-        return target if target in self._tasks else None
+        return target if target in self._busy else None
 
     def hold(self, lane: str, send: Callable[[], None]) -> None:
         """Keep an event back until the lane's request is answered."""
@@ -63,12 +65,14 @@ class Lanes:
             task.cancel()
         self._waiting.clear()
         self._tasks.clear()
+        self._busy.clear()
         self._held.clear()
 
     async def _drain(self, lane: str) -> None:
         me = asyncio.current_task()
         try:
             while waiting := self._waiting.get(lane):
+                self._busy.add(lane)
                 await waiting.popleft()()
                 self._let_go(lane)
         finally:
@@ -80,8 +84,6 @@ class Lanes:
 
     def _let_go(self, lane: str) -> None:
         held = self._held.pop(lane, None)
-        task = self._tasks.pop(lane, None)
+        self._busy.discard(lane)
         for send in held or ():
             self._release(send)
-        if task is not None:
-            self._tasks[lane] = task

@@ -5,10 +5,11 @@ import re
 from connector.bridge.messages import session as wire
 from connector.destinations.base import Destination, Refusal, handles
 from connector.destinations.channelgroup import ChannelGroup
+from connector.destinations.desks import is_busy, leave, phones_of
 from connector.destinations.directory import Agent
 from connector.destinations.site import Reason
-from connector.destinations.tree import SERVICE_TOPIC, Tree
-from connector.telephony.changes import Change, ServiceChanged
+from connector.destinations.tree import SERVICE_TOPIC, Tree, agent_topic
+from connector.telephony.changes import Change, PresenceChanged, ServiceChanged
 from connector.telephony.pbx import Seat
 
 _EXTENSION = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
@@ -27,8 +28,12 @@ class Session(Destination):
         super().__init__(tree, target, parent)
         self.agent = agent
         self.session_id = session_id
+        self.out_of_service = False
+        """Whether the bridge was told, during this session, that the service was lost."""
         self._media: set[str] = set()
+        self._had_group = False
         tree.listen(SERVICE_TOPIC, self)
+        tree.listen(agent_topic(agent.agent_id), self)
 
     @property
     def group_name(self) -> str:
@@ -50,16 +55,13 @@ class Session(Destination):
         extension = body.extension or self.agent.extension
         if _EXTENSION.fullmatch(extension) is None:
             raise Refusal("The extension may hold 1 to 40 letters, digits, and _ . + - only.")
-        seat = Seat(
-            agent=self.agent.agent_id,
-            endpoint=extension,
-            queues=tuple(self.agent.queues),
-            penalty=self.agent.penalty,
-            phone_model=self.agent.phone,
-        )
+        seat = self._seat_at(extension)
         wanted = body.properties
         self._note_media(chat=wanted.chat, email=wanted.email, callback=wanted.callback)
-        ChannelGroup(self.tree, self.target_of_child(body.id), self, seat, tuple(sorted(self._media)))
+        self.require_no_child_for(self.group_name)
+        group = ChannelGroup(self.tree, self.target_of_child(body.id), self, seat, tuple(sorted(self._media)))
+        group.cti_id = self.group_name
+        self._had_group = True
 
     @handles(wire.ExternalLogoutReasons)
     async def logout_reasons(self, _body: wire.ExternalLogoutReasons) -> None:
@@ -71,10 +73,12 @@ class Session(Destination):
 
     @handles(wire.GetTeamStatus)
     async def team_status(self, body: wire.GetTeamStatus) -> wire.TeamStatusReply:
-        """Tell what the team is doing now; `realtime` subscribes to changes."""
+        """Tell what the team is doing now; `realtime` says whether changes are told from now on."""
         team = self.tree.team
         if body.realtime:
             team.subscribe(self, self.agent.team, self._member_changed)
+        else:
+            team.unsubscribe(self)
         return wire.TeamStatusReply(teamstatus=team.members(self.agent.team))
 
     @handles(wire.StopTeamStatus)
@@ -85,10 +89,18 @@ class Session(Destination):
     @handles(wire.Close)
     async def close(self, _body: wire.Close) -> None:
         """Complete what has ended, log the agent out everywhere; refused while a call is up."""
+        pbx = self.tree.pbx
         groups = self._groups()
-        busy = [group for group in groups if group.busy]
-        if busy:
+        # The agent may work where no group of this session is: from an earlier session, say.
+        seats = [self._seat_at(phone) for phone in phones_of(pbx, self.agent.agent_id)]
+        for seat in seats:
+            pbx.watch(seat.endpoint)
+        if any(group.busy for group in groups) or any(is_busy(pbx, seat) for seat in seats):
             raise Refusal("The session cannot be closed: the agent is on a call.")
+        told = {phone for group in groups for phone in (group.seat.endpoint, *group.elsewhere)}
+        for seat in seats:
+            if seat.endpoint not in told:
+                await leave(pbx, seat)
         for group in groups:
             await group.close()
 
@@ -128,10 +140,22 @@ class Session(Destination):
             self.dispose()
 
     def on_change(self, change: Change) -> None:
-        """Tell the agent when the telephone system is lost."""
+        """Tell the agent when the telephone system is lost, the bridge when the group is there again."""
         if isinstance(change, ServiceChanged) and not change.available:
+            self.out_of_service = True
             text = "The telephone system cannot be reached: calls go on, but cannot be controlled from here."
             self.tree.error(self, "pbx.lost", "PBX_LOST", text)
+        elif isinstance(change, PresenceChanged) and self._regains_group(change):
+            self.emit(wire.ChannelGroupAdded(name=self.group_name))
+
+    def _regains_group(self, change: PresenceChanged) -> bool:
+        """Whether another tool logged the agent in after the bridge had given the group up.
+
+        Before that the bridge knows the group from the answer to init.
+        """
+        me = self.agent.agent_id
+        logged_in = change.now.agent == me and change.before.agent != me
+        return logged_in and self._had_group and not self._groups()
 
     def on_disposed(self) -> None:
         """End the team subscription."""
@@ -142,6 +166,14 @@ class Session(Destination):
 
     def _note_media(self, **wanted: bool) -> None:
         self._media |= {medium for medium, enabled in wanted.items() if enabled}
+
+    def _seat_at(self, extension: str) -> Seat:
+        return Seat(
+            agent=self.agent.agent_id,
+            endpoint=extension,
+            queues=tuple(self.agent.queues),
+            penalty=self.agent.penalty,
+        )
 
     def _groups(self) -> list[ChannelGroup]:
         return [one for one in self.children.values() if isinstance(one, ChannelGroup)]

@@ -25,7 +25,8 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The site's lists; empty ones are allowed."""
+    """The site's lists (empty ones are allowed), and whether it uses our extension of the protocol."""
 
     not_ready: tuple[Reason, ...] = ()
     logout: tuple[Reason, ...] = ()
+    extensions: bool = False

@@ -78,12 +78,13 @@ class TeamBoard:
             if team == agent.team:
                 listener(member)
 
-    def _endpoint_of(self, agent: Agent) -> str | None:
+    def endpoint_of(self, agent: Agent) -> str | None:
+        """Return the phone at which an agent is logged in; None if nowhere."""
         board = self._pbx.model.board
         return next((one for one in board.endpoints() if board.presence(one).agent == agent.agent_id), None)
 
     def _state_of(self, agent: Agent) -> str:
-        endpoint = self._endpoint_of(agent)
+        endpoint = self.endpoint_of(agent)
         if endpoint is None:
             return LOGGED_OUT
         if any(not one.over for one in self._pbx.model.interactions(endpoint)):
@@ -96,7 +97,7 @@ class TeamBoard:
             loginid=agent.login,
             firstname=agent.first_name,
             lastname=agent.last_name,
-            extension=self._endpoint_of(agent) or agent.extension,
+            extension=self.endpoint_of(agent) or agent.extension,
             state=state,
             statechangetime=since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )

@@ -2,11 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
-from connector.bridge.codec import Malformed
+from connector.bridge.codec import MAX_HEADER, Malformed
 from connector.bridge.messages import (
     Body,
     BodyInvalid,
@@ -35,6 +35,7 @@ from connector.telephony.changes import (
     PresenceChanged,
     QueueMissing,
     ServiceChanged,
+    SupervisionChanged,
 )
 from connector.telephony.pbx import Pbx, PbxProblem
 
@@ -75,7 +76,9 @@ def interaction_topic(interaction: str) -> str:
 
 def topic_of(change: Change) -> str:
     """Return the topic under which a change is told."""
-    if isinstance(change, InteractionAdded | PresenceChanged | PhoneChanged | QueueMissing):
+    if isinstance(
+        change, InteractionAdded | PresenceChanged | PhoneChanged | QueueMissing | SupervisionChanged
+    ):
         return endpoint_topic(change.endpoint)
     if isinstance(change, ServiceChanged | Anomaly):
         return SERVICE_TOPIC
@@ -98,6 +101,18 @@ class Wire(Protocol):
         ...
 
 
+class _Asked(NamedTuple):
+    """What a `requestId` was used for, and the response as soon as there is one."""
+
+    question: tuple[Kind, str, str]
+    response: Message | None
+
+
+def _question(message: Message) -> tuple[Kind, str, str]:
+    """Return what a repetition must have in common with the request that it repeats."""
+    return message.kind, message.name, message.target
+
+
 class Tree:
     """All destinations of one processor. It is the receiver of the transport."""
 
@@ -115,7 +130,7 @@ class Tree:
         self._lanes = Lanes(lambda send: send())
         self._listening: dict[str, dict[Destination, None]] = {}
         self._epoch = 0
-        self._requests: OrderedDict[str, Message | None] = OrderedDict()
+        self._requests: OrderedDict[str, _Asked] = OrderedDict()
         self._unsubscribe = pbx.subscribe(self._on_change)
 
     # -- the transport's side --------------------------------------------------------------------------
@@ -154,13 +169,11 @@ class Tree:
         if message.request_id is None:
             log.warning("a request without requestId cannot be answered", name=message.name)
             return
-        if message.request_id in self._requests:
-            earlier = self._requests[message.request_id]
-            log.info("request asked again", name=message.name, request_id=message.request_id)
-            if earlier is not None:
-                self._wire.send(earlier)
+        earlier = self._requests.get(message.request_id)
+        if earlier is not None:
+            self._asked_again(earlier, message)
             return
-        self._remember(message.request_id, None)
+        self._remember(message, None)
         try:
             self._lanes.run(self._lane_of(message), lambda: self._carry_out(message, self._epoch))
         except LaneFull:
@@ -172,9 +185,11 @@ class Tree:
         """Put a destination into the tree.
 
         Raises:
-            Refusal: the target is taken.
+            Refusal: the target is taken, or no message could ever carry it.
 
         """
+        if not 0 < len(destination.target) <= MAX_HEADER:
+            raise Refusal(f"The target of a destination needs 1 to {MAX_HEADER} characters.")
         if self._destinations.get(destination.target, destination) is not destination:
             raise Refusal(f"The destination {destination.target} exists already.")
         self._destinations[destination.target] = destination
@@ -279,14 +294,25 @@ class Tree:
             raise Refusal(f"A {destination.kind} does not know {message.name}.")
         return await handler(body)
 
-    def _remember(self, request_id: str, response: Message | None) -> None:
-        self._requests[request_id] = response
+    def _asked_again(self, earlier: _Asked, message: Message) -> None:
+        """Repeat the response, if there is one yet, to the same question; another one is refused."""
+        if earlier.question != _question(message):
+            log.warning("requestId used twice", name=message.name, request_id=message.request_id)
+            self._wire.send(failure(message, "This requestId was used for another request."))
+            return
+        log.info("request asked again", name=message.name, request_id=message.request_id)
+        if earlier.response is not None:
+            self._wire.send(earlier.response)
+
+    def _remember(self, message: Message, response: Message | None) -> None:
+        if message.request_id is None:
+            return
+        self._requests[message.request_id] = _Asked(_question(message), response)
         while len(self._requests) > REMEMBERED_REQUESTS:
             self._requests.popitem(last=False)
 
     def _respond(self, message: Message, response: Message) -> None:
-        if message.request_id is not None:
-            self._remember(message.request_id, response)
+        self._remember(message, response)
         self._wire.send(response)
 
     def _on_change(self, change: Change) -> None:
@@ -300,5 +326,7 @@ class Tree:
     def _complete_if_unclaimed(self, interaction_id: str) -> None:
         """Nobody wraps up a call of a phone at which no session works."""
         interaction = self.pbx.model.interaction(interaction_id)
-        if interaction is not None and not self.listeners(endpoint_topic(interaction.endpoint)):
+        if interaction is None:
+            return
+        if not any(one.wraps_up for one in self.listeners(endpoint_topic(interaction.endpoint))):
             self.pbx.complete(interaction_id)
