@@ -11,6 +11,12 @@ PROGRAM = "beam.smp"
 
 _SETTINGS = """\
 listeners.tcp.1 = {host}:{port}
+listeners.ssl.1 = {host}:{tls_port}
+ssl_options.certfile = {keys}/server.pem
+ssl_options.keyfile = {keys}/server.key
+ssl_options.verify = verify_none
+ssl_options.versions.1 = tlsv1.3
+ssl_options.versions.2 = tlsv1.2
 default_user = {user}
 default_pass = {password}
 default_vhost = {vhost}
@@ -26,14 +32,19 @@ vm_memory_high_watermark.absolute = 512MB
 """
 
 
-def render(state: LabState, folder: Path) -> None:
-    """Write `rabbitmq.conf` for the lab (readable by its owner only)."""
+def render(state: LabState, folder: Path, *, keys: str) -> None:
+    """Write `rabbitmq.conf` for the lab (readable by its owner only).
+
+    `keys` is the folder of the certificate and its key, as the broker sees it.
+    """
     file = folder / "rabbitmq.conf"
     file.touch(mode=0o600)
     file.write_text(
         _SETTINGS.format(
             host=LOOPBACK,
             port=state.ports.amqp,
+            tls_port=state.ports.amqp_tls,
+            keys=keys,
             user=AMQP_USER,
             password=state.amqp,
             vhost=AMQP_VHOST,

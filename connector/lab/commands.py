@@ -135,7 +135,8 @@ def _summary(found: LabInfo) -> str:
         f"Laboratory {found.name!r} ({found.provider}) is ready on {found.host}:",
         f"  Asterisk   SIP udp/{ports.sip}, RTP udp/{ports.rtp_first}-{ports.rtp_last}",
         f"  manager    AMI tcp/{ports.ami}, with TLS tcp/{ports.ami_tls}",
-        f"  RabbitMQ   tcp/{ports.amqp}" if found.amqp_url else "  RabbitMQ   not started",
+        "  RabbitMQ   "
+        + (f"tcp/{ports.amqp}, with TLS tcp/{ports.amqp_tls}" if found.amqp_url else "not started"),
         f"  agents     {accounts.AGENTS[0].number}-{accounts.AGENTS[-1].number}",
         f"  customers  {accounts.CUSTOMERS[0].number}-{accounts.CUSTOMERS[-1].number}",
         "  queues     " + ", ".join(f"{name} ({number})" for name, number in found.queues.items()),
@@ -156,8 +157,8 @@ def _details(found: LabInfo) -> str:
         for agent in found.agents.values()
     ]
     if found.amqp_url:
-        lines += ["Broker:", f"  {found.amqp_url}"]
-    return "\n".join([*lines, "AMI certificate authority:", f"  {found.ca_file}"])
+        lines += ["Broker:", f"  {found.amqp_url}", f"  {found.amqps_url}"]
+    return "\n".join([*lines, "Certificate authority of manager and broker:", f"  {found.ca_file}"])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Connector and bridge of the same file are for people who type `docker compose up`; tests bring their own.
 """
 
+import base64
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from connector.lab import debian_root, files, ports, ready
-from connector.lab.provider import AmiUser, LabError, LabInfo, tree_folder
+from connector.lab.provider import RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
 from connector.lab.state import LabState
 
 OVERRIDE: Final = "LAB_COMPOSE_OVERRIDE"
@@ -104,6 +105,11 @@ class DockerLab:
         """Stop and start Asterisk; calls are lost, accounts and ports stay."""
         self.asterisk_stop(kill=kill)
         self.asterisk_start()
+
+    def recording(self, name: str) -> bytes:
+        """Return a recording's file."""
+        place = f"/var/spool/asterisk/{RECORDINGS}/{name}"
+        return base64.b64decode(self._inside("asterisk", "base64", place, seconds=20))
 
     def rabbitmq_ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` and return what it prints."""

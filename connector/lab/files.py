@@ -21,6 +21,9 @@ STATE_FILE: Final = "state.json"
 SOUNDS: Final = "/var/lib/asterisk/tones"
 """Where the asterisk image puts the tones."""
 
+BROKER_KEYS: Final = "/etc/rabbitmq/keys"
+"""Where the rabbitmq service puts the certificate and its key."""
+
 _CONNECTOR_UID: Final = 10001
 _PORTS: Final = {
     "LAB_SIP_PORT": "sip",
@@ -29,6 +32,7 @@ _PORTS: Final = {
     "LAB_RTP_FIRST": "rtp_first",
     "LAB_RTP_LAST": "rtp_last",
     "LAB_AMQP_PORT": "amqp",
+    "LAB_AMQP_TLS_PORT": "amqp_tls",
     "LAB_EPMD_PORT": "epmd",
     "LAB_ERLANG_PORT": "erlang",
 }
@@ -61,7 +65,7 @@ def write(folder: Path, state: LabState, *, bridge_port: int = configuration.BRI
     certificates.create(_run, str(etc / "keys"), etc / "keys")
     render.asterisk(tree_folder("asterisk-conf"), etc, render.tokens(state, bind=LOOPBACK, sounds=SOUNDS))
     render.tones(folder / "tones")
-    broker.render(state, folder)
+    broker.render(state, folder, keys=BROKER_KEYS)
     settings = folder / "connector.yaml"
     settings.touch(mode=0o600)
     settings.write_text(configuration.connector_config(describe(state, folder), bridge_port=bridge_port))

@@ -11,7 +11,7 @@ from typing import Self
 
 from connector.lab import broker, certificates, debian_root, jail, ports, processes, ready, render
 from connector.lab.jail import Jail
-from connector.lab.provider import AmiUser, LabError, LabInfo, tree_folder
+from connector.lab.provider import RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
 from connector.lab.state import LabState
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
@@ -96,6 +96,13 @@ class NativeLab:
         self.asterisk_stop(kill=kill)
         self.asterisk_start()
 
+    def recording(self, name: str) -> bytes:
+        """Return a recording's file."""
+        try:
+            return (self._folder / "spool-asterisk" / RECORDINGS / name).read_bytes()
+        except OSError as problem:
+            raise LabError(f"There is no recording {name}: {problem.strerror}.") from problem
+
     # --- RabbitMQ
 
     def rabbitmq_ctl(self, *arguments: str) -> str:
@@ -125,7 +132,9 @@ class NativeLab:
         return state
 
     def _start_missing(self, state: LabState) -> None:
-        self._jail(state).prepare()
+        inside = self._jail(state)
+        inside.prepare()
+        certificates.create(inside.run, _KEYS, self._folder / "etc-asterisk/keys")
         starts = {_ASTERISK: self._start_asterisk} | ({_BROKER: self._start_broker} if state.broker else {})
         missing = [start for service, start in starts.items() if service not in self._alive(state)]
         with ThreadPoolExecutor(len(starts)) as pool:
@@ -138,9 +147,7 @@ class NativeLab:
                 done.result()
 
     def _start_asterisk(self, state: LabState) -> None:
-        inside = self._jail(state)
         etc = self._folder / "etc-asterisk"
-        certificates.create(inside.run, _KEYS, etc / "keys")
         render.asterisk(
             tree_folder("asterisk-conf"), etc, render.tokens(state, bind=ports.LOOPBACK, sounds=_SOUNDS)
         )
@@ -158,7 +165,7 @@ class NativeLab:
         )
 
     def _start_broker(self, state: LabState) -> None:
-        broker.render(state, self._folder / "etc-rabbitmq")
+        broker.render(state, self._folder / "etc-rabbitmq", keys=_KEYS)
         (self._folder / "log/rabbitmq").mkdir(parents=True, exist_ok=True)
         self._launch(state, _BROKER, [broker.SERVER], broker.environment(state))
         ready.broker(

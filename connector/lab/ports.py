@@ -19,7 +19,7 @@ def choose(taken: Collection[Ports]) -> Ports:
     singles = {
         port
         for each in taken
-        for port in (each.sip, each.ami, each.ami_tls, each.amqp, each.epmd, each.erlang)
+        for port in (each.sip, each.ami, each.ami_tls, each.amqp, each.amqp_tls, each.epmd, each.erlang)
     }
     candidates = (
         base
@@ -29,16 +29,17 @@ def choose(taken: Collection[Ports]) -> Ports:
     )
     for base in candidates:
         rest = base + _RTP_PORTS
-        wanted = list(range(rest, rest + 6))
+        wanted = list(range(rest, rest + 7))
         if all(_free(port, socket.SOCK_STREAM) for port in wanted) and all(
             _free(port, socket.SOCK_DGRAM) for port in (*range(base, rest), rest)
         ):
-            sip, ami, ami_tls, amqp, epmd, erlang = wanted
+            sip, ami, ami_tls, amqp, amqp_tls, epmd, erlang = wanted
             return Ports(
                 sip=sip,
                 ami=ami,
                 ami_tls=ami_tls,
                 amqp=amqp,
+                amqp_tls=amqp_tls,
                 epmd=epmd,
                 erlang=erlang,
                 rtp_first=base,

@@ -27,6 +27,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     rtp_first: int
     rtp_last: int
     amqp: int = 0
+    amqp_tls: int = 0
     epmd: int = 0
     erlang: int = 0
 
@@ -69,7 +70,7 @@ class LabInfo(msgspec.Struct, frozen=True, kw_only=True):
     """`harmony`: the connector's least privilege; `harmony-system`: only the class `system`, for
     NOTIFY; `observer`: sees all, may ask all (tests)."""
     ca_file: str
-    """PEM file of the authority that signed the AMI's TLS certificate."""
+    """PEM file of the authority that signed the certificate of AMI and broker."""
     agents: dict[str, AgentAccount]
     customers: tuple[str, ...]
     sip: dict[str, SipAccount]
@@ -78,6 +79,8 @@ class LabInfo(msgspec.Struct, frozen=True, kw_only=True):
     dial_context: str
     amqp_url: str = ""
     """Empty if the lab runs without a broker."""
+    amqps_url: str = ""
+    """The same broker by TLS; its certificate is of `ca_file`'s authority."""
     log_directory: str
 
     def to_json(self) -> bytes:
@@ -124,6 +127,10 @@ class LabProvider(Protocol):
         """Stop and start Asterisk; calls are lost, accounts and ports stay."""
         ...
 
+    def recording(self, name: str) -> bytes:
+        """Return a recording by its path in Asterisk's folder of recordings; LabError if there is none."""
+        ...
+
     def rabbitmq_ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` with these arguments and return what it prints."""
         ...
@@ -150,6 +157,9 @@ def tree_folder(name: str) -> Path:
             return base / name
     raise LabError(f"The folder {name}/ is missing: the laboratory runs from a checkout of the source tree.")
 
+
+RECORDINGS: Final = "monitor"
+"""Asterisk's folder of recordings, below its spool folder."""
 
 PROVIDERS: Final = ("docker", "native")
 

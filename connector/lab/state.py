@@ -81,7 +81,6 @@ class LabState(msgspec.Struct, kw_only=True):
     def info(self, *, host: str, ca_file: Path, log_directory: Path) -> LabInfo:
         """Describe the lab for its users."""
         people = {who.number: who for who in accounts.AGENTS + accounts.CUSTOMERS}
-        url = f"amqp://{AMQP_USER}:{self.amqp}@{host}:{self.ports.amqp}/{AMQP_VHOST}" if self.broker else ""
         return LabInfo(
             name=self.name,
             provider=self.provider,
@@ -110,6 +109,10 @@ class LabState(msgspec.Struct, kw_only=True):
             },
             queues={queue.name: queue.extension for queue in accounts.QUEUES},
             dial_context=accounts.DIAL_CONTEXT,
-            amqp_url=url,
+            amqp_url=self._broker_url("amqp", host, self.ports.amqp),
+            amqps_url=self._broker_url("amqps", host, self.ports.amqp_tls),
             log_directory=str(log_directory),
         )
+
+    def _broker_url(self, scheme: str, host: str, port: int) -> str:
+        return f"{scheme}://{AMQP_USER}:{self.amqp}@{host}:{port}/{AMQP_VHOST}" if self.broker else ""

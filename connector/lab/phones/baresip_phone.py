@@ -65,6 +65,8 @@ class BaresipEngine:
             max_concurrent_calls=None,
             expose_headers=("Call-Info", "Alert-Info"),
             native_log_level="error",
+            # Its jitter buffer takes all that comes for too late once a call was moved a few dozen times.
+            extra_config_text="audio_jitter_buffer_type off\n",
         )
         try:
             await self._runtime.start(config)
