@@ -10,6 +10,7 @@ from test_model_properties import fact as any_fact
 from connector.bridge.messages import CATALOGUE, Kind
 from connector.telephony import facts
 from connector.telephony.facts import Fact
+from connector.telephony.states import Recording, Supervision
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,11 @@ LIKELY: tuple[Fact, ...] = (
     facts.MusicStarted("c"),
     facts.MusicStopped("c"),
     facts.VariableSet("a", "KEY", "value"),
+    facts.LegRecorded("c", Recording.ON),
+    facts.LegRecorded("c", Recording.PAUSED),
+    facts.LegMuted("a", muted=True),
+    facts.SpyStarted("sup-1", "a", Supervision.WHISPER),
+    facts.LegEnded("sup-1", 16),
     facts.LegEnded("a", 16),
     facts.LegEnded("c", 16),
     facts.LegJoined("d", "b1"),
@@ -195,6 +201,8 @@ def call_at(endpoint: str, session: str) -> tuple[Step, ...]:
 TALK: tuple[Step, ...] = tuple(Told(each) for each in LIKELY[:3])
 
 
+SUPERVISED = Ask("channel.request.x-supervise", "S2.g.c")
+
 beginnings: st.SearchStrategy[tuple[Step, ...]] = st.sampled_from(
     [
         (),
@@ -203,6 +211,7 @@ beginnings: st.SearchStrategy[tuple[Step, ...]] = st.sampled_from(
         (*desk_of("S1", 0), *call_at("1001", "S1")),
         (*desk_of("S1", 0), Ask("channel.request.dial", "S1.g.c"), *call_at("1001", "S1")[-6:]),
         (*desk_of("S1", 0), *call_at("1001", "S1"), *TALK),
+        (*desk_of("S1", 0), *desk_of("S2", 1), *call_at("1001", "S1"), *TALK, SUPERVISED, Turns(3)),
         (*desk_of("S1", 0), *call_at("1001", "S1"), *TALK, Told(facts.LegEnded("c", 16)), Turns(3)),
         (*desk_of("S1", 0), *desk_of("S2", 0), *call_at("1001", "S2")),
     ]

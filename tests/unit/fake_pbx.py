@@ -78,7 +78,7 @@ class FakePbx:
         return "out-1"
 
     async def answer(self, interaction: str, seat: Seat) -> None:
-        await self._do(f"answer {interaction} {seat.phone_model}")
+        await self._do(f"answer {interaction} {seat.endpoint}")
 
     async def reject(self, interaction: str, seat: Seat) -> None:
         await self._do(f"reject {interaction} {seat.agent}")

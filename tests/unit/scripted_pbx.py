@@ -14,7 +14,13 @@ from fake_pbx import FakePbx
 from connector.telephony import facts
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import PbxDown, Refused, Seat, TimedOut
-from connector.telephony.states import Cause, ConversationState, InteractionState
+from connector.telephony.states import (
+    Cause,
+    ConversationState,
+    InteractionState,
+    Recording,
+    Supervision,
+)
 
 QUEUE = "support"
 
@@ -117,7 +123,7 @@ class ScriptedPbx(FakePbx):
 
     async def answer(self, interaction: str, seat: Seat) -> None:
         self._require_state(interaction, InteractionState.ALERTING)
-        await self._do(f"answer {interaction} {seat.phone_model}")
+        await self._do(f"answer {interaction} {seat.endpoint}")
         found = self._require_state(interaction, InteractionState.ALERTING)
         self.tell(facts.LegAnswered(found.leg))
         for leg in (found.leg, *found.primary.parties):
@@ -146,6 +152,15 @@ class ScriptedPbx(FakePbx):
         self._conversation(interaction, conversation, *_ANSWERED)
         await self._do(f"dtmf {tones}")
         self._conversation(interaction, conversation, *_ANSWERED)
+
+    async def drop_member(self, interaction: str, conversation: str, member: str) -> None:
+        self._conversation(interaction, conversation, *_ANSWERED)
+        await self._do(f"drop {member}")
+        found = self._conversation(interaction, conversation, *_ANSWERED)
+        leg = next((leg for leg, one in found.parties.items() if one.id == member), None)
+        if leg is None or len(found.parties) == 1:
+            raise Refused(f"The conversation has no member {member} to drop.")
+        self.tell(facts.LegEnded(leg, 16))
 
     async def set_data(self, interaction: str, values: Mapping[str, str]) -> None:
         await self._do("set_data")
@@ -196,6 +211,82 @@ class ScriptedPbx(FakePbx):
     async def blind_conference(self, interaction: str, conversation: str, number: str) -> None:
         self._conversation(interaction, conversation, *_ANSWERED)
         await self._do(f"conference with {number}")
+
+    # -- recording and supervision ---------------------------------------------------------------------
+
+    async def start_recording(self, interaction: str) -> str:
+        await self._record(interaction, Recording.ON, Recording.OFF)
+        return "harmony/file.wav"
+
+    async def stop_recording(self, interaction: str) -> None:
+        await self._record(interaction, Recording.OFF, Recording.ON, Recording.PAUSED)
+
+    async def pause_recording(self, interaction: str, *, paused: bool) -> None:
+        ways = (Recording.PAUSED, Recording.ON)
+        await self._record(interaction, *(ways if paused else reversed(ways)))
+
+    async def _record(self, interaction: str, wanted: Recording, *allowed: Recording) -> None:
+        self._recordable(interaction, *allowed)
+        await self._do(f"recording {wanted}")
+        found = self._recordable(interaction, *allowed)
+        self.tell(*(facts.LegRecorded(leg, wanted) for leg in found.primary.parties))
+        self._shown(lambda: found.recording is wanted)
+
+    def _recordable(self, interaction: str, *allowed: Recording) -> Interaction:
+        found = self._started(interaction)
+        if not found.primary.parties or found.recording not in allowed:
+            raise Refused(f"The recording is {found.recording}.")
+        return found
+
+    async def mute(self, interaction: str, *, muted: bool) -> None:
+        self._require_muted(interaction, muted=not muted)
+        await self._do(f"mute {muted}")
+        found = self._require_muted(interaction, muted=not muted)
+        self.tell(facts.LegMuted(found.leg, muted))
+        self._shown(lambda: found.muted is muted)
+
+    def _require_muted(self, interaction: str, *, muted: bool) -> Interaction:
+        found = self._started(interaction)
+        if found.muted is not muted:
+            raise Refused("The agent is so already.")
+        return found
+
+    async def supervise(self, seat: Seat, interaction: str, mode: Supervision) -> None:
+        self._supervisable(seat, interaction, mode)
+        await self._do(f"supervise {mode}")
+        self._supervisable(seat, interaction, mode)
+        leg = self.model.supervisor(seat.endpoint)
+        if leg is not None:
+            self.tell(facts.SpyStarted(leg.id, interaction, mode))
+            return
+        self.dialled += 1
+        name = f"sup-{self.dialled}"
+        self.model.expect_supervision(name, interaction)
+        self.tell(facts.LegCreated(name, seat.endpoint, name, placed=False))
+        self.tell(facts.DialStarted(None, name), facts.SpyStarted(name, interaction, mode))
+
+    def _supervisable(self, seat: Seat, interaction: str, mode: Supervision) -> None:
+        self._started(interaction)
+        leg = self.model.supervisor(seat.endpoint)
+        if leg is not None and (leg.supervises != interaction or leg.supervision is mode):
+            raise Refused("The phone supervises already.")
+
+    async def stop_supervision(self, seat: Seat) -> None:
+        self._supervising(seat)
+        await self._do("stop supervision")
+        self.tell(facts.LegEnded(self._supervising(seat), 16))
+
+    def _supervising(self, seat: Seat) -> str:
+        leg = self.model.supervisor(seat.endpoint)
+        if leg is None:
+            raise Refused("The phone supervises no call.")
+        return leg.id
+
+    def _started(self, interaction: str) -> Interaction:
+        found = self._live(interaction)
+        if found.state is not InteractionState.STARTED:
+            raise Refused(f"The call is {found.state}.")
+        return found
 
     def _depart(self, found: Interaction) -> None:
         self.model.expect_departure(found.id, Cause.TRANSFERRED)

@@ -49,6 +49,41 @@ def agent_answers() -> tuple[Fact, ...]:
     )
 
 
+def agent_in_call() -> tuple[Fact, ...]:
+    """Put agent and customer into an answered call, in bridge `b1`."""
+    return customer_waits() + agent_rings() + agent_answers()
+
+
+def pbx_lets_agent_consult() -> tuple[Fact, ...]:
+    """Begin the PBX's own attended transfer: `1002` rings, and the agent hears it in `b2`."""
+    return (
+        facts.PhoneHeld(AGENT),
+        facts.MusicStarted(CUSTOMER),
+        facts.LegCreated("l1", "", CUSTOMER, placed=False, internal=True, dialled="1002"),
+        facts.LegCreated("l2", "", CUSTOMER, placed=False, internal=True, dialled="1002"),
+        facts.LegsPaired("l1", "l2"),
+        facts.LegJoined("l1", "b2"),
+        facts.LegCreated(TARGET, "1002", CUSTOMER, placed=False, number="1002"),
+        facts.LegLeft(AGENT, "b1"),
+        facts.LegJoined(AGENT, "b2"),
+        facts.DialStarted("l2", TARGET),
+        facts.LegRinging(TARGET),
+        facts.LegRinging("l1"),
+    )
+
+
+def target_answers_consult() -> tuple[Fact, ...]:
+    """Have the consulted party pick up; it stays behind the joint as long as the consult lasts."""
+    return (
+        facts.LegAnswered(TARGET),
+        facts.DialEnded("l2", TARGET, DialOutcome.ANSWERED),
+        facts.LegAnswered("l1"),
+        facts.DialEnded(None, "l1", DialOutcome.ANSWERED),
+        facts.LegJoined(TARGET, "b3"),
+        facts.LegJoined("l2", "b3"),
+    )
+
+
 def agent_dials() -> tuple[Fact, ...]:
     """After `model.expect_dial(AGENT, "2001")`: the agent's phone is rung and picked up, then 2001 rings."""
     return (

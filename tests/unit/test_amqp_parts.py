@@ -1,8 +1,13 @@
 """The parts of the AMQP transport that need no broker: outbox, inbox, names, the transport's own rules."""
 
 import asyncio
+import struct
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
+import aio_pika
 import pytest
 from aio_pika.exceptions import AMQPConnectionError
 from hypothesis import given
@@ -10,8 +15,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from connector.bridge import amqp
-from connector.bridge.amqp import PEER_HEADER, AmqpSettings, AmqpTransport
+from connector.bridge.amqp import AmqpSettings, AmqpTransport
 from connector.bridge.amqp_inbox import Inbox
+from connector.bridge.amqp_letter import LONGEST_CORRELATION, MAX_HEADERS, PEER_HEADER, letter_of
 from connector.bridge.amqp_outbox import Outbox
 from connector.bridge.amqp_topology import LONGEST_KEY, Names, Role
 from connector.bridge.codec import Malformed, decode_parts, encode_parts
@@ -185,13 +191,23 @@ class Ear:
 class Delivery:
     """As much of an incoming message as the transport looks at."""
 
-    def __init__(self, message: Message, app_id: str | None = None, *, to: str | None = None) -> None:
+    def __init__(
+        self,
+        message: Message,
+        app_id: str | None = None,
+        *,
+        to: str | None = None,
+        at: int | None = None,
+        redelivered: bool = False,
+    ) -> None:
         self.headers, self.body = encode_parts(message)
         if to is not None:
             self.headers[PEER_HEADER] = to
         self.body_size = len(self.body)
-        self.message_id = f"m-{id(self)}"
+        self.message_id = uuid4().hex
         self.app_id = app_id
+        self.timestamp = None if at is None else datetime.fromtimestamp(at, UTC)
+        self.redelivered = redelivered
 
 
 def transport(role: Role = Role.CLIENT, **changes: Any) -> AmqpTransport:
@@ -212,8 +228,28 @@ async def test_another_bridge_process_makes_the_client_begin_anew() -> None:
         "connected",
         "cti.request.serverstatus",
     ]
-    assert look(client, ear, Delivery(asked("3"), "bridge-1")) == "DONE"
+    with capture_logs() as logs:
+        assert look(client, ear, Delivery(asked("3"), "bridge-1", redelivered=True)) == "DONE"
     assert len(ear.told) == 4
+    assert [(each["request_id"], each["reason"]) for each in logs] == [("3", "it is delivered again")]
+
+
+async def test_a_bridge_whose_app_id_returns_is_served() -> None:
+    ear, client = Ear(), transport()
+    for at, sender in enumerate(("bridge-a", "bridge-b", "bridge-a", "bridge-b")):
+        assert look(client, ear, Delivery(asked(str(at)), sender, at=100 + at)) == "OPEN"
+    assert ear.told.count("cti.request.serverstatus") == 4
+    assert ear.told.count("the other side started anew") == 3
+
+
+@pytest.mark.parametrize(("at", "verdict"), [(99, "DONE"), (100, "OPEN"), (101, "OPEN"), (None, "OPEN")])
+async def test_only_what_is_provably_of_the_past_is_dropped(at: int | None, verdict: str) -> None:
+    """AMQP tells time in seconds: within the same one nothing is proven."""
+    ear, client = Ear(), transport()
+    look(client, ear, Delivery(asked("1"), "bridge-a", at=90))
+    look(client, ear, Delivery(asked("2"), "bridge-b", at=100))
+    look(client, ear, Delivery(asked("3"), "bridge-b", at=95))
+    assert look(client, ear, Delivery(asked("4"), "bridge-a", at=at)) == verdict
 
 
 async def test_a_bridge_without_app_id_is_served_and_changes_nothing() -> None:
@@ -277,3 +313,85 @@ async def test_a_broker_that_is_away_is_told_once_without_its_password(
         await task
     assert [each["event"] for each in logs] == ["bridge not reachable"]
     assert "hunter2" not in str(logs)
+
+
+# -- what fits into no letter --------------------------------------------------------------------------
+
+
+class Link:
+    """As much of a link as publishing needs; `refuses` says at which letters the library gives up."""
+
+    def __init__(self) -> None:
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.was_useful = False
+        self.refuses: Callable[[aio_pika.Message], bool] = lambda _letter: False
+        self.letters: list[aio_pika.Message] = []
+        self.acknowledged: list[object] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def publish(self, letter: aio_pika.Message, *_: object) -> None:
+        if self.refuses(letter):
+            raise struct.error("too long")
+        self.letters.append(letter)
+
+    async def acknowledge(self, delivery: object) -> None:
+        self.acknowledged.append(delivery)
+
+    def fail(self, reason: str) -> None:
+        self.lost.set_result(reason)
+
+
+def linked() -> tuple[AmqpTransport, Link]:
+    client, link = transport(), Link()
+    client._link = link  # type: ignore[assignment]
+    return client, link
+
+
+@pytest.mark.parametrize(
+    "request_id", ["r" * LONGEST_CORRELATION, "r" * (LONGEST_CORRELATION + 1), "ü" * 200]
+)
+def test_a_long_request_id_travels_in_its_header_only(request_id: str) -> None:
+    letter = letter_of(success(asked(request_id)), message_id="m", app_id="a")
+    assert letter.headers["requestId"] == request_id
+    fits = len(request_id.encode()) <= LONGEST_CORRELATION
+    assert letter.correlation_id == (request_id if fits else None)
+
+
+async def test_a_response_that_fits_into_no_letter_becomes_a_failure() -> None:
+    client, link = linked()
+    delivery = Delivery(asked())
+    assert look(client, Ear(), delivery) == "OPEN"
+    huge = Message(Kind.RESPONSE, "x", "P.C", request_id="r", error_message="x" * MAX_HEADERS)
+    with capture_logs() as logs:
+        client.send(huge)
+        assert await client.drain(1)
+    (letter,) = link.letters
+    assert letter.headers["result"] == "FAILURE"
+    assert letter.headers["requestId"] == "r"
+    assert link.acknowledged == [delivery]
+    assert [each["event"] for each in logs] == ["a message cannot be sent"]
+
+
+@pytest.mark.parametrize("message", [event(1), success(asked())], ids=["event", "response"])
+async def test_what_the_library_cannot_send_is_given_up_and_the_link_lives(message: Message) -> None:
+    client, link = linked()
+    link.refuses = lambda letter: letter.headers["name"] == message.name
+    with capture_logs() as logs:
+        client.send(message)
+        client.send(Message(Kind.EVENT, "after", "P.C"))
+        assert await client.drain(1)
+    assert [letter.headers["name"] for letter in link.letters] == ["after"]
+    assert not link.lost.done()
+    assert logs[0]["event"] == "a message cannot be sent"
+
+
+async def test_a_target_that_is_longer_than_all_headers_is_given_up() -> None:
+    client, link = linked()
+    client.send(Message(Kind.EVENT, "x", "t" * MAX_HEADERS))
+    client.send(failure(Message(Kind.QUERY, "x", "t" * MAX_HEADERS, request_id="r"), "No."))
+    assert await client.drain(1)
+    assert link.letters == []
+    assert not link.lost.done()

@@ -1,5 +1,6 @@
 """What the configuration says of the broker, and how it reaches the transport."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,14 @@ def test_names_and_limits_reach_the_transport(tmp_path: Path) -> None:
     assert settings.tls is None
 
 
+SELF_SIGNED = (
+    *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+    *("-nodes", "-subj", "/CN=broker"),
+)
+
+
 def test_amqps_means_tls_that_verifies(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").touch()
+    subprocess.run([*SELF_SIGNED, "-keyout", tmp_path / "key.pem", "-out", tmp_path / "ca.pem"], check=True)
     text = "{url: 'amqps://u:hunter2@h/v', tls: {ca_file: ca.pem, server_name: broker}}"
     transport = connector(tmp_path, text).transport
     assert isinstance(transport, AmqpTransport)

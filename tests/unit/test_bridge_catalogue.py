@@ -114,6 +114,22 @@ NAMES = [
     "conversation.member.removed",
     "conversation.disposed",
 ]
+EXTENSION = [
+    "channel.query.x-supervision",
+    "channel.request.x-supervise",
+    "channel.request.x-stopsupervision",
+    "channel.x-supervisionchanged",
+    "interaction.request.x-startrecording",
+    "interaction.request.x-stoprecording",
+    "interaction.request.x-pauserecording",
+    "interaction.request.x-resumerecording",
+    "interaction.request.x-mute",
+    "interaction.request.x-unmute",
+    "interaction.x-recordingchanged",
+    "interaction.x-mutechanged",
+    "conversation.request.x-dropmember",
+]
+"""Ours: whatever begins with x- after the last dot, and nothing else."""
 
 SCOPES = {
     "cti": Scope.CONTROL,
@@ -130,11 +146,16 @@ def asked(name: str, body: dict[str, Any]) -> Message:
 
 
 def test_the_catalogue_has_every_message_of_the_protocol_and_no_other() -> None:
-    assert set(CATALOGUE) == set(NAMES)
+    assert set(CATALOGUE) == {*NAMES, *EXTENSION}
     assert len(NAMES) == len(set(NAMES))
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_what_is_ours_is_marked_as_ours() -> None:
+    assert {name for name, spec in CATALOGUE.items() if spec.origin == "X"} == set(EXTENSION)
+    assert {name for name in CATALOGUE if name.rpartition(".")[2].startswith("x-")} == set(EXTENSION)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *EXTENSION])
 def test_an_entry_says_what_its_name_says(name: str) -> None:
     spec = CATALOGUE[name]
     assert spec.name == name
@@ -142,7 +163,7 @@ def test_an_entry_says_what_its_name_says(name: str) -> None:
     wanted = Kind.QUERY if ".query." in name else Kind.REQUEST if ".request." in name else Kind.EVENT
     assert spec.kind is wanted
     assert (spec.reply is None) == (wanted is Kind.EVENT)
-    assert re.fullmatch(r"[SWC].*", spec.origin)
+    assert re.fullmatch(r"[SWCX].*", spec.origin)
     assert spec.summary.endswith((".", "`."))
     assert spec_of(spec.body) is spec
 

@@ -1,6 +1,7 @@
 """The TCP transport against a real loopback listener."""
 
 import asyncio
+import socket
 import ssl
 import struct
 import subprocess
@@ -130,6 +131,26 @@ async def test_messages_go_both_ways_in_order() -> None:
     answers = bridge.ear.messages()
     assert [each.request_id for each in answers] == [str(number) for number in range(50)]
     assert {each.result for each in answers} == {Result.SUCCESS}
+
+
+async def test_keep_alive_finds_a_peer_that_fell_silent_on_either_side() -> None:
+    async with listening() as bridge:
+        ear = Ear()
+        transport = TcpTransport(quick(bridge.port))
+        async with running(transport, ear):
+            await bridge.ear.until(lambda seen: "connected" in seen)
+            await ear.until(lambda seen: "connected" in seen)
+            for connection in (bridge.last, transport._connection):
+                assert connection is not None
+                assert connection._transport is not None
+                wire: socket.socket = connection._transport.get_extra_info("socket")
+                assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                idle, pause, tries = (
+                    wire.getsockopt(socket.IPPROTO_TCP, option)
+                    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                )
+                assert idle + pause * tries == 60
+                assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
 
 
 async def test_reconnects_and_says_lost_and_back_once() -> None:

@@ -19,15 +19,18 @@ from connector.bridge.codec import (
     encode_frame,
     from_wire,
     headers_of,
+    salvaged,
 )
 from connector.bridge.dialect import Dialect
-from connector.bridge.framing import frame
+from connector.bridge.envelope import MAX_TEXT
+from connector.bridge.framing import HEAD, frame
 from connector.bridge.messages import (
     Kind,
     Message,
     Result,
     channel,
     conversation,
+    error_message,
     event_message,
     failure,
     request_message,
@@ -60,6 +63,27 @@ def test_an_oversized_frame_is_reported_once_and_skipped(size: int, step: int) -
         assert decoder.buffered <= 16 + 4
     assert out == [b"a", FrameTooLong(size, 16), b"b"]
     assert decoder.skipping == 0
+
+
+@given(st.integers(17, 200), st.integers(1, 50))
+def test_the_head_of_an_oversized_frame_is_kept(size: int, step: int) -> None:
+    payload = bytes(range(size))
+    stream = frame(payload) + frame(b"b")
+    decoder = FrameDecoder(16)
+    heads: list[bytes] = []
+    for start in range(0, len(stream), step):
+        found = decoder.feed(stream[start : start + step])
+        heads += [each.head for each in found if isinstance(each, FrameTooLong)]
+    assert heads == [payload]
+
+
+def test_the_head_of_an_oversized_frame_is_bounded_and_reported_at_once() -> None:
+    decoder = FrameDecoder(2000)
+    (found,) = decoder.feed(struct.pack(">I", 100_000) + b"x" * HEAD)
+    assert isinstance(found, FrameTooLong)
+    assert found.head == b"x" * HEAD
+    assert decoder.feed(b"x" * 50_000) == []
+    assert decoder.skipping == 50_000 - HEAD
 
 
 def test_a_frame_of_the_maximum_is_no_problem() -> None:
@@ -98,6 +122,18 @@ def test_a_failure_has_its_headers() -> None:
         "result": "FAILURE",
         "errorMessage": "No.",
     }
+
+
+def test_a_text_that_quotes_a_whole_body_is_cut() -> None:
+    asked = Message(Kind.QUERY, "cti.query.agentinfo", "P.CONTROL", request_id="r")
+    long = "x" * 200_000
+    texts = (
+        failure(asked, long).error_message,
+        warning_message("P.CONTROL", "w", "c", long).text,
+        error_message("P.CONTROL", "e", "c", long).text,
+    )
+    assert texts == ("x" * (MAX_TEXT - 1) + "…",) * 3
+    assert failure(asked, "x" * MAX_TEXT).error_message == "x" * MAX_TEXT
 
 
 def test_a_warning_has_code_and_message_in_its_headers() -> None:
@@ -204,6 +240,59 @@ def test_a_malformed_request_can_be_answered_if_it_says_who_asks() -> None:
     with pytest.raises(Malformed) as malformed:
         from_wire({**GOOD, "type": "cti.wish"}, {})
     assert malformed.value.answer_to is not None
+
+
+HEADER = (
+    b'{"type": "cti.request", "name": "cti.request.serverstatus", "target": "P.CONTROL",'
+    b' "requestId": "r\\"\\u00fc}{"}'
+)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"",
+        b', "body": {"a":',
+        b', "body": {"a": tru}}',
+        b', "body": {"a": "\xff"}}',
+        b', "body": ' + b"[" * 100_000,
+        b"}}",
+        b' "body": {}}',
+    ],
+    ids=lambda rest: repr(rest[:20]),
+)
+def test_a_frame_whose_header_comes_first_can_be_answered_however_it_ends(rest: bytes) -> None:
+    with pytest.raises(Malformed) as caught:
+        decode(b' {"header" :\n' + HEADER + rest)
+    asked = caught.value.answer_to
+    assert asked is not None
+    assert (asked.request_id, asked.name) == ('r"ü}{', "cti.request.serverstatus")
+    assert asked.kind is Kind.REQUEST
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"body": {}, "header": ' + HEADER + b", x",
+        b'{"header": ' + HEADER[:-1] + b', "x": "\xff"}, "body": {',
+        b'{"header": ' + HEADER[:-1],
+        b'{"header": {"type": ' + b"[" * 3000 + b"}, ",
+        b'{"header": {"x": ' + b'"' + b"y" * HEAD + b'", ' + HEADER[1:] + b", ",
+        b'{"header": {"requestId"}, ',
+        b'{"header": ' + b'"\\' * 2000,
+    ],
+    ids=lambda payload: repr(payload[:30]),
+)
+def test_what_cannot_be_salvaged_is_malformed_without_an_answer(payload: bytes) -> None:
+    with pytest.raises(Malformed) as caught:
+        decode(payload)
+    assert caught.value.request_id is None
+    assert salvaged(payload, "Why.").request_id is None
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b'{"header": {', b'{"header": ' + HEADER[:60]]))
+def test_salvaging_never_raises(rest: bytes, before: bytes) -> None:
+    assert salvaged(before + rest, "Why.").reason == "Why."
 
 
 def nested(levels: int) -> dict[str, Any]:

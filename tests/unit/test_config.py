@@ -208,7 +208,7 @@ def test_settings_do_not_change(file: Path) -> None:
 
 def test_files_of_tls_are_relative_to_the_configuration(file: Path, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
-    file.write_text(MINIMAL.replace("host:", "tls: {enabled: true, ca_file: ca.pem}, host:"))
+    file.write_text(MINIMAL.replace("host:", "tls: {ca_file: ca.pem}, host:"))
     assert load(file).bridge.tls.ca_file == str(tmp_path / "ca.pem")
     assert load(file).bridge.tls.cert_file == ""
 

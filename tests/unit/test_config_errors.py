@@ -1,5 +1,7 @@
 """What a site engineer mistypes, and the one line that tells so."""
 
+import functools
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -338,6 +340,40 @@ FILES = {
         *top("phones: {snom: {answer: notify-talk}}"),
         ":7: phones.snom.answer: notify-talk needs asterisk.system.username and .secret",
     ),
+    "a team of nobody": (
+        LAST,
+        LAST + "    supervises: [blue]\n",
+        ':15: agents.1001.supervises: expected the `team` of an agent or "*", found "blue"; it is empty',
+    ),
+    "recordings that overwrite each other": (
+        *top("extensions: {recording: {name: '{agent}'}}"),
+        (
+            ":7: extensions.recording.name: expected names of letters, digits, _ . - and known {fields}, "
+            'with {unique} somewhere, found "{agent}"'
+        ),
+    ),
+    "recordings somewhere else": (
+        *top("extensions: {recording: {directory: /var/../etc}}"),
+        (
+            ":7: extensions.recording.directory: expected a path of letters, digits, _ . - and /, in which "
+            'no name begins with . or -, found "/var/../etc"'
+        ),
+    ),
+    "holding without the user it needs": (
+        *top("phones: {snom: {hold: notify}}"),
+        ":7: phones.snom.hold: notify needs asterisk.system.username and .secret",
+    ),
+    "fallback queue that is none": (
+        *top("handling: {fallback_queue: reception}"),
+        (
+            ":7: handling.fallback_queue: expected a key of `queues`, "
+            'found "reception"; it has `support`, `sales`'
+        ),
+    ),
+    "no such way": (
+        *top("handling: {orphans: [reception]}"),
+        ':7: handling.orphans.0: expected one of `agent`, `queue`, found "reception"',
+    ),
     "header": (
         *top("phones: {default: {auto_answer_header: answer-after=0}}"),
         (
@@ -514,3 +550,51 @@ def test_bottomless_yaml_is_one_line_too(text: str, site: Path) -> None:
         load_settings(site, environ={})
     assert str(caught.value).startswith("site.yaml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def pem_files(tmp_path: Path) -> Path:
+    """Return a folder with `cert.pem`, its `key.pem`, that key `locked.pem`, and `none.pem` that is none."""
+    run = functools.partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
+    make = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    run([*make, "-nodes", "-subj", "/CN=bridge", "-keyout", "key.pem", "-out", "cert.pem"])
+    run(["openssl", "ec", "-in", "key.pem", "-aes256", "-passout", "pass:x", "-out", "locked.pem"])
+    (tmp_path / "none.pem").write_text("no PEM\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("tls", "problem"),
+    [
+        ("ca_file: {folder}/cert.pem", None),
+        ("cert_file: {folder}/cert.pem, key_file: {folder}/key.pem", None),
+        ("ca_file: {folder}/none.pem", "bridge.tls.ca_file: expected certificates in PEM form"),
+        (
+            "cert_file: {folder}/cert.pem, key_file: {folder}/none.pem",
+            "bridge.tls.cert_file: expected a",
+        ),
+        ("cert_file: {folder}/cert.pem, key_file: {folder}/locked.pem", "without a pass phrase, in"),
+    ],
+)
+def test_tls_files_are_tried_before_anything_is_connected(
+    pem_files: Path, tls: str, problem: str | None
+) -> None:
+    file = pem_files / "connector.yaml"
+    secured = f"bridge: {{host: b, tls: {{enabled: true, {tls.format(folder=pem_files)}}}}}"
+    file.write_text(f"processor: LAB\n{secured}\nasterisk: {{username: u, secret: s}}\n")
+    if problem is None:
+        load_settings(file, environ={})
+        return
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, environ={})
+    assert problem in str(caught.value)
+
+
+def test_the_files_of_a_secured_broker_are_looked_at_without_a_switch(tmp_path: Path) -> None:
+    file = tmp_path / "connector.yaml"
+    file.write_text(
+        "processor: LAB\nbridge: {transport: amqp}\nasterisk: {username: u, secret: s}\n"
+        "amqp: {url: 'amqps://u:p@broker/v', tls: {ca_file: /nope.pem}}\n"
+    )
+    with pytest.raises(ConfigError, match=r"amqp.tls.ca_file: expected a file, found none"):
+        load_settings(file, environ={})

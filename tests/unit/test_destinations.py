@@ -34,6 +34,7 @@ class Ada:
     penalty: int = 0
     phone: str = "default"
     team: str = "blue"
+    supervises: tuple[str, ...] = ()
 
 
 class Agents:
@@ -299,6 +300,28 @@ async def test_the_same_request_twice_is_carried_out_once(bridge: Bridge) -> Non
     assert answers[0] == answers[1]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        Message(Kind.REQUEST, "channel.request.ready", CHANNEL, request_id="dup"),
+        Message(Kind.QUERY, "channel.request.dial", CHANNEL, request_id="dup"),
+        Message(Kind.REQUEST, "channel.request.dial", "P.CONTROL", request_id="dup"),
+    ],
+    ids=["name", "kind", "target"],
+)
+async def test_another_request_with_a_known_id_is_refused(bridge: Bridge, other: Message) -> None:
+    await bridge.log_in()
+    first = Message(Kind.REQUEST, "channel.request.dial", CHANNEL, {"destination": "2001"}, request_id="dup")
+    for message in (first, other, first):
+        bridge.tree.received(message)
+        await settle()
+    answers = [one for one in bridge.wire.sent if one.request_id == "dup"]
+    assert [one.result for one in answers] == [Result.SUCCESS, Result.FAILURE, Result.SUCCESS]
+    assert answers[1].error_message == "This requestId was used for another request."
+    assert (answers[1].name, answers[1].target) == (other.name, other.target)
+    assert bridge.pbx.done == ["dial 2001"]
+
+
 async def test_broken_input_is_answered_where_it_can_be(bridge: Bridge) -> None:
     bridge.tree.malformed(
         Malformed("the body is no JSON object", request_id="r9", name="x", target="P.CONTROL")
@@ -372,3 +395,136 @@ async def test_a_call_of_a_phone_without_session_completes_by_itself(bridge: Bri
     assert len(bridge.pbx.model.interactions("1001")) == 1
     bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
     assert bridge.pbx.model.interactions("1001") == []
+
+
+# -- what the session's and the control destination's source texts ask for ---------------------------------
+
+
+async def test_close_logs_out_at_every_phone_and_takes_every_channel_out_of_the_group(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    bridge.pbx.tell(facts.MemberChanged("support", "1010", "1001", paused=False, reason=""))
+    await bridge.must("channelgroup.request.createchannel", GROUP, id="c2", endpoint="1010", type="TELEPHONY")
+    await bridge.must("channel.query.init", f"{GROUP}.c2")
+    bridge.take_events()
+    await bridge.must("session.request.close", SESSION)
+    assert bridge.pbx.model.presence("1001").agent is None
+    assert bridge.pbx.model.presence("1010").agent is None
+    said = [(one.target, one.name) for one in bridge.wire.sent if one.kind is Kind.EVENT]
+    assert said == [
+        (CHANNEL, "channel.deactivated"),
+        (f"{GROUP}.c2", "channel.notready"),
+        (f"{GROUP}.c2", "channel.deactivated"),
+        (CHANNEL, "channel.disposed"),
+        (f"{GROUP}.c2", "channel.disposed"),
+        (GROUP, "channelgroup.channel.removed"),
+        (GROUP, "channelgroup.channel.removed"),
+        (GROUP, "channelgroup.disposed"),
+        (SESSION, "session.closed"),
+    ]
+
+
+async def test_close_takes_unsupported_channels_out_of_the_group_too(bridge: Bridge) -> None:
+    await bridge.must("cti.request.serverstatus")
+    await bridge.must("cti.request.createsession", **credentials())
+    await bridge.must("session.query.init", SESSION, name="x", chat=True)
+    await bridge.must("session.request.createchannelgroup", SESSION, name="group-1001", id="g1")
+    await bridge.must("channelgroup.query.init", GROUP)
+    bridge.take_events()
+    await bridge.must("session.request.close", SESSION)
+    assert bridge.take_events() == [
+        "channelgroup.channel.removed 1001 TELEPHONY",
+        "channelgroup.channel.removed 1001-chat UNSUPPORTED",
+        "channelgroup.disposed",
+        "session.closed",
+    ]
+
+
+async def test_a_phone_at_which_the_agent_works_already_is_in_the_groups_init(bridge: Bridge) -> None:
+    bridge.pbx.tell(facts.MemberChanged("support", "1010", "1001", paused=True, reason=""))
+    await bridge.log_in()
+    init = next(one for one in bridge.wire.sent if one.name == "channelgroup.query.init")
+    assert [one["end-point"] for one in init.body["channels"]] == ["1001", "1010"]
+    bridge.take_events()
+    bridge.pbx.tell(facts.MemberGone("support", "1010"))
+    assert bridge.take_events() == ["channelgroup.channel.removed 1010 TELEPHONY"]
+
+
+async def test_a_group_that_was_given_up_is_told_when_the_agent_works_again(bridge: Bridge) -> None:
+    await bridge.log_in()
+    bridge.take_events()
+    login = facts.MemberChanged("support", "1001", "1001", paused=True, reason="")
+    bridge.pbx.tell(login)
+    assert "session.channelgroup.added group-1001" not in bridge.take_events()
+    await bridge.must("channelgroup.request.dispose", GROUP)
+    bridge.pbx.tell(facts.MemberChanged("support", "1001", "1001", paused=False, reason=""))
+    assert bridge.take_events() == []
+    bridge.pbx.tell(facts.MemberGone("support", "1001"), login)
+    assert bridge.take_events() == ["session.channelgroup.added group-1001"]
+    await bridge.must("session.request.createchannelgroup", SESSION, name="group-1001", id="g2")
+
+
+async def test_realtime_says_whether_changes_of_the_team_are_told(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("session.request.getteamstatus", SESSION, realtime=True)
+    bridge.take_events()
+    await bridge.must("channel.request.activate", CHANNEL)
+    assert any(one.startswith("session.teamstatus.updated") for one in bridge.take_events())
+    await bridge.must("session.request.getteamstatus", SESSION, realtime=False)
+    await bridge.must("channel.request.ready", CHANNEL)
+    assert not any(one.startswith("session.teamstatus.updated") for one in bridge.take_events())
+
+
+def warnings_of(bridge: Bridge) -> list[str | None]:
+    return [one.code for one in bridge.wire.sent if one.kind is Kind.WARNING]
+
+
+async def test_ready_at_a_phone_that_is_not_registered_is_a_warning(bridge: Bridge) -> None:
+    bridge.pbx.tell(facts.EndpointChanged("1001", facts.EndpointState.UNAVAILABLE))
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    assert warnings_of(bridge) == []
+    await bridge.must("channel.request.ready", CHANNEL)
+    assert warnings_of(bridge) == ["PHONE_UNREGISTERED"]
+    bridge.tree.disconnected("connection reset")
+    bridge.take_events()
+    await bridge.log_in()
+    assert bridge.wire.sent[-2].name == "channel.query.init"
+    assert warnings_of(bridge) == ["PHONE_UNREGISTERED"]
+
+
+async def test_a_connector_that_is_being_stopped_says_so_and_takes_no_session(bridge: Bridge) -> None:
+    await bridge.must("cti.request.serverstatus")
+    bridge.take_events()
+    control = bridge.tree.root
+    assert isinstance(control, Control)
+    control.stop()
+    bridge.pbx.set_available(available=False)
+    assert bridge.take_events() == ["cti.serverstatuschanged stopping-service"]
+    refused = await bridge.ask("cti.request.createsession", **credentials())
+    assert refused.error_message == "No new sessions: the connector is being stopped."
+
+
+async def test_a_session_from_before_the_service_was_lost_gives_way_to_a_new_one(bridge: Bridge) -> None:
+    await bridge.log_in()
+    twice = await bridge.ask("cti.request.createsession", **credentials())
+    assert twice.error_message == f"The destination {SESSION} exists already."
+    bridge.pbx.set_available(available=False)
+    bridge.pbx.set_available(available=True)
+    await bridge.must("channel.request.activate", CHANNEL)
+    await bridge.must("cti.request.createsession", **credentials(destination="desk.S2"))
+    assert bridge.tree.find(SESSION) is None
+    assert bridge.pbx.model.presence("1001").agent == "1001"
+
+
+async def test_what_happens_before_a_request_begins_is_told_before_its_response(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    await bridge.take_call()
+    bridge.take_events()
+    bridge.send("session.request.close", SESSION)
+    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
+    await settle()
+    names = [one.name for one in bridge.wire.sent]
+    assert names.index("interaction.ended") < names.index("session.request.close")
+    assert names[-1] == "session.closed"

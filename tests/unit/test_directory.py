@@ -67,12 +67,11 @@ def test_fills_the_port_of_the_destinations() -> None:
     agent = port.get("1001")
     assert agent is not None
     assert (agent.agent_id, agent.login, agent.extension) == ("1001", "login1001", "91001")
-    assert (agent.first_name, agent.last_name, agent.queues, agent.penalty, agent.phone) == (
+    assert (agent.first_name, agent.last_name, agent.queues, agent.penalty) == (
         "Ada",
         "",
         ("support",),
         3,
-        "default",
     )
 
 

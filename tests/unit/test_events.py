@@ -37,6 +37,21 @@ def test_the_phone_of_a_channel(channel: str, endpoint: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "away"),
+    [
+        ({"Result": "Success", "DestType": "Bridge", "SecondTransfererUniqueid": "a"}, True),
+        ({"Result": "Success", "DestType": "Threeway", "SecondTransfererUniqueid": "a"}, False),
+        ({"Result": "Fail", "DestType": "Fail", "SecondTransfererUniqueid": "a"}, False),
+        ({"Result": "Success", "DestType": "Bridge", "SecondTransfererUniqueid": "b"}, False),
+        ({"Result": "Success", "DestType": "Bridge"}, False),
+    ],
+)
+def test_an_attended_transfer_by_one_leg_takes_that_leg_away(headers: dict[str, str], *, away: bool) -> None:
+    told = translate(event("AttendedTransfer", OrigTransfererUniqueid="a", **headers))
+    assert (facts.LegTransferredAway("a") in told) is away
+
+
+@pytest.mark.parametrize(
     ("interface", "state", "endpoint"),
     [
         ("PJSIP/1001", "", "1001"),
@@ -114,6 +129,45 @@ def test_escapes_in_a_variable_are_undone() -> None:
     assert translate(said) == [facts.VariableSet("9.1", "A", '{"k": "a\\\\b"}')]
 
 
+def test_the_silence_of_a_leg_that_waits_tells_where_it_is() -> None:
+    waiting = event("MusicOnHoldStart", Uniqueid="9.1", Context="harmony-didle")
+    assert translate(waiting) == [facts.MusicStarted("9.1", waits=True)]
+    elsewhere = event("MusicOnHoldStart", Uniqueid="9.1", Context="harmony-room")
+    assert translate(elsewhere) == [facts.MusicStarted("9.1")]
+
+
+def test_a_transfer_by_the_phone() -> None:
+    blind = {"TransfererUniqueid": "9.1", "Extension": "1002"}
+    done = event("BlindTransfer", Result="Success", TransfereeUniqueid="9.2", **blind)
+    assert translate(done) == [facts.PartiesTransferred(("9.1",), ("9.2",))]
+    refused = event("BlindTransfer", Result="Invalid", **blind)
+    assert translate(refused) == [facts.TransferRefused("9.1", "1002")]
+    assert translate(event("BlindTransfer", Result="Not Permitted", **blind)) == []
+
+
+@pytest.mark.parametrize(
+    ("result", "where", "told"),
+    [
+        ("Success", "Bridge", [facts.PartiesTransferred(("9.1", "9.3"), ("9.2", "9.4"))]),
+        ("Success", "App", [facts.PartiesTransferred(("9.1", "9.3"), ("9.2", "9.4"))]),
+        ("Success", "Threeway", []),
+        ("Fail", "Fail", []),
+        ("Invalid", "Fail", [facts.JoinRefused(("9.1", "9.3"))]),
+    ],
+)
+def test_two_calls_joined_by_the_phone(result: str, where: str, told: list[facts.Fact]) -> None:
+    said = event(
+        "AttendedTransfer",
+        Result=result,
+        DestType=where,
+        OrigTransfererUniqueid="9.1",
+        SecondTransfererUniqueid="9.3",
+        TransfereeUniqueid="9.2",
+        TransferTargetUniqueid="9.4",
+    )
+    assert translate(said) == told
+
+
 def test_other_peoples_user_events_are_none_of_ours() -> None:
     assert translate(event("UserEvent", UserEvent="Other", Uniqueid="9.1")) == []
 
@@ -127,6 +181,8 @@ KNOWN = [
     "BridgeEnter",
     "QueueCallerJoin",
     "VarSet",
+    "MixMonitorMute",
+    "ChanSpyStart",
 ]
 
 

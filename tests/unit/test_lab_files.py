@@ -17,7 +17,7 @@ from connector.lab.provider import LabError, LabInfo, Ports
 from connector.lab.state import LabState, Process
 
 TREE = Path(__file__).resolve().parents[2]
-PORTS = Ports(sip=1, ami=2, ami_tls=3, rtp_first=4, rtp_last=5, amqp=6, epmd=7, erlang=8)
+PORTS = Ports(sip=1, ami=2, ami_tls=3, rtp_first=4, rtp_last=5, amqp=6, amqp_tls=9, epmd=7, erlang=8)
 
 
 @pytest.fixture
@@ -138,9 +138,11 @@ def test_the_configuration_is_one_that_the_connector_takes(state: LabState, tmp_
 
 
 def test_the_broker_listens_on_the_loopback_only(state: LabState, tmp_path: Path) -> None:
-    broker.render(state, tmp_path)
+    broker.render(state, tmp_path, keys="/keys")
     text = (tmp_path / "rabbitmq.conf").read_text()
     assert "listeners.tcp.1 = 127.0.0.1:6\n" in text
+    assert "listeners.ssl.1 = 127.0.0.1:9\n" in text
+    assert "ssl_options.keyfile = /keys/server.key\n" in text
     assert f"default_pass = {state.amqp}\n" in text
     assert mode(tmp_path / "rabbitmq.conf") == 0o600
     assert state.amqp not in " ".join(broker.environment(state).values())

@@ -129,7 +129,7 @@ def test_a_jailed_program_is_asked_first_and_killed_if_it_ignores_that(
         outer.wait()
 
 
-def test_a_lock_is_held_until_it_is_let_go(tmp_path: Path) -> None:
+def test_a_lock_is_held_until_it_is_let_go_and_leaves_no_file(tmp_path: Path) -> None:
     waited, entered = threading.Event(), threading.Event()
 
     def second() -> None:
@@ -143,6 +143,27 @@ def test_a_lock_is_held_until_it_is_let_go(tmp_path: Path) -> None:
         assert not entered.is_set()
     thread.join(5)
     assert entered.is_set()
+    assert not (tmp_path / "lock").exists()
+
+
+def test_a_lock_admits_one_at_a_time(tmp_path: Path) -> None:
+    inside, most = 0, 0
+
+    def worker() -> None:
+        nonlocal inside, most
+        for _ in range(100):
+            with debian_root.locked(tmp_path / "lock"):
+                inside += 1
+                most = max(most, inside)
+                inside -= 1
+
+    threads = [threading.Thread(target=worker) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(30)
+        assert not each.is_alive()
+    assert most == 1
 
 
 def test_a_built_root_is_used_and_a_changed_recipe_is_another(

@@ -251,6 +251,34 @@ def test_the_phones_own_hold_shows() -> None:
     ]
 
 
+def test_music_for_whom_a_leaving_agent_leaves_is_no_hold() -> None:
+    model = watching()
+    feed(model, *customer_waits(), *agent_rings(), *agent_answers())
+    model.expect_departure(AGENT, Cause.TRANSFERRED)
+    changes = feed(
+        model, facts.LegLeft(CUSTOMER, "b1"), facts.MusicStarted(CUSTOMER), facts.LegEnded(AGENT, 16)
+    )
+    assert [change.state for change in changes if isinstance(change, ConversationChanged)] == [
+        ConversationState.RELEASED
+    ]
+
+
+@pytest.mark.parametrize("music_first", [False, True])
+def test_an_agents_leg_that_lost_its_place_on_the_way_waits(*, music_first: bool) -> None:
+    model = watching()
+    feed(model, *customer_waits(), *agent_rings(), *agent_answers())
+    told: list[Fact] = [facts.LegLeft(AGENT, "b1", waits=False), facts.MusicStarted(AGENT, waits=True)]
+    changes = feed(model, *(told[::-1] if music_first else told), facts.MusicStarted(CUSTOMER))
+    assert [change.state for change in changes if isinstance(change, ConversationChanged)] == [
+        ConversationState.HELD
+    ]
+    leg = model.legs.get(AGENT)
+    assert leg is not None
+    assert leg.waits
+    feed(model, facts.LegJoined(AGENT, "b2"))
+    assert not leg.waits
+
+
 def test_a_phone_watched_in_mid_call_shows_its_call() -> None:
     model = TelephonyModel()
     feed(model, *customer_waits(), *agent_rings(), *agent_answers())
@@ -263,3 +291,19 @@ def test_when_the_pbx_stops_every_call_ends() -> None:
     model = watching()
     feed(model, *customer_waits(), *agent_rings(), *agent_answers())
     assert released(model, facts.PbxStopped()) is Cause.NORMAL
+
+
+def test_a_party_that_is_taken_away_ends_its_conversation_and_comes_back_as_another_call() -> None:
+    model = watching()
+    feed(model, *customer_waits(), *agent_rings(), *agent_answers())
+    feed(model, facts.LegLeft(CUSTOMER, "b1"), facts.LegLeft(AGENT, "b1", waits=True))
+    assert feed(model, facts.LegOrphaned(CUSTOMER)) == [
+        ConversationChanged(AGENT, f"{AGENT}-1", ConversationState.RELEASED, Cause.NORMAL)
+    ]
+    # Whom the party hears now, or its end, is no business of that agent's any more.
+    assert feed(model, facts.MusicStarted(CUSTOMER), facts.MusicStopped(CUSTOMER)) == []
+    back = "a-leg-2"
+    assert feed(
+        model, facts.LegCreated(back, "1001", CUSTOMER, placed=False), facts.DialStarted(CUSTOMER, back)
+    ) == [InteractionAdded(back, "1001")]
+    assert feed(model, facts.LegEnded(AGENT, 16)) == [InteractionEnded(AGENT, Cause.NORMAL)]

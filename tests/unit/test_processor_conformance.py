@@ -32,6 +32,7 @@ class Ada:
     penalty: int = 0
     phone: str = "default"
     team: str = ""
+    supervises: tuple[str, ...] = ()
 
 
 class Agents:

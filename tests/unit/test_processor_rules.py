@@ -492,6 +492,30 @@ VIOLATIONS: list[tuple[str, Callable[[], Course], Act, str]] = [
         "nobody named",
     ),
     (
+        "second group in a session",
+        group_open,
+        answered(session.CreateChannelGroup(name="desk", id="h"), SESSION),
+        "one group in a session",
+    ),
+    (
+        "second destination for a phone",
+        channel_open,
+        answered(channelgroup.CreateChannel(id="d", endpoint="1001", type=PHONE), GROUP),
+        "One live destination",
+    ),
+    (
+        "second destination for an interaction",
+        call_created,
+        answered(channel.CreateInteraction(id="j", nativeid="call"), CHANNEL),
+        "One live destination",
+    ),
+    (
+        "second destination for a conversation",
+        ringing,
+        answered(interaction.CreateConversation(id="q", nativeid="p"), CALL),
+        "One live destination",
+    ),
+    (
         "channel joins twice",
         group_open,
         told(GROUP, channelgroup.ChannelAdded(endpoint="1001", type=PHONE)),

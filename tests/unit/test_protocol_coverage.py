@@ -8,6 +8,7 @@ import pytest
 from seen import Seen
 
 from connector.bridge import docs
+from connector.bridge.catalogue.notices import NOTICES
 from connector.bridge.messages import CATALOGUE, Kind, Message, Result
 from connector.processor.server import ReferenceBridge
 
@@ -33,6 +34,21 @@ def test_the_tests_of_the_table_exist() -> None:
         ]
         defined |= {f"{file}::{each.name}" for each in functions}
     assert named <= defined, f"{REMEDY}: {', '.join(sorted(named - defined))} are gone"
+
+
+def test_every_warning_and_error_is_in_the_catalogue_and_has_an_end_to_end_test() -> None:
+    sent = set()
+    for file in (ROOT / "connector/destinations").glob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not (isinstance(call, ast.Call) and ast.unparse(call.func).endswith((".warn", "tree.error"))):
+                continue
+            kind = Kind.WARNING if ast.unparse(call.func).endswith(".warn") else Kind.ERROR
+            name, code = (each.value for each in call.args[1:3] if isinstance(each, ast.Constant))
+            sent.add((kind, name, code))
+    remedy = "say it in connector/bridge/catalogue/notices.py"
+    assert sent == {(one.kind, one.name, one.code) for one in NOTICES}, remedy
+    tests = "\n".join(file.read_text("utf-8") for file in (ROOT / "tests/e2e").glob("test_*.py"))
+    assert [one.code for one in NOTICES if f'"{one.code}"' not in tests] == []
 
 
 class Report:

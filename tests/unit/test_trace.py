@@ -153,14 +153,14 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"latin.txt:2: not UTF-8 text"):
         list(TraceReader(tmp_path / "latin.txt"))
     (tmp_path / "plain.txt.gz").write_text(WHOLE)
-    with pytest.raises(TraceError, match=r"plain.txt.gz:1: Not a gzipped file"):
+    with pytest.raises(TraceError, match=r"plain.txt.gz: Not a gzipped file"):
         list(TraceReader(tmp_path / "plain.txt.gz"))
     damaged = bytearray(gzip.compress((WHOLE * 50).encode()))
     damaged[20] ^= 0xFF
     (tmp_path / "damaged.txt.gz").write_bytes(damaged)
     with pytest.raises(TraceError, match=r"damaged.txt.gz"):
         list(TraceReader(tmp_path / "damaged.txt.gz"))
-    with pytest.raises(TraceError, match="No such file"):
+    with pytest.raises(TraceError, match=r"none.txt: No such file"):
         list(TraceReader(tmp_path / "none.txt"))
 
 

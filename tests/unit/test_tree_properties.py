@@ -40,6 +40,7 @@ from connector.destinations import lanes as lanes_module
 from connector.destinations import tree as tree_module
 from connector.destinations.base import Destination
 from connector.destinations.control import Control
+from connector.destinations.site import Site
 from connector.destinations.tree import Tree
 from connector.processor.nodes import ChannelNode, GroupNode, InteractionNode, SessionNode
 from connector.processor.rules import ProtocolViolation, Rules
@@ -58,6 +59,7 @@ class Somebody:
     penalty: int = 0
     phone: str = "default"
     team: str = ""
+    supervises: tuple[str, ...] = ("*",)
 
 
 class Agents:
@@ -80,7 +82,7 @@ class Bench:
     def __init__(self) -> None:
         self.pbx = ScriptedPbx()
         self.rules = Rules("P")
-        self.tree = Tree("P", self.pbx, Agents(), self)
+        self.tree = Tree("P", self.pbx, Agents(), self, Site(extensions=True))
         Control(self.tree)
         self.asked: list[Message] = []
         self.answers: dict[str, Message] = {}
@@ -246,6 +248,11 @@ class Bench:
             "interaction.request.setdata": lambda: {"interaction-data": {"KEY": str(one.pick)}},
             "interaction.request.deletedata": lambda: {"keys": ["KEY"]},
             "conversation.request.senddtmf": lambda: {"tones": "12#"},
+            "conversation.request.x-dropmember": lambda: {"id": "a-1.1"},
+            "channel.request.x-supervise": lambda: {
+                "agentId": ("1001", "1002")[one.pick // 2 % 2],
+                "mode": ("MONITOR", "BARGE")[one.pick % 2],
+            },
             "session.request.getteamstatus": lambda: {"realtime": bool(one.pick % 2)},
         }
         return bodies.get(one.name, lambda: {"destination": "2001"})()

@@ -75,7 +75,7 @@ def test_passwords_are_left_out_wherever_they_are_and_tones_too(tmp_path: Path) 
     writer.close()
     text = file.read_text("utf-8")
     assert "geheim" not in text
-    assert "4711" not in text
+    assert "4711#" not in text  # the bare digits may stand in a time
     assert read_wire(file)[1].message == request_message("t", conversation.SendDtmf(tones="00000"), "2")
 
 

@@ -1,0 +1,149 @@
+"""The strategy atxfer where the laboratory's Asterisk has no fault to show: sentences of refusal."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from telephony_script import (
+    AGENT,
+    CUSTOMER,
+    TARGET,
+    agent_in_call,
+    pbx_lets_agent_consult,
+    target_answers_consult,
+)
+from typer.testing import CliRunner
+
+from connector.asterisk.atxfer import LIMITS, AttendedTransfers
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.link import AmiLink, AmiRefused, Fields
+from connector.asterisk.notify import PhoneNotifier
+from connector.asterisk.settings import ConsultStrategy, DialSettings
+from connector.asterisk.variables import LegVariables
+from connector.asterisk.wire import AmiMessage
+from connector.cli import app
+from connector.telephony import facts
+from connector.telephony.pbx import Refused
+from connector.telephony.states import ConversationState
+
+
+class SilentLink(AmiLink):
+    """Takes every action and knows the variables that it is given; nothing ever happens."""
+
+    def __init__(self, variables: Mapping[str, str], refused: str = "") -> None:
+        self.sent: list[tuple[str, Fields]] = []
+        self._variables = variables
+        self._refused = refused
+
+    async def send(self, action: str, fields: Fields = {}, **_more: object) -> AmiMessage:  # noqa: B006
+        self.sent.append((action, fields))
+        if action == self._refused:
+            raise AmiRefused(action, "Feature not configured")
+        value = self._variables.get(str(fields.get("Variable")), "")
+        return AmiMessage([("Response", "Success"), ("Value", value)])
+
+
+def strategy(exchange: Exchange, link: AmiLink) -> AttendedTransfers:
+    settings = DialSettings(consult=ConsultStrategy.ATXFER)
+    notifier = PhoneNotifier(exchange, link, settings, None)
+    return AttendedTransfers(exchange, link, settings, notifier, LegVariables(link))
+
+
+def at_work(link: SilentLink, *, consulting: bool = False) -> AttendedTransfers:
+    exchange = Exchange(proof_timeout=0.1)
+    exchange.model.watch("1001")
+    exchange.set_available(available=True)
+    told = agent_in_call()
+    if consulting:
+        told += pbx_lets_agent_consult() + target_answers_consult()
+    for fact in told:
+        exchange.apply(fact)
+    return strategy(exchange, link)
+
+
+EXISTS = {f"DIALPLAN_EXISTS(from-internal,{number},1)": "1" for number in ("1002", "+491234")}
+
+
+async def test_a_site_without_the_code_of_atxfer() -> None:
+    handling = at_work(SilentLink(EXISTS, refused="Atxfer"))
+    with pytest.raises(Refused, match="refused the consult call: Feature not configured"):
+        await handling.consult(AGENT, "1002")
+
+
+async def test_a_number_that_is_not_only_tones() -> None:
+    link = SilentLink(EXISTS)
+    with pytest.raises(Refused, match=r"dialled by tones, and \+491234 is not only tones"):
+        await at_work(link).consult(AGENT, "+491234")
+    assert "Atxfer" not in [action for action, _fields in link.sent]
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [
+        ("alternate", "atxferswap"),
+        ("consult_transfer", "atxfercomplete"),
+        ("consult_conference", "atxferthreeway"),
+    ],
+)
+async def test_a_site_without_a_code(verb: str, option: str) -> None:
+    link = SilentLink({})
+    handling = at_work(link, consulting=True)
+    with pytest.raises(Refused, match=f"its features.conf must have {option}, and has not"):
+        await getattr(handling, verb)(AGENT)
+    assert "PlayDTMF" not in [action for action, _fields in link.sent]
+
+
+async def test_no_atxfer_where_one_may_be_under_way_since_before_a_restart() -> None:
+    """What is found after a restart: the agent beside a joint of which nobody knows who dialled it."""
+    link = SilentLink(EXISTS)
+    exchange = Exchange(proof_timeout=0.1)
+    exchange.model.watch("1001")
+    exchange.set_available(available=True)
+    for fact in (
+        facts.LegCreated(AGENT, "1001", CUSTOMER, placed=False, answered=True),
+        facts.LegCreated("l1", "", CUSTOMER, placed=False, internal=True, answered=True),
+        facts.LegCreated("l2", "", CUSTOMER, placed=False, internal=True, answered=True),
+        facts.LegCreated(TARGET, "1002", CUSTOMER, placed=False, answered=True),
+        facts.LegsPaired("l1", "l2"),
+        facts.LegJoined(AGENT, "b2"),
+        facts.LegJoined("l1", "b2"),
+        facts.LegJoined(TARGET, "b3"),
+        facts.LegJoined("l2", "b3"),
+    ):
+        exchange.apply(fact)
+    handling = strategy(exchange, link)
+    with pytest.raises(Refused, match="may be a consult call from before the connector was started"):
+        await handling.consult(AGENT, "1002")
+    assert link.sent == []
+
+
+@pytest.mark.parametrize(("atxfer", "notes"), [(True, len(LIMITS)), (False, 0)])
+def test_the_check_of_a_configuration_tells_the_limits(tmp_path: Path, *, atxfer: bool, notes: int) -> None:
+    file = tmp_path / "connector.yaml"
+    file.write_text(
+        "processor: LAB\nbridge: {host: bridge.example.com}\nasterisk: {username: harmony, secret: x}\n"
+        f"dial: {{consult: {'atxfer' if atxfer else 'rooms'}}}\n"
+    )
+    shown = CliRunner().invoke(app, ["check", "--config", str(file)])
+    assert shown.exit_code == 0
+    assert shown.stderr.count("note: dial.consult: atxfer: ") == notes
+    assert "note:" not in shown.stdout
+
+
+async def test_no_second_atxfer_while_the_first_lasts() -> None:
+    link = SilentLink(EXISTS)
+    handling = at_work(link, consulting=True)
+    with pytest.raises(Refused, match="There is a consult call already"):
+        await handling.consult(AGENT, "1002")
+    assert link.sent == []
+
+
+async def test_a_transfer_that_fails_is_not_announced_any_more() -> None:
+    link = SilentLink({})
+    handling = at_work(link, consulting=True)
+    interaction = handling._exchange.model.interaction(AGENT)
+    assert interaction is not None
+    assert interaction.primary.state is ConversationState.HELD
+    with pytest.raises(Refused):
+        await handling.consult_transfer(AGENT)
+    assert interaction.departure is None
