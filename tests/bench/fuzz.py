@@ -19,7 +19,8 @@ from pathlib import Path
 
 from samples import every_message
 
-from connector.bridge.codec import FrameDecoder, FrameTooLong, Malformed, decode, encode
+from connector.bridge.codec import FrameDecoder, FrameTooLong, Malformed, decode, encode, salvaged
+from connector.bridge.framing import HEAD
 from connector.bridge.messages import BodyInvalid, Kind, Message, Unknown, parse_body
 
 MAX_FRAME = 64 * 1024
@@ -187,13 +188,16 @@ class Fuzzer:
 
     def _read(self, item: bytes | FrameTooLong) -> Message | None:
         if isinstance(item, FrameTooLong):
-            self.outcomes["too long"] += 1
+            assert len(item.head) <= HEAD, "more than the head is kept"
+            problem = salvaged(item.head, str(item))
+            self._expect_sentence(problem.reason)
+            self.outcomes["too long, but to be answered" if problem.request_id else "too long"] += 1
             return None
         try:
             message = decode(item)
-        except Malformed as problem:
-            self._expect_sentence(problem.reason)
-            self.outcomes["malformed"] += 1
+        except Malformed as malformed:
+            self._expect_sentence(malformed.reason)
+            self.outcomes["malformed, but to be answered" if malformed.request_id else "malformed"] += 1
             return None
         if message == _SOUND:
             return message

@@ -56,5 +56,6 @@ def test_decode_to_typed_bodies() -> None:
             for each in payloads:
                 json.loads(each)
 
-    # Plain json has no counterpart to the typed body: this line is for knowing, not for judging.
-    assert compare("decode to typed body (plain: json.loads)", ours, plain, ROUNDS * len(payloads)).ours > 0
+    # Plain json has no counterpart to the typed body; that is no excuse for being much slower.
+    compared = compare("decode to typed body (plain: json.loads)", ours, plain, ROUNDS * len(payloads))
+    assert compared.ratio >= FLOOR

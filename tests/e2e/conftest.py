@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call, make_call
 from desk import Desk, desk
 from seen import Seen
 
@@ -36,7 +37,7 @@ def lab(provider: LabProvider) -> LabInfo:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After a test the PBX has no channel and no queue member left."""
+    """After a test the PBX has no channel, no conference room and no queue member left, paused or not."""
     yield
     if "provider" not in request.fixturenames and "lab" not in request.fixturenames:
         return
@@ -46,7 +47,7 @@ def _nothing_left_over(request: pytest.FixtureRequest) -> Iterator[None]:
         provider.asterisk_cli(f"channel request hangup {channel}")
     for queue, interface in left["members"]:
         provider.asterisk_cli(f"queue remove member {interface} from {queue}")
-    assert left == {"channels": [], "members": []}, f"the test left this on the PBX: {left}"
+    assert not any(left.values()), f"the test left this on the PBX: {left}"
 
 
 def _left_over(provider: LabProvider) -> dict[str, list[Any]]:
@@ -55,13 +56,15 @@ def _left_over(provider: LabProvider) -> dict[str, list[Any]]:
         for line in provider.asterisk_cli("core show channels concise").splitlines()
         if "!" in line
     ]
+    rooms = provider.asterisk_cli("confbridge list").splitlines()
+    heading = next(place for place, line in enumerate(rooms) if line.startswith("==="))
     members = [
         (queue, word.strip("()"))
         for queue in ("support", "sales")
         for word in provider.asterisk_cli(f"queue show {queue}").split()
         if word.strip("()").startswith("PJSIP/")
     ]
-    return {"channels": channels, "members": members}
+    return {"channels": channels, "rooms": rooms[heading + 1 :], "members": members}
 
 
 @pytest.fixture
@@ -69,3 +72,9 @@ async def at_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncI
     """Run a bridge, a connector and phones."""
     async with desk(provider, lab, tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+async def call(at_desk: Desk, request: pytest.FixtureRequest) -> Call:
+    """Make an answered call; its origin is the fixture's parameter."""
+    return await make_call(at_desk, request.param)

@@ -17,6 +17,7 @@ from connector.bridge.amqp_topology import Names
 from connector.bridge.catalogue.conversation import Cause
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.dialect_file import load_dialect
+from connector.bridge.messages import Kind
 from connector.config import Settings, load_settings
 from connector.lab.configuration import connector_config
 from connector.lab.phones.base import Phone
@@ -25,6 +26,7 @@ from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.amqp import broker_end
 from connector.processor.handles import Interaction
 from connector.processor.server import ReferenceBridge
+from connector.telephony.facts import EndpointState
 
 WAIT = 10.0
 """Seconds that anything may take which happens at once on an idle machine."""
@@ -35,6 +37,9 @@ TRANSPORT = os.environ.get("BRIDGE", "tcp")
 
 if TRANSPORT not in {"tcp", "amqp"}:
     raise ValueError(f"BRIDGE must be tcp or amqp, not {TRANSPORT!r}")
+
+
+_THERE = {EndpointState.IDLE, EndpointState.RINGING, EndpointState.IN_USE}
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +126,20 @@ class Desk:
         """Register an agent's phone: it picks up by itself when a call asks for that."""
         phone = await self.phones.phone(extension, stack)
         phone.honour_auto_answer = True
+        await self._knows(extension)
         return phone
+
+    async def _knows(self, extension: str) -> None:
+        """Wait until the connector has heard that the phone is there: the news follows the registration."""
+        pbx, news = self.connector.pbx, asyncio.Event()
+        unsubscribe = pbx.subscribe(lambda _change: news.set())
+        try:
+            async with asyncio.timeout(WAIT):
+                while pbx.available and pbx.model.phone(extension) not in _THERE:
+                    news.clear()
+                    await news.wait()
+        finally:
+            unsubscribe()
 
     async def login(self, agent: str = "1001", *, ready: bool = True) -> Any:
         """Log an agent in at its own phone and go ready."""
@@ -165,6 +183,21 @@ async def desk(
         finally:
             stop.set()
             await running
+
+
+async def seen(at: Desk, kind: Kind, name: str) -> dict[str, object]:
+    """Wait for a message (the first of its name counts) and return it as a mapping."""
+
+    def found() -> dict[str, object] | None:
+        for entry in at.bridge.log:
+            message = entry.message
+            if message.kind is kind and message.name == name:
+                return {"code": message.code, "text": message.text, **message.body}
+        return None
+
+    message = await at.bridge.link.until(found, WAIT, lambda: f"{kind} {name}")
+    assert message is not None
+    return message
 
 
 def cause_of(interaction: Interaction) -> Cause:

@@ -3,18 +3,18 @@
 import asyncio
 import json
 import signal
-import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
-from desk import WAIT, Desk, amqp_settings, deep_merge, desk, own_names, settings_for
+from desk import WAIT, Desk, amqp_settings, deep_merge, desk, dialect_of, own_names, settings_for
 from structlog.testing import capture_logs
 from test_command import environment, start
 from test_link import Cable
@@ -23,10 +23,11 @@ from yarl import URL
 from connector.app import Connector
 from connector.bridge.amqp import AmqpSettings, AmqpTransport
 from connector.bridge.amqp_link import BrokerLink
-from connector.bridge.amqp_topology import Names, Role
+from connector.bridge.amqp_topology import DELIVERY_LIMIT, Names, Role, declare
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.interaction import InteractionState
-from connector.bridge.codec import Malformed
+from connector.bridge.codec import Malformed, decode_parts
+from connector.bridge.envelope import MAX_TEXT
 from connector.bridge.messages import Kind, Message
 from connector.bridge.tcp import TlsClient
 from connector.lab.provider import LabInfo, LabProvider
@@ -99,7 +100,8 @@ class HandBridge:
 
 @asynccontextmanager
 async def connector_at(lab: LabInfo, folder: Path, over: dict[str, Any]) -> AsyncIterator[Connector]:
-    connector = Connector(settings_for(lab, folder, 1, over))
+    # What it talks to here speaks the catalogue's words, whatever dialect the suite runs in.
+    connector = Connector(settings_for(lab, folder, 1, deep_merge(over, {"bridge": {"dialect": ""}})))
     in_service = asyncio.Event()
     connector.pbx.subscribe(lambda change: in_service.set() if isinstance(change, ServiceChanged) else None)
     stop = asyncio.Event()
@@ -178,6 +180,63 @@ async def test_a_letter_that_is_delivered_twice_is_answered_once(hand: HandBridg
     assert len(hand.answers("r-1")) == 1
 
 
+@pytest.mark.parametrize("request_id", ["r" * 255, "r" * 256, "r" * 512, "ü" * 200])
+async def test_a_long_request_id_is_answered(hand: HandBridge, request_id: str) -> None:
+    await hand.ask("cti.query.capabilities", request_id)
+    await hand.ask("cti.query.capabilities", "proof")
+    assert (await hand.answer(request_id))["result"] == "SUCCESS"
+    assert (await hand.answer("proof"))["result"] == "SUCCESS"
+
+
+async def test_a_refusal_that_would_quote_a_whole_body_keeps_the_link(
+    lab: LabInfo, provider: LabProvider, tmp_path: Path
+) -> None:
+    names = own_names()
+    over = amqp_settings(lab, names)
+    async with HandBridge.at(lab.amqp_url, names) as hand, connector_at(lab, tmp_path, over) as connector:
+        await eventually_up(connector.transport)
+        agent = lab.agents["1001"]
+        await hand.ask("cti.request.serverstatus", "open")
+        await hand.answer("open")
+        body = {
+            "agentId": "x" * 200_000,
+            "requestingAgentLogin": "1001",
+            "requestingAgentPassword": agent.password,
+        }
+        with capture_logs() as logs:
+            await hand.publish(
+                json.dumps(body).encode(), GOOD | {"name": "cti.query.agentinfo", "requestId": "huge"}
+            )
+            await hand.ask("cti.query.capabilities", "proof")
+            refusal = await hand.answer("huge")
+            assert (await hand.answer("proof"))["result"] == "SUCCESS"
+        assert refusal["result"] == "FAILURE"
+        assert len(refusal["errorMessage"]) == MAX_TEXT
+        assert "bridge lost" not in [each["event"] for each in logs]
+
+
+async def test_a_bridge_whose_app_id_returns_is_answered(hand: HandBridge) -> None:
+    """Two hosts that take turns, each with a fixed name."""
+    for turn, app_id in enumerate(("bridge-a", "bridge-b", "bridge-a")):
+        letter = {"app_id": app_id, "message_id": uuid.uuid4().hex, "timestamp": datetime.now(UTC)}
+        await hand.ask("cti.request.serverstatus", f"r-{turn}", **letter)
+        assert (await hand.answer(f"r-{turn}"))["result"] == "SUCCESS"
+
+
+async def test_what_an_earlier_bridge_left_behind_is_dropped_and_logged(hand: HandBridge) -> None:
+    now = datetime.now(UTC)
+    with capture_logs() as logs:
+        for turn, (app_id, at) in enumerate(
+            [("bridge-a", now), ("bridge-b", now), ("bridge-a", now - timedelta(seconds=5))]
+        ):
+            await hand.ask("cti.request.serverstatus", f"r-{turn}", app_id=app_id, timestamp=at)
+        await hand.ask("cti.query.capabilities", "proof", app_id="bridge-b", timestamp=now)
+        await hand.answer("proof")
+    assert hand.answers("r-2") == []
+    (dropped,) = [each for each in logs if each["event"] == "a message of a former bridge dropped"]
+    assert dropped["request_id"] == "r-2"
+
+
 GOOD = {"type": "cti.query", "name": "cti.query.capabilities", "target": "LAB.CONTROL", "requestId": "r-1"}
 
 
@@ -211,6 +270,33 @@ async def test_what_nobody_can_answer_becomes_a_dead_letter_too(hand: HandBridge
     assert await dead_letter(hand) == b"\x00\x01"
     await hand.ask("cti.query.capabilities", "proof")
     assert (await hand.answer("proof"))["result"] == "SUCCESS"
+
+
+async def test_a_letter_that_ends_every_client_becomes_a_dead_letter(lab: LabInfo) -> None:
+    """A message that brings the connector down each time must not do so for ever."""
+    names = own_names()
+    own = await aio_pika.connect(lab.amqp_url)
+    async with own, HandBridge.at(lab.amqp_url, names) as hand:
+        await declare(await own.channel(), names, Role.CLIENT, passive=False)
+        await hand.publish(b"{}", GOOD, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        for _ in range(DELIVERY_LIMIT + 1):
+            await die_with_a_letter(lab, names)
+        assert await dead_letter(hand) == b"{}"
+
+
+async def die_with_a_letter(lab: LabInfo, names: Names) -> None:
+    """Take a letter and go without a word about it."""
+    came: asyncio.Queue[None] = asyncio.Queue()
+
+    async def take(_letter: aio_pika.abc.AbstractIncomingMessage) -> None:
+        came.put_nowait(None)
+
+    connection = await aio_pika.connect(lab.amqp_url)
+    async with connection:
+        queue = await (await connection.channel()).get_queue(names.queue_of(Role.CLIENT))
+        await queue.consume(take)
+        async with asyncio.timeout(WAIT):
+            await came.get()
 
 
 async def dead_letter(hand: HandBridge) -> bytes:
@@ -249,7 +335,7 @@ async def test_a_dial_cut_before_its_answer_is_delivered_again_but_dialled_once(
 
         def spy(delivery: Any, receiver: Any) -> Any:
             if delivery.redelivered:
-                repetitions.append(delivery.headers["name"])
+                repetitions.append(decode_parts(delivery.headers, delivery.body, dialect_of(tmp_path)).name)
             return look_at(delivery, receiver)
 
         transport._look_at = spy  # type: ignore[method-assign]
@@ -471,47 +557,31 @@ class Quiet:
         raise AssertionError(problem.reason)
 
 
-@asynccontextmanager
-async def tls_front(lab: LabInfo) -> AsyncIterator[int]:
-    """Put TLS with the lab's certificate before the broker's plain port."""
-    keys = Path(lab.ca_file).parent
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(keys / "server.pem", keys / "server.key")
-    cable = Cable(lab.host, lab.ports.amqp)
-    server = await asyncio.start_server(cable._relay, "127.0.0.1", 0, ssl=context)
-    async with cable:
-        yield server.sockets[0].getsockname()[1]
-        cable.cut()
-        server.close()
-
-
-async def test_tls_is_spoken_and_the_broker_is_verified(lab: LabInfo) -> None:
-    async with tls_front(lab) as port:
-        url = str(URL(lab.amqp_url).with_scheme("amqps").with_port(port))
-        settings = AmqpSettings(url, own_names(), tls=TlsClient(ca_file=lab.ca_file))
-        transport, receiver = AmqpTransport(settings), Quiet()
-        task = asyncio.create_task(transport.run(receiver))
-        async with asyncio.timeout(WAIT):
-            await receiver.up.wait()
-        transport.send(Message(Kind.EVENT, "cti.serverstatuschanged", "LAB.CONTROL"))
-        assert await transport.drain(WAIT)
-        await transport.close()
-        await task
+async def test_an_agent_logs_in_by_way_of_a_verified_broker(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    names, account = own_names(), lab.agents["1001"]
+    over = amqp_settings(lab, names)
+    over["amqp"] |= {"url": lab.amqps_url, "tls": {"ca_file": lab.ca_file}}
+    async with ReferenceBridge(processor="LAB") as bridge:
+        bridge.attach(broker_end(lab.amqps_url, "LAB", names=names, tls=TlsClient(ca_file=lab.ca_file)))
+        async with connector_at(lab, tmp_path, over):
+            await bridge.wait_in_service(WAIT)
+            session = await bridge.login("1001", account.password, extension="1001")
+            await session.close()
 
 
 @pytest.mark.parametrize("trust", ["nobody", "another name"])
 async def test_a_broker_that_cannot_be_verified_is_not_used(lab: LabInfo, trust: str) -> None:
     tls = TlsClient() if trust == "nobody" else TlsClient(lab.ca_file, server_name="broker.example")
-    async with tls_front(lab) as port:
-        url = str(URL(lab.amqp_url).with_scheme("amqps").with_port(port))
-        transport = AmqpTransport(AmqpSettings(url, own_names(), tls=tls, reconnect_initial=0.05))
-        with capture_logs() as logs:
-            task = asyncio.create_task(transport.run(Quiet()))
-            async with asyncio.timeout(WAIT):
-                while not logs:  # noqa: ASYNC110 - the log is all that tells
-                    await asyncio.sleep(0.01)
-            await transport.close()
-            await task
+    transport = AmqpTransport(AmqpSettings(lab.amqps_url, own_names(), tls=tls, reconnect_initial=0.05))
+    with capture_logs() as logs:
+        task = asyncio.create_task(transport.run(Quiet()))
+        async with asyncio.timeout(WAIT):
+            while not logs:  # noqa: ASYNC110 - the log is all that tells
+                await asyncio.sleep(0.01)
+        await transport.close()
+        await task
     assert logs[0]["event"] == "bridge not reachable"
     assert "certificate verify failed" in logs[0]["reason"]
     password = URL(lab.amqp_url).password or ""

@@ -113,6 +113,24 @@ async def test_a_request_without_a_header_is_answered_by_its_id(raw: RawBridge, 
     assert missing in answer["errorMessage"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a":', b'{"a": tru}}', b'{"a": "' + b"x" * 200_000 + b'"}}', b'{"a": "\xff"}}'],
+    ids=["cut", "broken", "oversized", "no UTF-8"],
+)
+async def test_a_request_whose_body_cannot_be_read_is_answered_by_its_id(raw: RawBridge, body: bytes) -> None:
+    header = (
+        b'{"type": "cti.request", "name": "cti.request.serverstatus", "target": "LAB.CONTROL",'
+        b' "requestId": "r1"}'
+    )
+    raw.send(b'{"header": ' + header + b', "body": ' + body)
+    answer = await raw.answer_to("r1")
+    assert answer["result"] == "FAILURE"
+    assert answer["name"] == "cti.request.serverstatus"
+    assert answer["errorMessage"].startswith("The message cannot be read: ")
+    await raw.still_works()
+
+
 async def test_an_oversized_frame_is_skipped_and_the_stream_goes_on(raw: RawBridge) -> None:
     raw.send(b"x" * 200_000)
     await raw.still_works()

@@ -1,69 +1,13 @@
 """Hold, consult, alternate, transfer and conference, proven by ear."""
 
-from dataclasses import dataclass
-
 import pytest
-from desk import WAIT, Desk, cause_of
+from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call
+from desk import WAIT, cause_of
 
-from connector.bridge.catalogue.conversation import Cause, ConversationState
-from connector.bridge.catalogue.interaction import InteractionState
-from connector.lab.phones.base import Phone, PhoneCall
+from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
-from connector.processor.handles import Conversation, Interaction
-from connector.processor.server import Session
 
-TALKING, HELD, RELEASED = ConversationState.TALKING, ConversationState.HELD, ConversationState.RELEASED
-DIALING = ConversationState.DIALING
-ENDED = InteractionState.ENDED
-
-
-@dataclass
-class Call:
-    """An answered call: agent 1001 with customer 2001; colleague 1002 and outsider 2002 at hand."""
-
-    desk: Desk
-    session: Session
-    interaction: Interaction
-    agent: Phone
-    customer: Phone
-    target: Phone
-    customers_call: PhoneCall
-
-    @property
-    def primary(self) -> Conversation:
-        return self.interaction.primary
-
-    async def consult(self) -> Conversation:
-        consult = await self.interaction.consult("1002")
-        assert self.primary.state is HELD
-        await (await self.target.next_call(WAIT)).answer()
-        await consult.wait_state(TALKING)
-        await expect_hears({self.agent: {"1002"}, self.target: {"1001"}, self.customer: {"MOH"}})
-        return consult
-
-    async def over(self) -> None:
-        await self.interaction.wait_state(ENDED)
-        await self.interaction.complete()
-        await self.session.close()
-
-
-@pytest.fixture(params=["queue", "dial"])
-async def call(at_desk: Desk, request: pytest.FixtureRequest) -> Call:
-    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
-    target = await at_desk.phones.phone("1002")
-    session = await at_desk.login("1001", ready=request.param == "queue")
-    if request.param == "queue":
-        agent.answer_mode = "auto"
-        customers_call = await customer.dial("7000")
-        interaction = await session.channel.next_interaction()
-    else:
-        interaction = await session.channel.dial("2001")
-        customers_call = await customer.next_call(WAIT)
-        await customers_call.answer()
-    await interaction.primary.wait_state(TALKING)
-    await interaction.wait_state(InteractionState.STARTED)
-    await expect_hears({agent: {"2001"}, customer: {"1001"}})
-    return Call(at_desk, session, interaction, agent, customer, target, customers_call)
+pytestmark = pytest.mark.parametrize("call", ORIGINS, indirect=True)
 
 
 async def test_hold_and_retrieve(call: Call) -> None:
@@ -109,6 +53,26 @@ async def test_consult_alternate_and_back(call: Call) -> None:
     await call.primary.wait_state(TALKING)
     await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
     await call.primary.release()
+    await call.over()
+
+
+@pytest.mark.parametrize("last", ["primary", "consult"])
+async def test_alternate_with_both_on_hold_goes_to_the_one_that_did_not_talk_last(
+    call: Call, last: str
+) -> None:
+    consult = await call.consult()
+    if last == "primary":
+        await call.interaction.alternate()
+    await (call.primary if last == "primary" else consult).hold()
+    assert (call.primary.state, consult.state) == (HELD, HELD)
+    await call.interaction.alternate()
+    if last == "primary":
+        assert (call.primary.state, consult.state) == (HELD, TALKING)
+        await expect_hears({call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
+    else:
+        assert (call.primary.state, consult.state) == (TALKING, HELD)
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+    await call.interaction.consult_transfer()
     await call.over()
 
 
@@ -168,7 +132,7 @@ async def test_consult_conference_and_the_agent_leaves_it(call: Call) -> None:
     assert consult.state is RELEASED
     assert consult.cause is Cause.CONFERENCED
     assert call.primary.state is TALKING
-    assert {member.address for member in call.primary.members} == {"2001", "1002"}
+    await call.primary.wait_members(lambda members: {one.address for one in members} == {"2001", "1002"})
     await expect_hears(
         {call.agent: {"2001", "1002"}, call.customer: {"1001", "1002"}, call.target: {"1001", "2001"}}
     )

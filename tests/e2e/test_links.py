@@ -1,12 +1,15 @@
 """Lost and found: the bridge goes away, the PBX goes away, calls stay."""
 
 import asyncio
+from pathlib import Path
 
-from desk import Desk
+from desk import WAIT, Desk, desk
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.interaction import InteractionState
+from connector.bridge.messages import Kind
 from connector.lab.phones.hearing import expect_hears
+from connector.lab.provider import LabInfo, LabProvider
 
 
 async def test_a_call_outlives_the_bridge_and_is_found_again(at_desk: Desk) -> None:
@@ -34,9 +37,17 @@ async def test_a_call_outlives_the_bridge_and_is_found_again(at_desk: Desk) -> N
     await session.close()
 
 
+def codes(at_desk: Desk, kind: Kind) -> list[str | None]:
+    return [one.message.code for one in at_desk.bridge.log if one.message.kind is kind]
+
+
 async def test_the_bridge_hears_when_the_pbx_goes_and_comes_back(at_desk: Desk) -> None:
+    session = await at_desk.login("1001", ready=False)
     await asyncio.to_thread(at_desk.lab.asterisk_stop)
     await at_desk.bridge.wait_status("out-of-service", timeout=20)
+    await at_desk.bridge.link.until(
+        lambda: "PBX_LOST" in codes(at_desk, Kind.ERROR) or None, WAIT, lambda: "the error for the agent"
+    )
     reply = await at_desk.bridge.request(
         "LAB.CONTROL",
         "cti.request.createsession",
@@ -45,3 +56,17 @@ async def test_the_bridge_hears_when_the_pbx_goes_and_comes_back(at_desk: Desk) 
     assert reply.error_message == "No new sessions at the moment: the telephone system cannot be reached."
     await asyncio.to_thread(at_desk.lab.asterisk_start)
     await at_desk.bridge.wait_in_service(40)
+    # The bridge has ended its session with the service: it begins a new one, and that is the only one then.
+    anew = await at_desk.login("1001", ready=False)
+    reply = await at_desk.bridge.request(session.channel.target, "channel.query.init", {})
+    assert reply.error_message == f"There is no destination {session.channel.target}."
+    await anew.close()
+
+
+async def test_a_connector_that_is_stopped_tells_the_bridge(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    async with desk(provider, lab, tmp_path) as at_desk:
+        bridge = at_desk.bridge
+    said = [one.message.body["status"] for one in bridge.log if one.message.name == "cti.serverstatuschanged"]
+    assert said[-2:] == ["in-service", "stopping-service"]

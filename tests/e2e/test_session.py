@@ -5,27 +5,12 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from desk import WAIT, Desk, desk
+from desk import WAIT, Desk, desk, seen
 
 from connector.bridge.catalogue.channel import ChannelInitReply
 from connector.bridge.catalogue.session import ChannelType
 from connector.bridge.messages import Kind
 from connector.lab.provider import LabInfo, LabProvider
-
-
-async def seen(at_desk: Desk, kind: Kind, name: str) -> dict[str, object]:
-    """Wait for a message of the connector and return it as a mapping."""
-
-    def found() -> dict[str, object] | None:
-        for entry in at_desk.bridge.log:
-            message = entry.message
-            if message.kind is kind and message.name == name:
-                return {"code": message.code, "text": message.text, **message.body}
-        return None
-
-    message = await at_desk.bridge.link.until(found, WAIT, lambda: f"{kind} {name}")
-    assert message is not None
-    return message
 
 
 async def test_reasons_come_with_their_labels(at_desk: Desk) -> None:
@@ -156,4 +141,46 @@ async def test_a_login_at_another_phone_by_another_tool_is_told(at_desk: Desk) -
     await asyncio.to_thread(cli, "queue remove member PJSIP/1010 from support")
     found = await seen(at_desk, Kind.EVENT, "channelgroup.channel.removed")
     assert found["endpoint"] == "1010"
+    await session.close()
+
+
+async def test_close_logs_out_at_the_other_phone_too(at_desk: Desk) -> None:
+    session = await at_desk.login("1001", ready=False)
+    cli = at_desk.lab.asterisk_cli
+    await asyncio.to_thread(cli, "queue add member PJSIP/1010 to support penalty 0 as 1001")
+    await seen(at_desk, Kind.EVENT, "channelgroup.channel.added")
+    await session.close()
+    removed = [
+        one.message.body["endpoint"]
+        for one in at_desk.bridge.log
+        if one.message.name == "channelgroup.channel.removed"
+    ]
+    assert removed == ["1001", "1010"]
+    members = await asyncio.to_thread(cli, "queue show support")
+    assert "PJSIP/1010" not in members
+    assert "PJSIP/1001" not in members
+
+
+async def test_a_group_that_was_given_up_is_told_when_another_tool_logs_the_agent_in(at_desk: Desk) -> None:
+    session = await at_desk.login("1001", ready=False)
+    reply = await at_desk.bridge.request(session.group.target, "channelgroup.request.dispose", {})
+    assert reply.ok
+    cli = at_desk.lab.asterisk_cli
+    for queue in at_desk.connector.directory.agents()[0].queues:
+        await asyncio.to_thread(cli, f"queue remove member PJSIP/1001 from {queue}")
+    await asyncio.to_thread(cli, "queue add member PJSIP/1001 to support penalty 0 as 1001")
+    found = await seen(at_desk, Kind.EVENT, "session.channelgroup.added")
+    assert found["name"] == "group-1001"
+    body = {"name": "group-1001", "id": "anew", "extension": "1001"}
+    assert (await at_desk.bridge.request(session.target, "session.request.createchannelgroup", body)).ok
+    await asyncio.to_thread(cli, "queue remove member PJSIP/1001 from support")
+
+
+async def test_an_agent_who_goes_ready_without_a_phone_is_warned(at_desk: Desk) -> None:
+    phone = await at_desk.phones.phone("1001")
+    await phone.unregister()
+    session = await at_desk.login("1001", ready=False)
+    await session.channel.ready()
+    found = await seen(at_desk, Kind.WARNING, "phone.unregistered")
+    assert (found["code"], "1001" in str(found["text"])) == ("PHONE_UNREGISTERED", True)
     await session.close()

@@ -1,0 +1,74 @@
+"""The bare script beside which call handling is measured: a socket, action by action, proof by events.
+
+It knows nothing of the connector.
+"""
+
+import asyncio
+import time
+
+Message = dict[str, str]
+Action = list[list[str]]
+"""Headers of an action: name and value."""
+
+
+class RawAmi:
+    """One manager session."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._number = 0
+        self._events: list[Message] = []
+
+    @classmethod
+    async def log_in(cls, host: str, port: int, user: str, secret: str) -> "RawAmi":
+        """Connect, with events."""
+        raw = cls(*await asyncio.open_connection(host, port))
+        await raw._reader.readline()
+        await raw._act([["Action", "Login"], ["Username", user], ["Secret", secret], ["Events", "on"]])
+        return raw
+
+    async def run(self, actions: list[Action], *proof: Message) -> float:
+        """Send the actions, each after the reply to the one before.
+
+        Returns the seconds from the first until every event of the proof (headers that it must have) came.
+        """
+        await self._drain()
+        wanted = list(proof)
+        began = time.perf_counter()
+        for action in actions:
+            await self._act(action)
+        while True:
+            for event in self._events:
+                wanted = [one for one in wanted if not one.items() <= event.items()]
+            if not wanted:
+                return time.perf_counter() - began
+            self._events = [await self._read()]
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    async def _act(self, headers: Action) -> None:
+        """Send an action and wait for its reply; events that come before it are kept."""
+        self._number += 1
+        own = str(self._number)
+        text = "".join(f"{name}: {value}\r\n" for name, value in [*headers, ["ActionID", own]])
+        self._writer.write(f"{text}\r\n".encode())
+        while True:
+            message = await self._read()
+            if "Event" not in message and message.get("ActionID") == own:
+                if message["Response"] != "Success":
+                    raise RuntimeError(f"{headers} was refused: {message}")
+                return
+            self._events.append(message)
+
+    async def _read(self) -> Message:
+        text = (await self._reader.readuntil(b"\r\n\r\n")).decode()
+        return dict(line.split(": ", 1) for line in text.split("\r\n") if ": " in line)
+
+    async def _drain(self) -> None:
+        """Forget what happened up to now: the reply to a ping comes after it."""
+        await self._act([["Action", "Ping"]])
+        self._events = []

@@ -1,0 +1,273 @@
+"""From request to proven state: ours (bridge, TCP, connector, AMI, events, answer) beside a bare AMI script.
+
+Both work in turns on the same calls of the same Asterisk. Ours is timed from the bridge's request to the
+connector's response, which comes when the events have shown the new state. The script sends the same
+Redirects and Setvars, each after the reply to the one before, and is timed until it has seen such events.
+"""
+
+import asyncio
+import os
+import statistics
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from desk import WAIT, settings_for
+from raw_ami import Action, RawAmi
+
+from connector.bridge.catalogue.conversation import ConversationState
+from connector.bridge.catalogue.interaction import InteractionState
+from connector.lab.phones.fleet import PhoneFleet
+from connector.lab.provider import LabInfo, LabProvider, choose_provider
+from connector.processor.handles import Interaction
+from connector.processor.server import ReferenceBridge, Session
+
+TALKING, HELD = ConversationState.TALKING, ConversationState.HELD
+
+ROUNDS = 200
+TRANSFERS = 25
+CEILING = 1.5
+"""Ours may take this many times as long as the script, at the median."""
+
+
+@dataclass
+class Times:
+    """Seconds that one operation took, by who carried it out."""
+
+    ours: list[float] = field(default_factory=list)
+    raw: list[float] = field(default_factory=list)
+
+    def show(self, what: str) -> float:
+        """Print one line of the table and return how many times as long ours took at the median."""
+        ratio = statistics.median(self.ours) / statistics.median(self.raw)
+        sys.stdout.write(
+            f"\n{what:<18} ours {_figures(self.ours)}   raw {_figures(self.raw)}   ratio {ratio:5.2f}"
+        )
+        return ratio
+
+
+def _figures(seconds: list[float]) -> str:
+    p99 = statistics.quantiles(seconds, n=100, method="inclusive")[98]
+    return f"median {1000 * statistics.median(seconds):6.2f} ms  p99 {1000 * p99:6.2f} ms (n={len(seconds)})"
+
+
+@asynccontextmanager
+async def script(info: LabInfo) -> AsyncIterator[RawAmi]:
+    user = info.ami["harmony"]
+    raw = await RawAmi.log_in(info.host, info.ports.ami, user.username, user.secret)
+    try:
+        yield raw
+    finally:
+        await raw.close()
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[LabProvider]:
+    lab = choose_provider(os.environ.get("LAB") or None, f"bench-{os.getpid()}")
+    lab.up()
+    yield lab
+    lab.down()
+
+
+@dataclass
+class Bench:
+    """A bridge and phones here; the connector in a process of its own, as in service."""
+
+    lab: LabProvider
+    info: LabInfo
+    bridge: ReferenceBridge
+    phones: PhoneFleet
+
+    async def login(self) -> Session:
+        account = self.info.agents["1001"]
+        session = await self.bridge.login("1001", account.password, extension=account.extension)
+        await session.channel.activate()
+        await session.channel.ready()
+        return session
+
+    def leg(self, number: str) -> str:
+        """Return the leg of a phone that has one call."""
+        channels = self.lab.asterisk_cli("core show channels concise").splitlines()
+        (found,) = [line for line in channels if line.startswith(f"PJSIP/{number}-")]
+        return found.rpartition("!")[2]
+
+
+@pytest.fixture
+async def at(provider: LabProvider, tmp_path: Path) -> AsyncIterator[Bench]:
+    info = provider.info()
+    accounts = {number: account.password for number, account in info.sip.items()}
+    async with (
+        PhoneFleet(info.host, info.ports.sip, accounts) as phones,
+        ReferenceBridge(processor="LAB", port=0) as bridge,
+    ):
+        settings_for(info, tmp_path, bridge.port)
+        connector = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "connector", "run", "--config", str(tmp_path / "connector.yaml")),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            await bridge.wait_in_service(WAIT)
+            yield Bench(provider, info, bridge, phones)
+        finally:
+            connector.terminate()
+            await connector.wait()
+
+
+@dataclass
+class Call:
+    """Agent 1001 talks with customer 2001; names of the legs, for the script."""
+
+    interaction: Interaction
+    agent: str
+    customer: str
+    target: str = ""
+
+
+def setvar(leg: str, **variables: str) -> Action:
+    name = ",".join(variables) if len(variables) == 1 else f"ARRAY({','.join(variables)})"
+    return [
+        ["Action", "Setvar"],
+        ["Channel", leg],
+        ["Variable", name],
+        ["Value", ",".join(variables.values())],
+    ]
+
+
+def redirect(*moves: tuple[str, str, str]) -> Action:
+    headers = [["Action", "Redirect"]]
+    for prefix, (leg, context, extension) in zip(("", "Extra"), moves, strict=False):
+        headers += [
+            [f"{prefix}Channel", leg],
+            [f"{prefix}Context", context],
+            [f"{prefix}Exten", extension],
+            [f"{prefix}Priority", "1"],
+        ]
+    return headers
+
+
+async def timed(at: Bench, request: Callable[[], Awaitable[object]]) -> float:
+    """Return the seconds from the request to its response and the new state's event, at the bridge's wire."""
+    before = len(at.bridge.log)
+    await request()
+    sent, *_, last = [entry.at for entry in at.bridge.log[before:]]
+    return (last - sent).total_seconds()
+
+
+async def talk(at: Bench, session: Session) -> Call:
+    """Have them talk, by the queue."""
+    agent, customer = await at.phones.phone("1001"), await at.phones.phone("2001")
+    agent.answer_mode = "auto"
+    await customer.dial("7000")
+    interaction = await session.channel.next_interaction()
+    await interaction.primary.wait_state(TALKING)
+    return Call(interaction, interaction.nativeid, at.leg("2001"))
+
+
+async def consult(at: Bench, call: Call) -> None:
+    """Consult 1002, who answers by itself."""
+    target = await at.phones.phone("1002")
+    target.answer_mode = "auto"
+    conversation = await call.interaction.consult("1002")
+    await conversation.wait_state(TALKING)
+    call.target = at.leg("1002")
+
+
+async def over(at: Bench, call: Call) -> None:
+    for number in ("2001", "1001", "1002"):
+        for live in (await at.phones.phone(number)).calls:
+            await live.hangup()
+    await call.interaction.wait_state(InteractionState.ENDED)
+    await call.interaction.complete()
+
+
+async def test_hold_and_retrieve(at: Bench) -> None:
+    hold, retrieve = Times(), Times()
+    session = await at.login()
+    async with script(at.info) as raw:
+        call = await talk(at, session)
+        primary = call.interaction.primary
+        await primary.hold()
+        await primary.retrieve()
+        for _ in range(ROUNDS):
+            hold.ours.append(await timed(at, primary.hold))
+            retrieve.ours.append(await timed(at, primary.retrieve))
+            took = await raw.run(
+                [redirect((call.agent, "harmony-didle", "s"))],
+                {"Event": "BridgeLeave", "Uniqueid": call.agent},
+                {"Event": "MusicOnHoldStart", "Uniqueid": call.customer},
+            )
+            hold.raw.append(took)
+            await primary.wait_state(HELD)
+            took = await raw.run(
+                [redirect((call.agent, "harmony-room", f"a{call.customer}"))],
+                {"Event": "BridgeEnter", "Uniqueid": call.agent},
+                {"Event": "MusicOnHoldStop", "Uniqueid": call.customer},
+            )
+            retrieve.raw.append(took)
+            await primary.wait_state(TALKING)
+        await over(at, call)
+    await session.close()
+    ratios = [hold.show("hold"), retrieve.show("retrieve")]
+    assert max(ratios) <= CEILING
+
+
+async def test_alternate(at: Bench) -> None:
+    times = Times()
+    session = await at.login()
+    async with script(at.info) as raw:
+        call = await talk(at, session)
+        await consult(at, call)
+        primary = call.interaction.primary
+        await call.interaction.alternate()
+        await call.interaction.alternate()
+        for _ in range(ROUNDS // 2):
+            # Twice each, so that both have both directions.
+            for _ in range(2):
+                times.ours.append(await timed(at, call.interaction.alternate))
+            for to, left, state in (
+                (call.customer, call.target, TALKING),
+                (call.target, call.customer, HELD),
+            ):
+                took = await raw.run(
+                    [redirect((call.agent, "harmony-room", f"a{to}"))],
+                    {"Event": "BridgeEnter", "Uniqueid": call.agent},
+                    {"Event": "MusicOnHoldStop", "Uniqueid": to},
+                    {"Event": "MusicOnHoldStart", "Uniqueid": left},
+                )
+                times.raw.append(took)
+                await primary.wait_state(state)
+        await over(at, call)
+    await session.close()
+    assert times.show("alternate") <= CEILING
+
+
+async def test_consult_transfer(at: Bench) -> None:
+    times = Times()
+    session = await at.login()
+    async with script(at.info) as raw:
+        for number in range(2 * TRANSFERS):
+            call = await talk(at, session)
+            await consult(at, call)
+            if number % 2:
+                times.ours.append(await timed(at, call.interaction.consult_transfer))
+            else:
+                took = await raw.run(
+                    [
+                        setvar(call.target, HARMONY_AGENT=call.customer),
+                        setvar(call.customer, HARMONY_AGENT=call.target),
+                        setvar(call.agent, HARMONY_P1="", HARMONY_P2=""),
+                        redirect(
+                            (call.target, "harmony-room", f"p{call.customer}"),
+                            (call.agent, "harmony-bye", "s"),
+                        ),
+                    ],
+                    {"Event": "BridgeEnter", "Uniqueid": call.target},
+                    {"Event": "Hangup", "Uniqueid": call.agent},
+                )
+                times.raw.append(took)
+            await over(at, call)
+    await session.close()
+    assert times.show("consult transfer") <= CEILING

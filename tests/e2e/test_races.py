@@ -1,0 +1,110 @@
+"""Races: two things at the same moment. No call is lost, no state is wrong, nobody is left over.
+
+Offsets are drawn from a fixed seed, so that a run can be repeated; what came of them is printed (see -rP).
+"""
+
+import asyncio
+import random
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+
+import pytest
+from calls import ENDED, HELD, RELEASED, TALKING, Call, make_call
+from desk import WAIT, Desk
+
+from connector.lab.phones.hearing import expect_hears
+from connector.processor.problems import BridgeRequestFailed
+
+_SEED = 20261121
+_OFFSET = 0.010
+
+
+def _print(race: str, outcomes: Mapping[str, int]) -> None:
+    sys.stdout.write(f"{race}, seed {_SEED}: {dict(outcomes)}\n")
+
+
+async def _after(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    await asyncio.sleep(max(0.0, seconds))
+    await act()
+
+
+@pytest.fixture
+async def call(at_desk: Desk) -> Call:
+    return await make_call(at_desk, "queue")
+
+
+@pytest.mark.parametrize("verb", ["hold", "retrieve"])
+async def test_the_customer_hangs_up_as_the_agent_moves(at_desk: Desk, verb: str) -> None:
+    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
+    outcomes: Counter[str] = Counter()
+    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
+    agent.answer_mode = "auto"
+    session = await at_desk.login("1001")
+    for _ in range(25):
+        offset = offsets.uniform(-_OFFSET, _OFFSET)
+        call = await customer.dial("7000")
+        interaction = await session.channel.next_interaction()
+        primary = interaction.primary
+        await primary.wait_state(TALKING)
+        agents_call = agent.calls[0]
+        if verb == "retrieve":
+            await primary.hold()
+        act = primary.hold if verb == "hold" else primary.retrieve
+        moved, _ = await asyncio.gather(
+            _after(-offset, act), _after(offset, call.hangup), return_exceptions=True
+        )
+        assert moved is None or isinstance(moved, BridgeRequestFailed)
+        outcomes["carried out" if moved is None else str(moved).partition("harmony-lab")[0]] += 1
+        await primary.wait_state(RELEASED)
+        await interaction.wait_state(ENDED)
+        await agents_call.wait_state("ended", WAIT)
+        await interaction.complete()
+    _print(f"customer hangs up within 10 ms of {verb}", outcomes)
+    await session.close()
+
+
+async def test_the_consulted_answers_as_the_consult_is_cancelled(call: Call) -> None:
+    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
+    outcomes: Counter[str] = Counter()
+    for _ in range(20):
+        offset = offsets.uniform(-_OFFSET, _OFFSET)
+        consult = await call.interaction.consult("1002")
+        ringing = await call.target.next_call(WAIT)
+        # Whose answer comes too late has nothing left to answer.
+        answer, cancel = _after(offset, ringing.answer), _after(-offset, consult.release)
+        _, cancelled = await asyncio.gather(answer, cancel, return_exceptions=True)
+        assert cancelled is None
+        await consult.wait_state(RELEASED)
+        await call.primary.wait_state(TALKING)
+        await ringing.wait_state("ended", WAIT)
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}}, stable=0.1)
+        outcomes["answered before" if TALKING in consult.states else "never talked"] += 1
+    _print("consulted answers within 10 ms of the cancel", outcomes)
+    await call.primary.release()
+    await call.over()
+
+
+async def test_alternate_forty_times_back_to_back(call: Call) -> None:
+    consult = await call.consult()
+    for times in range(1, 41):
+        await call.interaction.alternate()
+        wanted = (TALKING, HELD) if times % 2 else (HELD, TALKING)
+        assert (call.primary.state, consult.state) == wanted
+    assert len(call.primary.states) - len(consult.states) in {0, 1, 2}
+    await expect_hears({call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
+    await call.interaction.consult_transfer()
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    await call.customers_call.hangup()
+    await call.over()
+
+
+async def test_hold_and_retrieve_a_hundred_times(call: Call) -> None:
+    for _ in range(100):
+        await call.primary.hold()
+        await call.primary.retrieve()
+    assert call.primary.states[-201:] == [TALKING, *[HELD, TALKING] * 100]
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.customers_call.wait_state("ended", WAIT)
+    await call.over()

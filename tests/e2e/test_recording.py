@@ -1,0 +1,261 @@
+"""Recording and muting: what is in the file, and who is heard."""
+
+import io
+import re
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+from desk import WAIT, Desk, desk
+
+from connector.bridge.catalogue.conversation import ConversationState
+from connector.bridge.catalogue.extensions import RecordingState
+from connector.bridge.catalogue.interaction import InteractionState
+from connector.lab.phones import tones
+from connector.lab.phones.base import Phone, PhoneCall
+from connector.lab.phones.hearing import expect_hears
+from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.handles import Interaction
+from connector.processor.problems import BridgeRequestFailed
+from connector.processor.server import Session
+
+_TICKS = 70
+"""Of the media clock, 20 ms each."""
+
+ON, PAUSED, OFF = RecordingState.ON, RecordingState.PAUSED, RecordingState.OFF
+
+
+def extended(lab: LabInfo, **extensions: Any) -> dict[str, Any]:
+    """Return the settings of a site that uses the extension."""
+    system = lab.ami["harmony-system"]
+    return {
+        "asterisk": {"system": {"username": system.username, "secret": system.secret}},
+        "extensions": {"enabled": True, **extensions},
+    }
+
+
+@dataclass
+class Call:
+    desk: Desk
+    session: Session
+    interaction: Interaction
+    agent: Phone
+    customer: Phone
+    customers_call: PhoneCall
+
+    async def over(self) -> None:
+        await self.customers_call.hangup()
+        await self.interaction.wait_state(InteractionState.ENDED)
+        await self.interaction.complete()
+        await self.session.close()
+
+
+@asynccontextmanager
+async def call_at(at_desk: Desk, origin: str) -> AsyncIterator[Call]:
+    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
+    session = await at_desk.login("1001", ready=origin == "queue")
+    if origin == "queue":
+        agent.answer_mode = "auto"
+        customers_call = await customer.dial("7000")
+        interaction = await session.channel.next_interaction()
+    else:
+        interaction = await session.channel.dial("2001")
+        customers_call = await customer.next_call(WAIT)
+        await customers_call.answer()
+    await interaction.wait_state(InteractionState.STARTED)
+    await expect_hears({agent: {"2001"}, customer: {"1001"}})
+    yield Call(at_desk, session, interaction, agent, customer, customers_call)
+
+
+@pytest.fixture(params=["queue", "dial"])
+async def call(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Call]:
+    async with (
+        desk(provider, lab, tmp_path, extended(lab)) as at_desk,
+        call_at(at_desk, request.param) as one,
+    ):
+        yield one
+
+
+def heard_in(recording: bytes) -> list[frozenset[str]]:
+    """Return what sounds in a recording, step by step: what lasts 0.6 s at least, by windows of 0.3 s.
+
+    So a busy machine's hiccup of a moment is no step.
+    """
+    with wave.open(io.BytesIO(recording)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (tones.SAMPLE_RATE, 1, 2)
+        pcm = file.readframes(file.getnframes())
+    size = tones.SAMPLE_RATE * 2 * tones.WINDOW_MS // 1000
+    windows = [tones.recognise(pcm[at : at + size]) for at in range(0, len(pcm) - size + 1, size)]
+    lasting = [each for each, run in groupby(windows) if len(list(run)) > 1]
+    return [each for each, _ in groupby(lasting)]
+
+
+async def test_a_recording_has_both_voices_and_silence_where_it_was_paused(call: Call) -> None:
+    one = call.interaction
+    file = await one.start_recording()
+    assert re.fullmatch(r"harmony/\d{4}-\d\d-\d\d/\d{6}-1001-2001-[0-9a-f]{8}\.wav", file)
+    await one.wait_data(lambda data: data["X_RECORDING"] == "ON")
+    assert one.recording is ON
+    await _for_a_while(call)
+    await one.pause_recording()
+    await one.wait_data(lambda data: data["X_RECORDING"] == "PAUSED")
+    assert one.recording is PAUSED
+    await _for_a_while(call)
+    await one.resume_recording()
+    assert one.recording is ON
+    await _for_a_while(call)
+    await one.stop_recording()
+    await one.wait_data(lambda data: data["X_RECORDING"] is None)
+    assert one.recording is OFF
+    await call.over()
+    both = frozenset({"1001", "2001"})
+    assert heard_in(call.desk.lab.recording(file)) == [both, frozenset(), both]
+
+
+async def test_a_recording_follows_the_customer_through_hold_consult_and_transfer(call: Call) -> None:
+    target = await call.desk.phones.phone("1002")
+    file = await call.interaction.start_recording()
+    await _for_a_while(call)
+    await call.interaction.primary.hold()
+    await _for_a_while(call, {call.agent: set(), call.customer: {"MOH"}})
+    await call.interaction.primary.retrieve()
+    await _for_a_while(call)
+    consult = await call.interaction.consult("1002")
+    await (await target.next_call(WAIT)).answer()
+    await consult.wait_state(ConversationState.TALKING)
+    await _for_a_while(call, {target: {"1001"}, call.customer: {"MOH"}})
+    assert call.interaction.recording is ON
+    await call.interaction.consult_transfer()
+    await _for_a_while(call, {target: {"2001"}, call.customer: {"1002"}})
+    await call.over()
+    # On hold the music is recorded, and neither what the customer says to it nor the consult call.
+    with_agent, held, with_target = {"2001", "1001"}, {"MOH"}, {"2001", "1002"}
+    assert heard_in(call.desk.lab.recording(file)) == [with_agent, held, with_agent, held, with_target]
+
+
+async def test_a_desktop_that_comes_later_sees_the_recording(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    async with desk(provider, lab, tmp_path, extended(lab)) as first, call_at(first, "dial") as call:
+        await call.interaction.start_recording()
+        await call.interaction.pause_recording()
+        await call.interaction.mute()
+        # A connector that was started anew knows it from the PBX alone.
+        async with desk(provider, lab, tmp_path, extended(lab)) as second:
+            account = lab.agents["1001"]
+            later = await second.bridge.login("1001", account.password, extension="1001")
+            interaction = await later.channel.next_interaction()
+            assert interaction.recording is PAUSED
+            assert interaction.muted
+            assert interaction.data["X_RECORDING"] == "PAUSED"
+            assert interaction.data["X_MUTED"] is True
+            await interaction.resume_recording()
+            await interaction.unmute()
+            await interaction.stop_recording()
+            await call.interaction.link.until(lambda: call.interaction.recording is OFF, WAIT, lambda: "OFF")
+            await call.interaction.link.until(lambda: not call.interaction.muted, WAIT, lambda: "unmuted")
+            await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+            await call.customers_call.hangup()
+            await interaction.wait_state(InteractionState.ENDED)
+        await call.interaction.wait_state(InteractionState.ENDED)
+        await call.interaction.complete()
+        await call.session.close()
+
+
+async def test_a_muted_agent_is_not_heard_wherever_the_call_goes(call: Call) -> None:
+    target = await call.desk.phones.phone("1002")
+    await call.interaction.mute()
+    assert call.interaction.muted
+    await expect_hears({call.agent: {"2001"}, call.customer: set()})
+    await call.interaction.primary.hold()
+    await call.interaction.primary.retrieve()
+    await expect_hears({call.agent: {"2001"}, call.customer: set()})
+    consult = await call.interaction.consult("1002")
+    await (await target.next_call(WAIT)).answer()
+    await consult.wait_state(ConversationState.TALKING)
+    await expect_hears({call.agent: {"1002"}, target: set()})
+    await call.interaction.unmute()
+    assert not call.interaction.muted
+    await expect_hears({call.agent: {"1002"}, target: {"1001"}})
+    await consult.release()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.over()
+
+
+async def test_what_makes_no_sense_now_is_refused_in_one_sentence(call: Call) -> None:
+    one = call.interaction
+    not_recorded = "The call is not being recorded."
+    for verb in (one.stop_recording, one.pause_recording, one.resume_recording):
+        assert await refusal(verb) == not_recorded
+    await one.start_recording()
+    assert await refusal(one.start_recording) == "The call is recorded already: the recording is ON."
+    assert await refusal(one.resume_recording) == "The recording is ON already."
+    await one.stop_recording()
+    assert await refusal(one.unmute) == "The agent is not muted already."
+    await call.over()
+
+
+async def test_a_recording_of_the_telephone_system_is_told_and_can_be_paused_only(call: Call) -> None:
+    one, pbx = call.interaction, call.desk.connector.pbx
+    leg = next(iter(pbx.model.interaction(one.nativeid).primary.parties))  # type: ignore[union-attr]
+    name = _channel_of(call.desk.lab, leg)
+    call.desk.lab.asterisk_cli(f"mixmonitor start {name} own.wav")
+    await one.link.until(lambda: one.recording is ON, WAIT, lambda: "ON")
+    await one.pause_recording()
+    await one.resume_recording()
+    said = await refusal(one.stop_recording)
+    assert said == "The telephone system itself records this call: that can be paused, not stopped."
+    await call.over()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_without_the_extension_or_its_user_nothing_of_it_works(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, enabled: bool
+) -> None:
+    over = {"extensions": {"enabled": enabled}}
+    async with desk(provider, lab, tmp_path, over) as at_desk, call_at(at_desk, "dial") as call:
+        one, channel = call.interaction, call.session.channel
+        why = "is not set up: the connector has no system AMI user on the telephone system."
+        off = "Messages with x- are an extension that is not enabled here (extensions.enabled)."
+        assert await refusal(one.start_recording) == (f"Recording {why}" if enabled else off)
+        assert await refusal(one.mute) == (f"Muting {why}" if enabled else off)
+        assert await refusal(channel.stop_supervision) == (
+            "Phone 1001 supervises no call." if enabled else off
+        )
+        # Nothing of ours comes by itself either.
+        pbx = at_desk.connector.pbx
+        model = pbx.model.interaction(one.nativeid)
+        assert model is not None
+        leg = next(iter(model.primary.parties))
+        provider.asterisk_cli(f"mixmonitor start {_channel_of(provider, leg)} own.wav")
+        await pbx._exchange.until(lambda: model.recording == "ON", "recording", WAIT)
+        assert ("X_RECORDING" in await one.get_data()) is enabled
+        assert one.recording is (ON if enabled else OFF)
+        await call.over()
+
+
+async def _for_a_while(call: Call, heard: Mapping[Phone, set[str]] | None = None) -> None:
+    """See who hears whom, then let the phones play on for a good second, by their own media clock."""
+    await expect_hears(heard or {call.agent: {"2001"}, call.customer: {"1001"}})
+    for _ in range(_TICKS):
+        await call.customer.pulse.wait()
+
+
+def _channel_of(lab: LabProvider, leg: str) -> str:
+    """Return the name of the channel with that Uniqueid."""
+    rows = (line.split("!") for line in lab.asterisk_cli("core show channels concise").splitlines())
+    return next(row[0] for row in rows if row[-1] == leg)
+
+
+async def refusal(verb: Callable[[], Awaitable[object]]) -> str:
+    """Return the sentence with which a request is refused."""
+    with pytest.raises(BridgeRequestFailed) as failed:
+        await verb()
+    return failed.value.reply.error_message or ""

@@ -1,0 +1,292 @@
+"""Silent monitoring, whispering and barging in, proven by ear."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from desk import WAIT, Desk, deep_merge, desk
+from test_recording import Call, call_at, extended, refusal
+
+from connector.bridge.catalogue.conversation import ConversationState
+from connector.bridge.catalogue.extensions import SupervisionMode, SupervisionState
+from connector.lab.phones.base import Phone
+from connector.lab.phones.hearing import expect_hears
+from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.handles import Channel, Conversation
+from connector.processor.server import Session
+
+MONITOR, WHISPER, BARGE = SupervisionMode.MONITOR, SupervisionMode.WHISPER, SupervisionMode.BARGE
+State = SupervisionState
+TALKING = ConversationState.TALKING
+
+BLUE = {
+    "agents": {
+        "1001": {"team": "blue"},
+        "1002": {"team": "red"},
+        "1003": {"team": "", "supervises": ["blue"]},
+        "1004": {"team": "blue"},
+    }
+}
+"""1003 may supervise 1001 and 1004 but not 1002; 1004 nobody."""
+
+
+@dataclass
+class Watched:
+    """A call of agent 1001 with customer 2001; supervisor 1003 at hand."""
+
+    call: Call
+    session: Session
+    supervisor: Phone
+    target: Phone
+
+    @property
+    def channel(self) -> Channel:
+        channel: Channel = self.session.channel
+        return channel
+
+    async def supervise(self, mode: SupervisionMode) -> None:
+        await self.channel.supervise("1001", mode)
+        await self.channel.wait_supervision(State(mode))
+
+    async def expect(self, agent: str, customer: str, supervisor: str, target: str = "") -> None:
+        """Expect who hears whom; names are separated by blanks."""
+        phones = {self.call.agent: agent, self.call.customer: customer, self.supervisor: supervisor}
+        if self.target.calls:
+            phones[self.target] = target
+        await expect_hears({phone: set(names.split()) for phone, names in phones.items()})
+
+    async def consult(self) -> Conversation:
+        consult = await self.call.interaction.consult("1002")
+        await (await self.target.next_call(WAIT)).answer()
+        await consult.wait_state(TALKING)
+        return consult
+
+    async def over(self) -> None:
+        await self.call.over()
+        await self.channel.wait_supervision(State.OFF)
+        await self.session.close()
+        await no_leg_left(self.call.desk)
+
+
+async def no_leg_left(at_desk: Desk) -> None:
+    """Wait until the last internal leg is gone: each ends on its own when its call does."""
+    pbx = at_desk.connector.pbx
+    await pbx._exchange.until(lambda: not pbx.model.legs.legs, "end of every leg", WAIT)
+
+
+@asynccontextmanager
+async def watched_at(at_desk: Desk, origin: str) -> AsyncIterator[Watched]:
+    supervisor, target = await at_desk.agent_phone("1003"), await at_desk.phones.phone("1002")
+    session = await at_desk.login("1003", ready=False)
+    async with call_at(at_desk, origin) as call:
+        yield Watched(call, session, supervisor, target)
+
+
+@pytest.fixture(params=["queue", "dial"])
+async def watched(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Watched]:
+    over = deep_merge(extended(lab), BLUE)
+    async with desk(provider, lab, tmp_path, over) as at_desk, watched_at(at_desk, request.param) as one:
+        yield one
+
+
+async def test_a_supervisor_listens_unheard_then_whispers_then_barges_in(watched: Watched) -> None:
+    await watched.supervise(MONITOR)
+    await watched.expect("2001", "1001", "1001 2001")
+    await watched.supervise(WHISPER)
+    await watched.expect("2001 1003", "1001", "1001 2001")
+    await watched.supervise(BARGE)
+    await watched.expect("2001 1003", "1001 1003", "1001 2001")
+    await watched.supervise(MONITOR)
+    await watched.expect("2001", "1001", "1001 2001")
+    told = await watched.channel.ask_supervision()
+    assert told is not None
+    assert (told.state, told.endpoint, told.nativeid) == (
+        State.MONITOR,
+        "1001",
+        watched.call.interaction.nativeid,
+    )
+    await watched.channel.stop_supervision()
+    assert watched.channel.supervision is not None
+    assert watched.channel.supervision.state is State.OFF
+    await expect_hears({watched.call.agent: {"2001"}, watched.call.customer: {"1001"}})
+    # A supervision is no contact with a customer.
+    assert watched.channel.interactions == []
+    await watched.over()
+
+
+async def test_listening_follows_the_agent_through_hold_consult_and_conference(watched: Watched) -> None:
+    call = watched.call
+    await watched.supervise(MONITOR)
+    await call.interaction.primary.hold()
+    await watched.expect("", "MOH", "1001")
+    await call.interaction.primary.retrieve()
+    await watched.expect("2001", "1001", "1001 2001")
+    await watched.consult()
+    await watched.expect("1002", "MOH", "1001 1002", "1001")
+    await call.interaction.alternate()
+    await watched.expect("2001", "1001", "1001 2001", "MOH")
+    await call.interaction.consult_conference()
+    await watched.expect("2001 1002", "1001 1002", "1001 1002 2001", "1001 2001")
+    await watched.target.calls[0].hangup()
+    await watched.over()
+
+
+async def test_a_whisper_reaches_the_agent_only_wherever_the_call_goes(watched: Watched) -> None:
+    call = watched.call
+    await watched.supervise(WHISPER)
+    await call.interaction.primary.hold()
+    await watched.expect("1003", "MOH", "1001")
+    await call.interaction.primary.retrieve()
+    await watched.expect("2001 1003", "1001", "1001 2001")
+    await watched.consult()
+    await watched.expect("1002 1003", "MOH", "1001 1002", "1001")
+    await call.interaction.consult_conference()
+    await watched.expect("2001 1002 1003", "1001 1002", "1001 1002 2001", "1001 2001")
+    await watched.target.calls[0].hangup()
+    await watched.over()
+
+
+async def test_who_barges_in_is_heard_by_those_that_talk_to_the_agent(watched: Watched) -> None:
+    call = watched.call
+    await watched.supervise(BARGE)
+    await call.interaction.primary.hold()
+    await watched.expect("1003", "MOH", "1001")
+    await call.interaction.primary.retrieve()
+    await watched.expect("2001 1003", "1001 1003", "1001 2001")
+    consult = await watched.consult()
+    await watched.expect("1002 1003", "MOH", "1001 1002", "1001 1003")
+    await call.interaction.alternate()
+    await watched.expect("2001 1003", "1001 1003", "1001 2001", "MOH")
+    await call.interaction.consult_conference()
+    assert consult.state is ConversationState.RELEASED
+    await watched.expect("2001 1002 1003", "1001 1002 1003", "1001 1002 2001", "1001 1003 2001")
+    await watched.supervise(WHISPER)
+    await watched.expect("2001 1002 1003", "1001 1002", "1001 1002 2001", "1001 2001")
+    await watched.target.calls[0].hangup()
+    await watched.over()
+
+
+async def test_a_supervision_begins_in_the_middle_and_ends_with_the_agents_part(watched: Watched) -> None:
+    call = watched.call
+    await watched.consult()
+    await watched.supervise(BARGE)
+    await watched.expect("1002 1003", "MOH", "1001 1002", "1001 1003")
+    await call.interaction.consult_transfer()
+    await watched.channel.wait_supervision(State.OFF)
+    await expect_hears({call.customer: {"1002"}, watched.target: {"2001"}})
+    assert not watched.supervisor.calls
+    await watched.over()
+
+
+async def test_the_supervisor_hangs_up_and_may_come_back(watched: Watched) -> None:
+    for mode in (BARGE, MONITOR):
+        await watched.supervise(mode)
+        await watched.expect(
+            "2001 1003" if mode is BARGE else "2001", "1001 1003" if mode is BARGE else "1001", "1001 2001"
+        )
+        await watched.supervisor.calls[0].hangup()
+        await watched.channel.wait_supervision(State.OFF)
+        await watched.expect("2001", "1001", "")
+    await watched.over()
+
+
+async def test_two_supervisors_of_one_agent_do_not_hear_each_other(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    over = deep_merge(deep_merge(extended(lab), BLUE), {"agents": {"1005": {"supervises": ["*"]}}})
+    async with desk(provider, lab, tmp_path, over) as at_desk, watched_at(at_desk, "dial") as watched:
+        second, fifth = await at_desk.agent_phone("1005"), await at_desk.login("1005", ready=False)
+        await watched.supervise(BARGE)
+        await fifth.channel.supervise("1001", BARGE)
+        await fifth.channel.wait_supervision(State.BARGE)
+        await watched.expect("2001 1003 1005", "1001 1003 1005", "1001 2001")
+        await expect_hears({second: {"1001", "2001"}})
+        await fifth.channel.stop_supervision()
+        await watched.expect("2001 1003", "1001 1003", "1001 2001")
+        await fifth.close()
+        await watched.over()
+
+
+async def test_a_phone_that_is_not_picked_up_or_declines_supervises_nothing(watched: Watched) -> None:
+    watched.supervisor.honour_auto_answer = False
+    await watched.channel.supervise("1001", MONITOR)
+    assert watched.channel.supervision is not None
+    assert watched.channel.supervision.state is State.CALLING
+    said = await refusal(lambda: watched.channel.supervise("1001", WHISPER))
+    assert said == "Phone 1003 still rings for this call."
+    await (await watched.supervisor.next_call(WAIT)).reject()
+    await watched.channel.wait_supervision(State.OFF)
+    # The call that was to be supervised ends: the phone stops ringing.
+    await watched.channel.supervise("1001", MONITOR)
+    ringing = await watched.supervisor.next_call(WAIT)
+    await watched.over()
+    await ringing.wait_state("ended", WAIT)
+
+
+async def test_who_may_not_supervise_is_refused(watched: Watched) -> None:
+    bridge, channel = watched.call.desk.bridge, watched.channel
+    for agent in ("1002", "9999"):
+        assert (
+            await refusal(lambda who=agent: channel.supervise(who, MONITOR))
+            == "You may not supervise this agent."
+        )  # type: ignore[misc]
+    assert await refusal(lambda: channel.supervise("1004", MONITOR)) == (
+        "Agent 1004 has no answered call at the moment."
+    )
+    account = watched.call.desk.info.agents["1004"]
+    fourth = await bridge.login("1004", account.password, extension="1004")
+    assert await refusal(lambda: fourth.channel.supervise("1001", MONITOR)) == (
+        "You may not supervise other agents."
+    )
+    await fourth.close()
+    assert await refusal(channel.stop_supervision) == "Phone 1003 supervises no call."
+    await watched.supervise(MONITOR)
+    assert await refusal(lambda: channel.supervise("1001", MONITOR)) == (
+        "Phone 1003 supervises this call in mode MONITOR already."
+    )
+    assert await refusal(lambda: channel.dial("2002")) == "Phone 1003 supervises a call: stop that first."
+    await watched.over()
+
+
+async def test_a_session_that_closes_stops_listening(watched: Watched) -> None:
+    await watched.supervise(BARGE)
+    await watched.session.close()
+    await expect_hears({watched.call.agent: {"2001"}, watched.call.customer: {"1001"}})
+    assert not watched.supervisor.calls
+    await watched.call.over()
+    await no_leg_left(watched.call.desk)
+
+
+async def test_a_connector_that_is_started_anew_knows_the_supervision_and_can_change_it(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    over = deep_merge(extended(lab), BLUE)
+    async with desk(provider, lab, tmp_path, over) as first, watched_at(first, "dial") as watched:
+        await watched.supervise(BARGE)
+        await watched.expect("2001 1003", "1001 1003", "1001 2001")
+        async with desk(provider, lab, tmp_path, over) as second:
+            account = lab.agents["1003"]
+            later = await second.bridge.login("1003", account.password, extension="1003")
+            told = await later.channel.ask_supervision()
+            assert told is not None
+            assert (told.state, told.endpoint) == (State.BARGE, "1001")
+            await later.channel.supervise("1001", MONITOR)
+            await watched.expect("2001", "1001", "1001 2001")
+        await watched.over()
+
+
+async def test_without_the_system_user_there_is_no_supervision(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    over = deep_merge({"extensions": {"enabled": True}}, BLUE)
+    async with desk(provider, lab, tmp_path, over) as at_desk, watched_at(at_desk, "dial") as watched:
+        said = await refusal(lambda: watched.channel.supervise("1001", MONITOR))
+        assert said == (
+            "Supervision is not set up: the connector has no system AMI user on the telephone system."
+        )
+        await watched.call.over()
+        await watched.session.close()
