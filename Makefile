@@ -2,12 +2,14 @@
 #   make demo         a real call through a real Asterisk, with a readable timeline
 #   make test         all tests: unit, replay, end to end on the laboratory
 #   make check        linters, types, import table, dialplan
+#   make test-amqp    the end-to-end suite with the bridge behind a message broker
 #   make test-dialect the end-to-end suite with a bridge that calls everything otherwise
 #   make lab          the laboratory until Ctrl-C
 #   make bench        side-by-side measurements
 #   make fuzz         a million mutated frames through the codec (FUZZ="--frames N --seconds S --seed X")
 #   make coverage     the end-to-end suite, then the table of messages and tests in docs/protocol.md
 #   make test-docker  the end-to-end suite on containers (installs an engine where none answers)
+# The end-to-end suite runs on LABS laboratories at once (2; LABS=0: one after another, in this process).
 # LAB=native|docker chooses the laboratory; without it: docker if an engine answers, else native.
 
 PYTHON ?= python3
@@ -15,8 +17,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 PYTEST := $(BIN)/pytest
+LABS   ?= 2
+E2E    := $(PYTEST) -q -n $(LABS) tests/e2e
 
-.PHONY: help venv check demo test test-unit test-e2e test-docker test-dialect lab bench fuzz coverage lock docs clean
+.PHONY: help venv check demo test test-unit test-e2e test-docker test-amqp test-dialect lab bench fuzz coverage lock docs clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -48,16 +52,19 @@ test: venv
 	@echo "== unit and replay tests"
 	@$(PYTEST) -q tests/unit tests/replay
 	@echo "== end-to-end tests on the laboratory"
-	@$(PYTEST) -q tests/e2e
+	@$(E2E)
 
 test-unit: venv
 	@$(PYTEST) -q tests/unit tests/replay
 
 test-e2e: venv
-	@$(PYTEST) -q tests/e2e
+	@$(E2E)
+
+test-amqp: venv
+	@BRIDGE=amqp $(E2E)
 
 test-dialect: venv
-	@DIALECT=renamed $(PYTEST) -q tests/e2e
+	@DIALECT=renamed $(E2E)
 
 test-docker: venv
 	@tests/docker/run.sh
