@@ -15,9 +15,11 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
 from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.meeting import ROOM, ROOM_VARIABLES, Meetings, Move
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
+from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
 from connector.telephony.pbx import Refused, TimedOut
@@ -25,8 +27,7 @@ from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState
 
 log = structlog.get_logger(__name__)
 
-_ROOM, _IDLE, _CONSULT, _TRANSFER, _ORPHAN, _BYE = (
-    "harmony-room",
+_IDLE, _CONSULT, _TRANSFER, _ORPHAN, _BYE = (
     "harmony-didle",
     "harmony-dconsult",
     "harmony-xfer",
@@ -39,9 +40,6 @@ _NO_WAY = "none"
 """No extension of `harmony-fallback`: the call ends."""
 _NOT_YET = 0.02
 """Seconds after which a leg that was being moved can be moved again."""
-
-Move = tuple[str, str, str]
-"""A leg, and the context and extension it goes to."""
 
 
 class PartyRooms(AnsweredCalls):
@@ -56,6 +54,7 @@ class PartyRooms(AnsweredCalls):
         variables: LegVariables,
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
+        self._meetings = Meetings(exchange)
         self._invited: dict[str, tuple[str, str]] = {}
         """Legs that were called into a conference: the interaction and the number."""
 
@@ -68,9 +67,8 @@ class PartyRooms(AnsweredCalls):
         await self._no_phone_hold(interaction, conversation)
         if await self._hold_by_phone(interaction, conversation):
             return
-        party = self._party(conversation)
         await self._introduce(interaction, conversation)
-        await self._move(*self._into_room(party), (conversation.leg, _IDLE, "s"))
+        await self._move(*self._meetings.into_room(conversation), (conversation.leg, _IDLE, "s"))
         await self._until(conversation, ConversationState.HELD)
 
     async def retrieve(self, interaction_id: str, conversation_id: str) -> None:
@@ -113,11 +111,10 @@ class PartyRooms(AnsweredCalls):
             raise Refused("There is a consult call already.")
         await self._no_phone_hold(interaction, primary)
         destination = await self._checked(number)
-        party = self._party(primary)
         await self._introduce(interaction, primary)
         await self._set(interaction.leg, HARMONY_P2="", **self._where(destination))
         before = interaction.consult
-        await self._move(*self._into_room(party), (interaction.leg, _CONSULT, "s"))
+        await self._move(*self._meetings.into_room(primary), (interaction.leg, _CONSULT, "s"))
         await self._exchange.until(
             lambda: (
                 interaction.over
@@ -136,16 +133,27 @@ class PartyRooms(AnsweredCalls):
         target = self._party_or_none(consult)
         if back is None:
             await self._hang_up(interaction.leg)
+        elif consult.leg == interaction.primary.leg and self._meetings.goes_on_without(consult):
+            if consult.state is ConversationState.TALKING:
+                await self._visit(interaction, interaction.primary, leaving=None)
+            await self._set(interaction.leg, HARMONY_P2="")
+            self._exchange.apply(facts.LegsParted(interaction.leg, self._party(consult)))
         elif consult.leg != interaction.primary.leg:
             # The phone's own second call goes; what the phone does with its first one is its own affair.
-            await self._hang_up(*consult.parties, consult.leg)
+            await self._let_go(consult)
+            await self._hang_up(consult.leg)
         elif consult.state is ConversationState.HELD and target is not None:
-            await self._hang_up(*consult.parties)
+            await self._let_go(consult)
         else:
-            moves: list[Move] = [(interaction.leg, _ROOM, f"a{self._room(back)}")]
-            if consult.state is ConversationState.TALKING and target is not None:
-                moves.insert(0, (target, _BYE, "s"))
+            moves: list[Move] = [(interaction.leg, ROOM, self._meetings.extension(interaction.primary))]
+            others = [] if consult.state is not ConversationState.TALKING else sorted(consult.parties)
+            busy = [leg for leg in others if self._meetings.has_other_calls(consult, leg)]
+            if len(others) == 1 and not busy:
+                moves.insert(0, (others[0], _BYE, "s"))
+                others = []
             await self._move(*moves)
+            for leg in others:
+                await self._dismiss(consult, leg)
         await self._until(consult, ConversationState.RELEASED)
 
     async def consult_transfer(self, interaction_id: str) -> None:
@@ -153,8 +161,8 @@ class PartyRooms(AnsweredCalls):
         interaction = self._started(interaction_id)
         consult = self._live_consult(interaction)
         party = self._party(interaction.primary)
-        room = self._room(party)
         if consult.state is ConversationState.DIALING or not consult.parties:
+            self._meetings.require_free(interaction.primary)
             # Nobody is there yet, or only a program of the PBX: the number is called anew.
             number = consult.members[0].address if consult.members else ""
             where = self._where(check_number(number))
@@ -162,15 +170,23 @@ class PartyRooms(AnsweredCalls):
             await self._leave_by((party, _TRANSFER, "s"), interaction)
             return
         await self._gather(interaction, leaving=True)
-        target = self._party(consult)
-        await self._variables.set_all(
-            {
-                target: {"HARMONY_AGENT": party},
-                party: {"HARMONY_AGENT": target},
-                interaction.leg: {"HARMONY_P1": "", "HARMONY_P2": ""},
-            }
-        )
-        await self._leave_by((target, _ROOM, f"p{room}"), interaction)
+        moving, staying = self._meetings.by_number(interaction, consult)
+        mover, party = self._party(moving), self._party(staying)
+        room = self._meetings.room(staying)
+        attends = self._meetings.attends(moving)
+        wanted = {
+            mover: {"HARMONY_AGENT": party},
+            party: {"HARMONY_AGENT": mover},
+            interaction.leg: {"HARMONY_P1": "", "HARMONY_P2": ""},
+        }
+        for leg, more in (self._meetings.notes(moving, room) | self._meetings.notes(staying, room)).items():
+            wanted[leg] = wanted.get(leg, {}) | more
+        colleague = self._exchange.model.interaction_on(mover)
+        if colleague is not None:
+            # The customer is the colleague's from now on.
+            wanted[party] |= self._fallback(colleague)
+        await self._variables.set_all(wanted)
+        await self._leave_by(self._meetings.seat(mover, room) if attends else None, interaction)
 
     async def consult_conference(self, interaction_id: str) -> None:
         """Everybody into the primary's room."""
@@ -180,14 +196,20 @@ class PartyRooms(AnsweredCalls):
             raise Refused(f"The consult call cannot join: it is {consult.state}.")
         await self._gather(interaction)
         await self._no_phone_hold(interaction, consult)
-        room = self._room(self._party(interaction.primary))
-        target = self._party(consult)
-        await self._variables.set_all(
-            {target: {"HARMONY_AGENT": interaction.leg}, interaction.leg: {"HARMONY_P2": ""}}
-        )
-        moves: list[Move] = [(target, _ROOM, f"p{room}")]
+        self._meetings.require_attendance(interaction.primary, consult)
+        moving, staying = self._meetings.by_number(interaction, consult)
+        room = self._meetings.room(staying)
+        wanted = {
+            **self._meetings.notes(moving, room),
+            **self._meetings.notes(staying, room),
+            interaction.leg: {"HARMONY_P1": room, "HARMONY_P2": "", "HARMONY_SIDE": "agent"},
+        }
+        for leg in moving.parties:
+            wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": interaction.leg}
+        await self._variables.set_all(wanted)
+        moves: list[Move] = [self._meetings.seat(self._party(moving), room)]
         if self._exchange.model.legs.room_of(interaction.leg) != room:
-            moves.append((interaction.leg, _ROOM, f"a{room}"))
+            moves.append((interaction.leg, ROOM, f"a{room}"))
         await self._move(*moves)
         await self._until(consult, ConversationState.RELEASED)
         await self._until(interaction.primary, ConversationState.TALKING)
@@ -201,6 +223,7 @@ class PartyRooms(AnsweredCalls):
             raise Refused(f"The call cannot be transferred: it is {conversation.state}.")
         if len(conversation.parties) > 1 or len(interaction.live_conversations) > 1:
             raise Refused("Only a call with one party can be transferred to a number.")
+        self._meetings.require_free(conversation)
         destination = await self._checked(number)
         party = self._party(conversation)
         where = self._where(destination)
@@ -212,14 +235,16 @@ class PartyRooms(AnsweredCalls):
         interaction, conversation = self._find(interaction_id, conversation_id)
         self._require(conversation, ConversationState.TALKING, "extended")
         await self._no_phone_hold(interaction, conversation)
+        self._meetings.require_attendance(conversation)
         destination = await self._checked(number)
         party = self._party(conversation)
         await self._introduce(interaction, conversation)
-        legs = self._exchange.model.legs
+        legs, room = self._exchange.model.legs, self._meetings.room(conversation)
         if legs.room_of(party) is None:
-            await self._move((party, _ROOM, f"p{party}"), (conversation.leg, _ROOM, f"a{party}"))
+            enter = (conversation.leg, ROOM, self._meetings.extension(conversation))
+            await self._move(*self._meetings.into_room(conversation), enter)
             await self._exchange.until(
-                lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
+                lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == room,
                 "conference room",
             )
         leg = f"hc-{uuid.uuid4().hex}"
@@ -230,8 +255,8 @@ class PartyRooms(AnsweredCalls):
                 "Originate",
                 {
                     "Channel": f"Local/{destination}@{self._settings.context}/n",
-                    "Context": _ROOM,
-                    "Exten": f"p{self._room(party)}",
+                    "Context": ROOM,
+                    "Exten": f"p{room}",
                     "Priority": "1",
                     "Timeout": str(int(self._settings.timeout * 1000)),
                     "CallerID": self._settings.caller_id or interaction.endpoint,
@@ -256,11 +281,13 @@ class PartyRooms(AnsweredCalls):
         consult = interaction.consult
         if consult is not None and not consult.released:
             await self._set(interaction.leg, HARMONY_P1="")
-            own = () if primary.leg == consult.leg else (primary.leg,)
-            await self._hang_up(*primary.parties, *own)
+            await self._let_go(primary)
+            if primary.leg != consult.leg:
+                await self._hang_up(primary.leg)
         elif primary.state is ConversationState.HELD and len(primary.parties) == 1:
             await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
-            await self._hang_up(*primary.parties, interaction.leg)
+            await self._let_go(primary)
+            await self._hang_up(interaction.leg)
         else:
             if len(primary.parties) > 1:
                 await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
@@ -284,6 +311,9 @@ class PartyRooms(AnsweredCalls):
             await self.release_primary(interaction)
         else:
             party = self._party(conversation)
+            if self._meetings.is_agents(party):
+                await self.release_primary(interaction)
+                return
             await self._set(party, HARMONY_AGENT="", **self._fallback(interaction))
             await self._set(interaction.leg, HARMONY_P1="")
             alone = self._other(interaction, conversation) is None
@@ -322,14 +352,17 @@ class PartyRooms(AnsweredCalls):
         if not room:
             return
         await self._set(leg, HARMONY_RESUME="")
-        if self._exchange.model.legs.in_room(room):
-            await self._move((leg, _ROOM, f"a{room}"))
+        call = self._meetings.visited(leg, room)
+        if call is not None and self._exchange.model.among_agents(call):
+            await self._move((leg, ROOM, f"v{room}"))
+        elif self._exchange.model.legs.in_room(room):
+            await self._move((leg, ROOM, f"a{room}"))
 
     async def seat(self, newcomer: str, party: str) -> None:
         """Bring a party that a phone's transfer has left somewhere into the room of the other party."""
         await self._set(newcomer, HARMONY_AGENT=party, HARMONY_P1="", HARMONY_P2="")
         await self._set(party, HARMONY_AGENT=newcomer)
-        await self._move((newcomer, _ROOM, f"p{self._room(party)}"))
+        await self._move(self._meetings.seat(newcomer, self._room(party)))
 
     async def join(self, first_id: str, second_id: str) -> None:
         """Leave the parties of two calls of one phone to one another, in the room of the first."""
@@ -340,7 +373,7 @@ class PartyRooms(AnsweredCalls):
         await self._set(newcomer, HARMONY_AGENT=party)
         await self._set(party, HARMONY_AGENT=newcomer)
         with self._departing(first), self._departing(second):
-            await self._move((newcomer, _ROOM, f"p{self._room(party)}"), (second.leg, _BYE, "s"))
+            await self._move(self._meetings.seat(newcomer, self._room(party)), (second.leg, _BYE, "s"))
             await self._hang_up(first.leg)
             await self._exchange.until(lambda: first.over and second.over, "transfer")
 
@@ -358,17 +391,18 @@ class PartyRooms(AnsweredCalls):
             raise Refused("The phone itself holds both calls: take one of them back there first.")
         keep = primary if free == [primary] else consult
         other = consult if keep is primary else primary
-        gone, party, staying = other.leg, self._party(other), self._party(keep)
+        gone = other.leg
         await self._introduce(interaction, keep, keep.leg)
         await self._introduce(interaction, other, keep.leg)
         await self._set(gone, HARMONY_P1="", HARMONY_P2="")
         if not self._waits(keep.leg):
             # First this one: from now on the dialplan's safety net looks after both parties.
-            await self._move(*self._into_room(staying), (keep.leg, _IDLE, "s"))
+            await self._move(*self._meetings.into_room(keep), (keep.leg, _IDLE, "s"))
             await self._exchange.until(lambda: self._waits(keep.leg), f"{keep.role} conversation on hold")
+        moves = self._meetings.into_room(other)
         self._exchange.model.gather(interaction.id, keep.leg)
         try:
-            await self._move(*self._into_room(party), (gone, _BYE, "s"))
+            await self._move(*moves, (gone, _BYE, "s"))
         except Refused:
             await self._hang_up(gone)
             raise
@@ -402,9 +436,25 @@ class PartyRooms(AnsweredCalls):
     def _room(self, party: str) -> str:
         return self._exchange.model.legs.room_of(party) or party
 
-    def _into_room(self, party: str) -> list[Move]:
-        """Return the move that gives a party its room; none if it has one."""
-        return [] if self._exchange.model.legs.room_of(party) else [(party, _ROOM, f"p{party}")]
+    def _party_or_none(self, conversation: Conversation) -> str | None:
+        return self._meetings.party_or_none(conversation)
+
+    async def _let_go(self, conversation: Conversation) -> None:
+        """End a conversation for all its parties."""
+        for leg in sorted(conversation.parties):
+            await self._dismiss(conversation, leg)
+
+    async def _dismiss(self, conversation: Conversation, party: str) -> None:
+        """Hang a party up; another agent goes back to the own other call, if there is one."""
+        own = self._meetings.counterpart(conversation, party)
+        if own is None or not self._meetings.has_other_calls(conversation, party):
+            await self._hang_up(party)
+            return
+        is_here = self._meetings.attends(conversation)
+        await self._variables.set_all({party: {ROOM_VARIABLES[own.role]: ""}})
+        if is_here:
+            await self._move((party, _IDLE, "s"))
+        self._exchange.apply(facts.LegsParted(party, conversation.leg))
 
     def _fallback(self, interaction: Interaction) -> dict[str, str]:
         """Return what tells the dialplan who takes a primary party that has nobody (`harmony-fallback`)."""
@@ -430,30 +480,33 @@ class PartyRooms(AnsweredCalls):
         """Let agent's and party's legs know of each other, for the dialplan's safety net."""
         first = conversation is interaction.primary
         party, leg = self._party(conversation), agent or conversation.leg
-        own = {"HARMONY_P1" if first else "HARMONY_P2": self._room(party)}
+        room = self._meetings.room(conversation)
+        own = {ROOM_VARIABLES[conversation.role]: room, "HARMONY_SIDE": "agent"}
         limit = dialplan_limit(self._settings.handling.hold_limit)
         # A colleague who was asked is no caller: nobody takes care of him.
         fallback = self._fallback(interaction) if first else {}
-        await self._variables.set_all(
-            {leg: {**own, "HARMONY_HOLD_LIMIT": limit}, party: {"HARMONY_AGENT": leg, **fallback}}
-        )
+        wanted = self._meetings.notes(conversation, room)
+        if party not in wanted:
+            wanted[party] = {"HARMONY_AGENT": leg, **fallback}
+        await self._variables.set_all({**wanted, leg: {**own, "HARMONY_HOLD_LIMIT": limit}})
 
     async def _visit(
         self, interaction: Interaction, conversation: Conversation, *, leaving: Conversation | None
     ) -> None:
-        party = self._party(conversation)
-        moves: list[Move] = [(conversation.leg, _ROOM, f"a{self._room(party)}")]
+        if self._meetings.is_agents(self._party(conversation)):
+            await self._introduce(interaction, conversation)
+        moves: list[Move] = [(conversation.leg, ROOM, self._meetings.extension(conversation))]
         if leaving is not None and leaving.state is ConversationState.TALKING:
             await self._introduce(interaction, leaving)
-            moves = [*self._into_room(self._party(leaving)), *moves]
+            moves = [*self._meetings.into_room(leaving), *moves]
         await self._move(*moves)
 
-    async def _leave_by(self, move: Move, interaction: Interaction) -> None:
-        """Move an outside party and let the agent go in one action: a transfer."""
+    async def _leave_by(self, move: Move | None, interaction: Interaction) -> None:
+        """Move an outside party, if need be, and let the agent go in one action: a transfer."""
         other_legs = [leg for leg in interaction.legs if leg != interaction.leg]
         await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
         with self._departing(interaction):
-            await self._move(move, (interaction.leg, _BYE, "s"))
+            await self._move(*([move] if move is not None else []), (interaction.leg, _BYE, "s"))
             await self._hang_up(*other_legs)
             await self._exchange.until(lambda: interaction.over, "transfer")
 
