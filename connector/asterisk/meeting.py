@@ -61,9 +61,14 @@ class Meetings:
             return noted
         if party in legs.hearing(conversation.leg).parties and (shared := legs.room_of(party)):
             return shared
-        pair = sorted((party, conversation.leg))
-        called = (one for one in pair if (leg := legs.get(one)) is not None and leg.dialled_by is not None)
-        return next(called, pair[0])
+        pair = (party, conversation.leg)
+        called = [one for one, by in (pair, pair[::-1]) if self._called_by(one, by)]
+        return called[0] if called else min(pair)
+
+    def _called_by(self, leg: str, caller: str) -> bool:
+        legs = self._exchange.model.legs
+        live = legs.get(leg)
+        return live is not None and live.dialled_by is not None and legs.originator(live.dialled_by) == caller
 
     def counterpart(self, conversation: Conversation, party: str) -> Conversation | None:
         """Return the same talk as the other agent, whose leg `party` is, has it."""

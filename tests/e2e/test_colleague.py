@@ -1,7 +1,7 @@
-"""A consulted colleague who is an agent with a desktop of his own, and uses it: who hears whom, what both see.
+"""A consulted colleague who is an agent with a desktop, and uses it: who hears whom, what both see.
 
-Agent 1001 has customer 2001 and consults agent 1002; 2002 is somebody whom the colleague consults in turn. Whatever
-the colleague does with the first agent's call, that agent keeps the customer.
+Agent 1001 has customer 2001 and consults agent 1002; 2002 is somebody whom the colleague consults in turn.
+Whatever the colleague does with the first agent's call, that agent keeps the customer.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from connector.processor.server import Session
 
 @dataclass
 class Pair:
-    """Two agents in a consult call: the first one's side is `call` and `consult`, the colleague's `theirs`."""
+    """Two agents in a consult call: the first one's side is `call` and `consult`, the other's `theirs`."""
 
     call: Call
     consult: Conversation
@@ -59,7 +59,7 @@ class Pair:
         await self.over()
 
     async def agent_goes_on(self) -> None:
-        """See the colleague gone and the first agent with the customer on hold, then take that back and end."""
+        """See the colleague gone and the customer on hold at the first agent's; take that back and end."""
         await self.consult.wait_state(RELEASED)
         await self.theirs.wait_state(ENDED)
         await self.colleagues_call.wait_state("ended", WAIT)
@@ -115,7 +115,7 @@ Moment = Literal["held", "retrieved", "alternated"]
 
 
 async def bring_to(pair: Pair, moment: Moment) -> None:
-    """Let the colleague hold the first agent, also take the call back, or let that agent go to the customer."""
+    """Let the colleague hold the first agent, and take back, or let that agent go to the customer."""
     if moment == "alternated":
         await pair.call.interaction.alternate()
         await pair.hear({"2001"}, {"MOH"}, {"1001"})
@@ -314,7 +314,7 @@ async def test_somebody_hangs_up_while_the_colleague_consults(pair: Pair, who: s
 
 
 async def test_the_colleague_hands_the_agent_on(pair: Pair) -> None:
-    further, third = await pair.colleague_consults()
+    _, third = await pair.colleague_consults()
     thirds_call = third.calls[0]
     await pair.theirs.consult_transfer()
     await pair.theirs.wait_state(ENDED)
