@@ -445,7 +445,7 @@ class TelephonyModel:
     def _home_of(self, interaction: Interaction, agent: Leg, leg: str, heard: Hearing) -> Conversation | None:
         live = interaction.on_leg(agent.id)
         for conversation in live:
-            if leg in conversation.candidates:
+            if leg in conversation.candidates or self._is_handed_over(conversation, leg):
                 return conversation
         consult = interaction.consult
         if consult is not None and consult in live and not heard.parties & interaction.primary.parties.keys():
