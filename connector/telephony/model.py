@@ -467,6 +467,9 @@ class TelephonyModel:
         primary, consult = interaction.primary, interaction.consult
         if consult is None or consult.released or primary.released or consult.leg != primary.leg:
             return
+        if interaction.departure is not None:
+            # Whom a transfer joins may hear the leaving agent for a moment: that is no conference.
+            return
         if not (heard.parties & primary.parties.keys() and heard.parties & consult.parties.keys()):
             return
         moved = dict(consult.parties)

@@ -131,25 +131,21 @@ async def bring_to(pair: Pair, moment: Moment) -> None:
 
 # -- who hangs up ----------------------------------------------------------------------------------------
 
-MOMENTS = pytest.mark.parametrize("moment", ["held", "retrieved"])
 
-
-@MOMENTS
-@pytest.mark.parametrize("by", ["desktop", "phone"])
+@pytest.mark.parametrize(("moment", "by"), [("held", "desktop"), ("retrieved", "phone")])
 async def test_the_colleague_leaves(pair: Pair, moment: Moment, by: str) -> None:
     await bring_to(pair, moment)
     await (pair.theirs.primary.release() if by == "desktop" else pair.colleagues_call.hangup())
     await pair.agent_goes_on()
 
 
-@MOMENTS
-async def test_the_agent_cancels_the_consult(pair: Pair, moment: Moment) -> None:
-    await bring_to(pair, moment)
+async def test_the_agent_cancels_the_consult(pair: Pair) -> None:
+    await bring_to(pair, "held")
     await pair.consult.release()
     await pair.customer_is_back()
 
 
-@pytest.mark.parametrize("moment", ["held", "retrieved", "alternated"])
+@pytest.mark.parametrize("moment", ["held", "alternated"])
 async def test_the_agent_hangs_up(pair: Pair, moment: Moment) -> None:
     await bring_to(pair, moment)
     await pair.agents_call.hangup()
@@ -157,14 +153,12 @@ async def test_the_agent_hangs_up(pair: Pair, moment: Moment) -> None:
     await pair.over()
 
 
-@MOMENTS
-async def test_the_customer_hangs_up(pair: Pair, moment: Moment) -> None:
-    await bring_to(pair, moment)
+async def test_the_customer_hangs_up(pair: Pair) -> None:
+    await bring_to(pair, "held")
     await pair.call.customers_call.hangup()
     await pair.call.primary.wait_state(RELEASED)
-    if moment == "held":
-        await expect_hears({pair.agent: {"MOH"}, pair.colleague: set()})
-        await pair.theirs.primary.retrieve()
+    await expect_hears({pair.agent: {"MOH"}, pair.colleague: set()})
+    await pair.theirs.primary.retrieve()
     await expect_hears({pair.agent: {"1002"}, pair.colleague: {"1001"}})
     await pair.theirs.primary.release()
     await pair.consult.wait_state(RELEASED)
@@ -236,7 +230,7 @@ async def test_the_agent_cannot_join_who_holds(pair: Pair) -> None:
 # -- the colleague consults in turn ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["cancel", "third", "alternate"])
+@pytest.mark.parametrize("how", ["third", "alternate"])
 async def test_a_further_consult_and_back(pair: Pair, how: str) -> None:
     further, third = await pair.colleague_consults()
     thirds_call = third.calls[0]
@@ -379,7 +373,7 @@ async def test_a_conference_of_the_colleague(pair: Pair, then: str) -> None:
 # -- the customer and the colleague ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("moment", ["held", "retrieved", "alternated"])
+@pytest.mark.parametrize("moment", ["held", "alternated"])
 async def test_after_a_transfer_the_customer_is_the_colleagues(pair: Pair, moment: Moment) -> None:
     await bring_to(pair, moment)
     await pair.call.interaction.consult_transfer()
