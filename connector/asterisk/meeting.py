@@ -7,6 +7,7 @@ something else.
 """
 
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.link import AmiLink, AmiRefused
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import Refused
 from connector.telephony.states import Role
@@ -18,6 +19,18 @@ Move = tuple[str, str, str]
 
 ROOM_VARIABLES = {Role.PRIMARY: "HARMONY_P1", Role.CONSULT: "HARMONY_P2"}
 """Where a leg notes the room of each of its conversations."""
+
+
+async def noted_rooms(link: AmiLink, leg: str) -> dict[Role, str]:
+    """Ask Asterisk for the rooms that an agent's leg notes (Getvar); empty where it has none or is gone."""
+    found: dict[Role, str] = {}
+    for role, variable in ROOM_VARIABLES.items():
+        try:
+            reply = await link.send("Getvar", {"Channel": leg, "Variable": variable})
+        except AmiRefused:
+            return {}
+        found[role] = reply.get("Value") or ""
+    return found
 
 
 class Meetings:

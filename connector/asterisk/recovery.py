@@ -21,6 +21,7 @@ from connector.asterisk.events import (
 )
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiDown, AmiError, AmiLink
+from connector.asterisk.meeting import noted_rooms
 from connector.asterisk.phoneside import consulted_interaction, phone_holds
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
@@ -69,6 +70,7 @@ async def resync(exchange: Exchange, link: AmiLink) -> None:
         for fact in translate(row):
             exchange.apply(fact)
     await _ask_for_holds(exchange, link)
+    await _ask_for_rooms(exchange, link)
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
 
 
@@ -90,6 +92,18 @@ async def _ask_for_holds(exchange: Exchange, link: AmiLink) -> None:
         newer, exchange.touched = exchange.touched, None
         if holds is not None and holds is not leg.phone_hold and leg.id not in newer:
             exchange.apply(facts.PhoneHeld(leg.id) if holds else facts.PhoneResumed(leg.id))
+
+
+async def _ask_for_rooms(exchange: Exchange, link: AmiLink) -> None:
+    """Bring up to date which rooms the agents' legs there, or waiting, have: no list tells it."""
+    legs = exchange.model.legs
+    for leg in [leg for leg in exchange.model.agent_legs() if leg.waits or legs.room_of(leg.id)]:
+        exchange.touched = set()
+        rooms = await noted_rooms(link, leg.id)
+        newer, exchange.touched = exchange.touched, None
+        for role, room in rooms.items() if leg.id not in newer else ():
+            if leg.rooms.get(role, "") != room:
+                exchange.apply(facts.RoomAssigned(leg.id, role, room))
 
 
 def _take_legs(
