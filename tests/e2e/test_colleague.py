@@ -4,6 +4,7 @@ Agent 1001 has customer 2001 and consults agent 1002; 2002 is somebody whom the 
 Whatever the colleague does with the first agent's call, that agent keeps the customer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,11 @@ from connector.lab.phones.hearing import expect_hears
 from connector.processor.handles import Conversation, Interaction
 from connector.processor.problems import BridgeRequestFailed
 from connector.processor.server import Session
+
+
+async def hear(expected: Mapping[Phone, set[str]]) -> None:
+    """See who hears whom; with four phones a busy machine needs a while to bring everybody's audio."""
+    await expect_hears(expected, WAIT)
 
 
 @dataclass
@@ -44,7 +50,7 @@ class Pair:
 
     async def hear(self, agent: set[str], colleague: set[str], customer: set[str]) -> None:
         """See who hears whom, by extensions and MOH."""
-        await expect_hears({self.agent: agent, self.colleague: colleague, self.customer: customer})
+        await hear({self.agent: agent, self.colleague: colleague, self.customer: customer})
 
     async def talk(self) -> None:
         """See that the two agents talk and the customer waits."""
@@ -54,7 +60,7 @@ class Pair:
         """See the colleague gone and the first agent talking to the customer, then end."""
         await self.theirs.wait_state(ENDED)
         await self.colleagues_call.wait_state("ended", WAIT)
-        await expect_hears({self.agent: {"2001"}, self.customer: {"1001"}})
+        await hear({self.agent: {"2001"}, self.customer: {"1001"}})
         await self.call.primary.release()
         await self.over()
 
@@ -64,7 +70,7 @@ class Pair:
         await self.theirs.wait_state(ENDED)
         await self.colleagues_call.wait_state("ended", WAIT)
         assert (self.call.primary.state, self.call.interaction.state) == (HELD, InteractionState.STARTED)
-        await expect_hears({self.agent: set(), self.customer: {"MOH"}})
+        await hear({self.agent: set(), self.customer: {"MOH"}})
         await self.call.primary.retrieve()
         await self.customer_is_back()
 
@@ -84,9 +90,7 @@ class Pair:
         await (await third.next_call(WAIT)).answer()
         await further.wait_state(TALKING)
         assert self.theirs.primary.state is HELD
-        await expect_hears(
-            {self.agent: {"MOH"}, self.colleague: {"2002"}, third: {"1002"}, self.customer: {"MOH"}}
-        )
+        await hear({self.agent: {"MOH"}, self.colleague: {"2002"}, third: {"1002"}, self.customer: {"MOH"}})
         assert (self.consult.state, self.call.primary.state) == (TALKING, HELD)
         return further, third
 
@@ -157,9 +161,9 @@ async def test_the_customer_hangs_up(pair: Pair) -> None:
     await bring_to(pair, "held")
     await pair.call.customers_call.hangup()
     await pair.call.primary.wait_state(RELEASED)
-    await expect_hears({pair.agent: {"MOH"}, pair.colleague: set()})
+    await hear({pair.agent: {"MOH"}, pair.colleague: set()})
     await pair.theirs.primary.retrieve()
-    await expect_hears({pair.agent: {"1002"}, pair.colleague: {"1001"}})
+    await hear({pair.agent: {"1002"}, pair.colleague: {"1001"}})
     await pair.theirs.primary.release()
     await pair.consult.wait_state(RELEASED)
     await pair.over()
@@ -175,9 +179,9 @@ async def test_somebody_hangs_up_while_the_agent_talks_to_the_customer(pair: Pai
         return
     await pair.call.customers_call.hangup()
     await pair.call.primary.wait_state(RELEASED)
-    await expect_hears({pair.agent: set(), pair.colleague: {"MOH"}})
+    await hear({pair.agent: set(), pair.colleague: {"MOH"}})
     await pair.consult.retrieve()
-    await expect_hears({pair.agent: {"1002"}, pair.colleague: {"1001"}})
+    await hear({pair.agent: {"1002"}, pair.colleague: {"1001"}})
     await pair.consult.release()
     await pair.over()
 
@@ -238,7 +242,7 @@ async def test_a_further_consult_and_back(pair: Pair, how: str) -> None:
         await pair.theirs.alternate()
         await pair.talk()
         await pair.theirs.alternate()
-        await expect_hears({pair.agent: {"MOH"}, pair.colleague: {"2002"}, third: {"1002"}})
+        await hear({pair.agent: {"MOH"}, pair.colleague: {"2002"}, third: {"1002"}})
     if how == "third":
         await thirds_call.hangup()
         await further.wait_state(RELEASED)
@@ -264,15 +268,15 @@ async def test_the_first_agent_goes_while_the_colleague_consults(pair: Pair, who
         await pair.theirs.primary.release()
     await pair.consult.wait_state(RELEASED)
     # The colleague's own call goes on, undisturbed.
-    await expect_hears({pair.colleague: {"2002"}, third: {"1002"}})
+    await hear({pair.colleague: {"2002"}, third: {"1002"}})
     assert further.state is TALKING
     if who == "agent transfers":
         await pair.call.interaction.wait_state(ENDED)
         assert pair.theirs.primary.state is HELD
         await pair.theirs.alternate()
-        await expect_hears({pair.colleague: {"2001"}, pair.customer: {"1002"}, third: {"MOH"}})
+        await hear({pair.colleague: {"2001"}, pair.customer: {"1002"}, third: {"MOH"}})
         await pair.theirs.consult_conference()
-        await expect_hears(
+        await hear(
             {pair.colleague: {"2001", "2002"}, pair.customer: {"1002", "2002"}, third: {"1002", "2001"}}
         )
         await third.calls[0].hangup()
@@ -281,10 +285,10 @@ async def test_the_first_agent_goes_while_the_colleague_consults(pair: Pair, who
         await pair.theirs.primary.wait_state(RELEASED)
         await further.release()
         if who == "colleague lets go":
-            await expect_hears({pair.agent: set(), pair.customer: {"MOH"}})
+            await hear({pair.agent: set(), pair.customer: {"MOH"}})
             await pair.call.primary.retrieve()
         if who != "agent hangs up":
-            await expect_hears({pair.agent: {"2001"}, pair.customer: {"1001"}})
+            await hear({pair.agent: {"2001"}, pair.customer: {"1001"}})
             await pair.call.primary.release()
     await pair.over()
 
@@ -300,9 +304,9 @@ async def test_somebody_hangs_up_while_the_colleague_consults(pair: Pair, who: s
         return
     await pair.call.customers_call.hangup()
     await pair.call.primary.wait_state(RELEASED)
-    await expect_hears({pair.agent: {"MOH"}, pair.colleague: {"2002"}, third: {"1002"}})
+    await hear({pair.agent: {"MOH"}, pair.colleague: {"2002"}, third: {"1002"}})
     await further.release()
-    await expect_hears({pair.agent: {"1002"}, pair.colleague: {"1001"}})
+    await hear({pair.agent: {"1002"}, pair.colleague: {"1001"}})
     await pair.consult.release()
     await pair.over()
 
@@ -313,13 +317,13 @@ async def test_the_colleague_hands_the_agent_on(pair: Pair) -> None:
     await pair.theirs.consult_transfer()
     await pair.theirs.wait_state(ENDED)
     await pair.colleagues_call.wait_state("ended", WAIT)
-    await expect_hears({pair.agent: {"2002"}, third: {"1001"}, pair.customer: {"MOH"}})
+    await hear({pair.agent: {"2002"}, third: {"1001"}, pair.customer: {"MOH"}})
     assert pair.consult.state is TALKING
     await pair.call.interaction.alternate()
-    await expect_hears({pair.agent: {"2001"}, third: {"MOH"}, pair.customer: {"1001"}})
+    await hear({pair.agent: {"2001"}, third: {"MOH"}, pair.customer: {"1001"}})
     await pair.call.interaction.alternate()
     await pair.call.interaction.consult_transfer()
-    await expect_hears({third: {"2001"}, pair.customer: {"2002"}})
+    await hear({third: {"2001"}, pair.customer: {"2002"}})
     await thirds_call.hangup()
     await pair.over()
 
@@ -329,7 +333,7 @@ async def test_a_conference_of_the_colleague(pair: Pair, then: str) -> None:
     _, third = await pair.colleague_consults()
     thirds_call = third.calls[0]
     await pair.theirs.consult_conference()
-    await expect_hears(
+    await hear(
         {
             pair.agent: {"1002", "2002"},
             pair.colleague: {"1001", "2002"},
@@ -339,24 +343,24 @@ async def test_a_conference_of_the_colleague(pair: Pair, then: str) -> None:
     )
     if then == "transfer":
         await pair.call.interaction.consult_transfer()
-        await expect_hears(
+        await hear(
             {pair.colleague: {"2001", "2002"}, third: {"2001", "1002"}, pair.customer: {"1002", "2002"}}
         )
         await thirds_call.hangup()
-        await expect_hears({pair.colleague: {"2001"}, pair.customer: {"1002"}})
+        await hear({pair.colleague: {"2001"}, pair.customer: {"1002"}})
         await pair.call.customers_call.hangup()
     elif then == "conference":
         await pair.call.interaction.consult_conference()
         everybody = {"1001", "1002", "2001", "2002"}
         phones = (pair.agent, pair.colleague, third, pair.customer)
-        await expect_hears({phone: everybody - {phone.extension} for phone in phones})
+        await hear({phone: everybody - {phone.extension} for phone in phones})
         await thirds_call.hangup()
         await pair.theirs.primary.release()
-        await expect_hears({pair.agent: {"2001"}, pair.customer: {"1001"}})
+        await hear({pair.agent: {"2001"}, pair.customer: {"1001"}})
         await pair.call.primary.release()
     else:
         await pair.consult.release()
-        await expect_hears(
+        await hear(
             {
                 pair.agent: {"2001"},
                 pair.customer: {"1001"},
@@ -381,20 +385,20 @@ async def test_after_a_transfer_the_customer_is_the_colleagues(pair: Pair, momen
     await pair.agents_call.wait_state("ended", WAIT)
     if moment == "held":
         assert pair.theirs.primary.state is HELD
-        await expect_hears({pair.colleague: set(), pair.customer: {"MOH"}})
+        await hear({pair.colleague: set(), pair.customer: {"MOH"}})
         await pair.theirs.primary.retrieve()
-    await expect_hears({pair.colleague: {"2001"}, pair.customer: {"1002"}})
+    await hear({pair.colleague: {"2001"}, pair.customer: {"1002"}})
     await pair.theirs.primary.wait_members(lambda members: [one.address for one in members] == ["2001"])
     await pair.theirs.primary.hold()
-    await expect_hears({pair.colleague: set(), pair.customer: {"MOH"}})
+    await hear({pair.colleague: set(), pair.customer: {"MOH"}})
     await pair.theirs.primary.retrieve()
     third = await pair.call.desk.phones.phone("2002")
     further = await pair.theirs.consult("2002")
     await (await third.next_call(WAIT)).answer()
     await further.wait_state(TALKING)
-    await expect_hears({pair.colleague: {"2002"}, third: {"1002"}, pair.customer: {"MOH"}})
+    await hear({pair.colleague: {"2002"}, third: {"1002"}, pair.customer: {"MOH"}})
     await pair.theirs.alternate()
-    await expect_hears({pair.colleague: {"2001"}, third: {"MOH"}, pair.customer: {"1002"}})
+    await hear({pair.colleague: {"2001"}, third: {"MOH"}, pair.customer: {"1002"}})
     await further.release()
     await pair.theirs.primary.release()
     await pair.over()
@@ -411,9 +415,9 @@ async def test_a_conference_of_both_agents_and_the_customer(pair: Pair) -> None:
     await pair.call.primary.hold()
     await pair.hear(set(), {"2001"}, {"1002"})
     await pair.call.primary.release()
-    await expect_hears({pair.colleague: {"2001"}, pair.customer: {"1002"}})
+    await hear({pair.colleague: {"2001"}, pair.customer: {"1002"}})
     await pair.theirs.primary.hold()
-    await expect_hears({pair.colleague: set(), pair.customer: {"MOH"}})
+    await hear({pair.colleague: set(), pair.customer: {"MOH"}})
     await pair.theirs.primary.release()
     await pair.over()
 
@@ -430,13 +434,13 @@ async def test_two_agents_without_a_customer(at_desk: Desk, who: str) -> None:
     one, other = (outbound, inbound) if who == "caller" else (inbound, outbound)
     near, far = (caller, called) if who == "caller" else (called, caller)
     await one.primary.hold()
-    await expect_hears({near: set(), far: {"MOH"}})
+    await hear({near: set(), far: {"MOH"}})
     await other.primary.hold()
-    await expect_hears({near: set(), far: set()})
+    await hear({near: set(), far: set()})
     await one.primary.retrieve()
-    await expect_hears({near: {"MOH"}, far: set()})
+    await hear({near: {"MOH"}, far: set()})
     await other.primary.retrieve()
-    await expect_hears({near: {far.extension}, far: {near.extension}})
+    await hear({near: {far.extension}, far: {near.extension}})
     await one.primary.hold()
     await one.primary.release()
     for interaction, session in ((outbound, first), (inbound, second)):
