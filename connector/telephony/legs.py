@@ -130,6 +130,14 @@ class LegGraph:
             leg = live.dialled_by if live.dialled_by is not None else self._pairs.get(leg)
         return None
 
+    def rung_by(self, leg: str) -> list[str]:
+        """Return the real legs that are being rung on behalf of `leg`."""
+        return [
+            one.id
+            for one in self.legs.values()
+            if not one.internal and not one.answered and self.originator(one.dialled_by) == leg
+        ]
+
     def beside(self, leg: str) -> list[Leg]:
         """Return the other live legs in the leg's own bridge, internal ones included."""
         return [self.legs[mate] for mate in sorted(self._mates(leg)) if mate != leg and mate in self.legs]
@@ -344,7 +352,8 @@ class LegGraph:
             return set()
         match fact:
             case facts.LegNamed():
-                leg.number, leg.name = fact.number or leg.number, fact.name or leg.name
+                if fact.number:
+                    leg.number, leg.name = fact.number, fact.name
                 leg.connected_number, leg.connected_name = fact.connected_number, fact.connected_name
             case facts.LegRinging():
                 leg.alerting = True
