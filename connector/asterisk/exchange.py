@@ -7,7 +7,7 @@ import structlog
 
 from connector.asterisk.events import translate
 from connector.asterisk.wire import AmiMessage
-from connector.telephony.changes import Anomaly, Change, ServiceChanged
+from connector.telephony.changes import Anomaly, Change
 from connector.telephony.facts import Fact, PlacementFailed
 from connector.telephony.model import TelephonyModel
 from connector.telephony.pbx import Listener, PbxDown, TimedOut
@@ -67,12 +67,10 @@ class Exchange:
                     log.exception("a listener failed", change=type(change).__name__)
         self._wake()
 
-    def set_available(self, *, available: bool, reason: str = "") -> None:
-        """Record whether the PBX can be worked with; tell it once per change."""
-        if available is self.available:
-            return
+    def set_available(self, *, available: bool) -> None:
+        """Record whether the PBX can be worked with, and wake who waits for it; `Service` tells the rest."""
         self.available = available
-        self.publish([ServiceChanged(available, reason)])
+        self._wake()
 
     def require_available(self) -> None:
         """Refuse at once while the PBX cannot be reached.

@@ -22,6 +22,7 @@ from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recording import Recorder
 from connector.asterisk.recovery import Reconciler
 from connector.asterisk.rooms import PartyRooms
+from connector.asterisk.service import Service
 from connector.asterisk.settings import ConsultStrategy, DialSettings, RecordingSettings
 from connector.asterisk.supervision import Supervisors
 from connector.asterisk.variables import LegVariables
@@ -44,7 +45,8 @@ _RESYNC_PAUSE = 1.0
 class AsteriskPbx:
     """An Asterisk behind one AMI user, and optionally a second one that may do `system` things.
 
-    `on_event` is called with every event before the model sees it.
+    A link that is back within `grace` seconds is not told as lost. `on_event` is called with every event
+    before the model sees it.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class AsteriskPbx:
         system: tuple[str, str] | None = None,
         recording: RecordingSettings | None = None,
         proof_timeout: float = 5.0,
+        grace: float = 0.0,
         on_event: Callable[[AmiMessage], None] | None = None,
     ) -> None:
         self._exchange = Exchange(proof_timeout=proof_timeout)
+        self._service = Service(self._exchange, grace)
         self._on_event = on_event
         self._link = AmiLink(ami, on_event=self._take, on_up=self._up, on_down=self._down)
         self._reconciler = Reconciler(self._exchange, self._link)
@@ -135,6 +139,7 @@ class AsteriskPbx:
         """Log off; calls in progress stay up."""
         if self._resync is not None:
             self._resync.cancel()
+        self._service.close()
         self._phone_side.close()
         await self._supervisors.close()
         if self._hold_limits is not None:
@@ -160,6 +165,8 @@ class AsteriskPbx:
             self._on_event(event)
         self._variables.on_event(event)
         self._exchange.on_event(event)
+        if event.name == "Shutdown":
+            self._service.ending()
 
     def _tidy_up(self, change: Change) -> None:
         """Let an agent's leg go that waits for nobody: its held party hung up."""
@@ -186,7 +193,7 @@ class AsteriskPbx:
         if self._resync is not None:
             self._resync.cancel()
             self._resync = None
-        self._exchange.set_available(available=False, reason=reason)
+        self._service.down(reason)
 
     async def _get_in_step(self) -> None:
         while True:
@@ -198,7 +205,7 @@ class AsteriskPbx:
                 log.warning("the PBX's lists could not be read; trying again", problem=str(problem))
                 await asyncio.sleep(_RESYNC_PAUSE)
             else:
-                self._exchange.set_available(available=True)
+                self._service.up()
                 return
 
 

@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,8 @@ def dialect_of(folder: Path) -> Dialect:
 
 def settings_for(info: LabInfo, folder: Path, port: int, over: Mapping[str, Any] | None = None) -> Settings:
     """Load the configuration of the running lab as a user would: from a file."""
-    quick = {"bridge": {"port": port}, "dial": {"agent_timeout": 4, "timeout": 4}}
+    quick = {"bridge": {"port": port}, "dial": {"agent_timeout": 4, "timeout": 4}, "limits": {"drain": 0}}
+    quick["asterisk"] = {"grace": 0.3}
     plain = deep_merge(yaml.safe_load(connector_config(info)), quick)
     if (dialect := dialect_file(folder)) is not None:
         plain["bridge"]["dialect"] = str(dialect)
@@ -121,6 +122,30 @@ class Desk:
     phones: PhoneFleet
     names: Names
     """Names on the broker, if that is how they talk."""
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to run the connector."""
+        self._stop.clear()
+        self._running = asyncio.create_task(self.connector.run(self._stop))
+
+    async def close(self) -> None:
+        """End the connector; calls stay."""
+        self._stop.set()
+        assert self._running is not None
+        await self._running
+
+    async def replace_connector(self) -> None:
+        """End the connector and run one that knows nothing of the calls that there are."""
+        await self.close()
+        await self.renew_connector()
+
+    async def renew_connector(self) -> None:
+        """Run a new connector in the place of one that has ended."""
+        self.connector = Connector(self.connector.settings)
+        self.open()
+        await self.bridge.wait_in_service(WAIT)
 
     async def agent_phone(self, extension: str = "1001", stack: Stack = "baresip") -> Phone:
         """Register an agent's phone: it picks up by itself when a call asks for that."""
@@ -174,15 +199,13 @@ async def desk(
             bridge.attach(broker_end(info.amqp_url, "LAB", names=names, dialect=dialect_of(folder)))
             over = deep_merge(amqp_settings(info, names), over)
         settings = settings_for(info, folder, bridge.port, over)
-        connector = Connector(settings)
-        stop = asyncio.Event()
-        running = asyncio.create_task(connector.run(stop))
+        found = Desk(lab, info, bridge, Connector(settings), phones, names)
+        found.open()
         try:
             await bridge.wait_in_service(WAIT)
-            yield Desk(lab, info, bridge, connector, phones, names)
+            yield found
         finally:
-            stop.set()
-            await running
+            await found.close()
 
 
 async def seen(at: Desk, kind: Kind, name: str) -> dict[str, object]:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+from calls import Call
 from desk import WAIT
 
 from connector.app import Connector
 from connector.asterisk.pbx import AsteriskPbx
 from connector.config import Settings
+from connector.processor.handles import Conversation
 from connector.telephony.changes import Change, ServiceChanged
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
@@ -54,3 +56,49 @@ async def newcomer(settings: Settings) -> AsyncIterator[AsteriskPbx]:
     finally:
         await pbx.close()
         await running
+
+
+async def agree(call: Call, pbx: AsteriskPbx, state: str) -> None:
+    """Wait until a newcomer shows what the connector in service shows; events reach the two one by one."""
+    known, news = call.desk.connector.pbx, asyncio.Event()
+    unsubscribe = [each.subscribe(lambda _change: news.set()) for each in (known, pbx)]
+    try:
+        async with asyncio.timeout(WAIT):
+            while view(pbx.model) != view(known.model):
+                news.clear()
+                await news.wait()
+    except TimeoutError:
+        assert view(pbx.model) == view(known.model), state
+    finally:
+        for stop in unsubscribe:
+            stop()
+
+
+async def find_again(call: Call) -> Conversation | None:
+    """Log the agent in once more and put the found interaction into `call`; its consult is returned.
+
+    Ids, states and data must be what they were.
+    """
+    before = _seen(call)
+    account = call.desk.info.agents["1001"]
+    call.session = await call.desk.bridge.login("1001", account.password, extension=account.extension)
+    call.interaction = await call.session.channel.next_interaction()
+    assert _seen(call) == before
+    return call.interaction.consult_conversation
+
+
+def _seen(call: Call) -> dict[str, object]:
+    interaction, consult = call.interaction, call.interaction.consult_conversation
+    live = [one for one in (interaction.primary, consult) if one is not None and one.state != "RELEASED"]
+    return {
+        "interaction": (interaction.nativeid, interaction.state, interaction.data),
+        "conversations": [
+            (one.nativeid, one.state, sorted(member.address for member in one.members)) for one in live
+        ],
+    }
+
+
+async def after_restart(call: Call) -> Conversation | None:
+    """Have a new connector in the place of the old one, and go on with what it finds."""
+    await call.desk.replace_connector()
+    return await find_again(call)
