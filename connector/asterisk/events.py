@@ -403,7 +403,8 @@ def _member(event: AmiMessage) -> list[facts.Fact]:
         return []
     member = event.get("MemberName") or event.get("Name") or ""
     reason = event.get("PausedReason") or ""
-    return [facts.MemberChanged(event["Queue"], endpoint, member, event["Paused"] == "1", reason)]
+    penalty = int(event.get("Penalty") or 0)
+    return [facts.MemberChanged(event["Queue"], endpoint, member, event["Paused"] == "1", reason, penalty)]
 
 
 def _member_removed(event: AmiMessage) -> list[facts.Fact]:

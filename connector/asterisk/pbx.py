@@ -18,6 +18,7 @@ from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiS
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
+from connector.asterisk.projection import Projection
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recording import Recorder
 from connector.asterisk.recovery import Reconciler
@@ -66,6 +67,7 @@ class AsteriskPbx:
         self._link = AmiLink(ami, on_event=self._take, on_up=self._up, on_down=self._down)
         self._reconciler = Reconciler(self._exchange, self._link)
         self._exchange.reconcile = self._reconciler.settle
+        self._projection = Projection(self._exchange, self._link)
         self._variables = LegVariables(self._link)
         self._system_link = _second_link(ami, system)
         self._chores: set[asyncio.Task[None]] = set()
@@ -164,6 +166,7 @@ class AsteriskPbx:
         if self._on_event is not None:
             self._on_event(event)
         self._variables.on_event(event)
+        self._projection.on_event(event, asyncio.get_running_loop().time())
         self._exchange.on_event(event)
         if event.name == "Shutdown":
             self._service.ending()
@@ -189,6 +192,7 @@ class AsteriskPbx:
         self._resync = asyncio.get_running_loop().create_task(self._get_in_step())
 
     def _down(self, reason: str) -> None:
+        self._projection.remember()
         self._variables.forget()
         if self._resync is not None:
             self._resync.cancel()
@@ -198,6 +202,7 @@ class AsteriskPbx:
     async def _get_in_step(self) -> None:
         while True:
             try:
+                await self._projection.restore()
                 await self._reconciler.read()
             except AmiDown:
                 return

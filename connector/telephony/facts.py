@@ -320,6 +320,7 @@ class MemberChanged:
     member: str
     paused: bool
     reason: str
+    penalty: int = 0
 
 
 @dataclass(frozen=True, slots=True)

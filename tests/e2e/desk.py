@@ -154,6 +154,12 @@ class Desk:
         await self._knows(extension)
         return phone
 
+    async def log_out(self, agent: str = "1001") -> None:
+        """Take an agent out of the queues, by the PBX itself: no session is left that could."""
+        for queue in self.info.queues:
+            command = f"queue remove member PJSIP/{self.info.agents[agent].extension} from {queue}"
+            await asyncio.to_thread(self.lab.asterisk_cli, command)
+
     async def _knows(self, extension: str) -> None:
         """Wait until the connector has heard that the phone is there: the news follows the registration."""
         pbx, news = self.connector.pbx, asyncio.Event()

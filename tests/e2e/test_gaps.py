@@ -10,6 +10,7 @@ from cable import Cable
 from calls import DIALING, ENDED, HELD, RELEASED, TALKING, make_call
 from desk import WAIT, Desk, cause_of, desk
 
+from connector.bridge.catalogue.channel import AgentState
 from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
@@ -167,7 +168,7 @@ async def test_a_crash_of_asterisk_within_the_grace_ends_calls_and_leaves_agents
         await call.interaction.wait_state(ENDED, timeout=WAIT)
         assert cause_of(call.interaction) is Cause.NORMAL
         await call.interaction.complete()
-        assert call.session.channel.agent_state == "READY"
+        assert call.session.channel.agent_state is AgentState.READY
         for phone in (call.agent, call.customer):
             await phone.register()
         await call.customer.dial("7000")
