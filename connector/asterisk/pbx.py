@@ -202,6 +202,7 @@ class AsteriskPbx:
     async def _get_in_step(self) -> None:
         while True:
             try:
+                await self._projection.ready()
                 await self._projection.restore()
                 await self._reconciler.read()
             except AmiDown:

@@ -3,6 +3,7 @@
 Asterisk keeps members only if `persistentmembers` is set, and after a crash as they were a moment before.
 """
 
+import asyncio
 from collections.abc import Mapping
 
 import structlog
@@ -17,6 +18,8 @@ from connector.telephony.presence import NO_QUEUE
 
 log = structlog.get_logger(__name__)
 
+_BOOTING = 60.0
+"""Longest wait for the end of the PBX's start."""
 _ROUNDING = 1.5
 """Seconds by which a start may seem to differ from itself: Asterisk tells whole ones."""
 
@@ -29,6 +32,7 @@ class Projection:
         self._link = link
         self._started: float | None = None
         self._anew = False
+        self._booted = asyncio.Event()
         self._remembered: list[MemberChanged] = []
 
     def on_event(self, event: AmiMessage, now: float) -> None:
@@ -37,11 +41,13 @@ class Projection:
         if event.name != "FullyBooted" or not uptime.isdecimal():
             return
         before, self._started = self._started, now - int(uptime)
+        self._booted.set()
         if before is not None and self._started - before > _ROUNDING:
             self._anew = True
 
     def remember(self) -> None:
         """Note who works where: the link broke."""
+        self._booted.clear()
         board = self._exchange.model.board
         self._remembered = [
             member
@@ -49,6 +55,17 @@ class Projection:
             for queue, member in board.queues(endpoint).items()
             if queue != NO_QUEUE
         ]
+
+    async def ready(self) -> None:
+        """Wait until the PBX has begun to work: it lets us in before, when its lists are not there yet."""
+        if self._started is None:
+            # It has never told: our user may not see it.
+            return
+        try:
+            async with asyncio.timeout(_BOOTING):
+                await self._booted.wait()
+        except TimeoutError:
+            log.warning("the PBX does not say that it has booted", waited=_BOOTING)
 
     async def restore(self) -> None:
         """Make memberships as they were, if the PBX was started anew.
@@ -59,7 +76,6 @@ class Projection:
         """
         if not self._remembered:
             return
-        # Whoever has the answer has FullyBooted, too.
         rows = await self._link.send_list("QueueStatus")
         if self._anew:
             there = {_place(row): row for row in rows if row.name == "QueueMember"}
@@ -87,8 +103,11 @@ class Projection:
                 "Paused": paused,
             }
             await self._link.send("QueueAdd", fields)
-        state = (row.get("Paused"), row.get("PausedReason") or "") if row is not None else ("", "")
-        if state != ("1" if member.paused else "0", member.reason):
+            state = (member.paused, "")
+        else:
+            paused_there = row.get("Paused") == "1"
+            state = (paused_there, (row.get("PausedReason") or "") if paused_there else "")
+        if state != (member.paused, member.reason if member.paused else ""):
             fields = {"Queue": member.queue, "Interface": interface, "Paused": paused}
             if member.reason:
                 fields["Reason"] = member.reason

@@ -151,7 +151,7 @@ class Desk:
         """Register an agent's phone: it picks up by itself when a call asks for that."""
         phone = await self.phones.phone(extension, stack)
         phone.honour_auto_answer = True
-        await self._knows(extension)
+        await self.knows(extension)
         return phone
 
     async def log_out(self, agent: str = "1001") -> None:
@@ -160,7 +160,7 @@ class Desk:
             command = f"queue remove member PJSIP/{self.info.agents[agent].extension} from {queue}"
             await asyncio.to_thread(self.lab.asterisk_cli, command)
 
-    async def _knows(self, extension: str) -> None:
+    async def knows(self, extension: str) -> None:
         """Wait until the connector has heard that the phone is there: the news follows the registration."""
         pbx, news = self.connector.pbx, asyncio.Event()
         unsubscribe = pbx.subscribe(lambda _change: news.set())

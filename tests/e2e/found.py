@@ -9,6 +9,7 @@ from desk import WAIT
 
 from connector.app import Connector
 from connector.asterisk.pbx import AsteriskPbx
+from connector.bridge.catalogue.channel import ChannelState
 from connector.config import Settings
 from connector.processor.handles import Conversation
 from connector.telephony.changes import Change, ServiceChanged
@@ -74,14 +75,20 @@ async def agree(call: Call, pbx: AsteriskPbx, state: str) -> None:
             stop()
 
 
+async def log_in_again(call: Call) -> None:
+    """Begin a new session of the agent, who is at work already."""
+    account = call.desk.info.agents["1001"]
+    call.session = await call.desk.bridge.login("1001", account.password, extension=account.extension)
+    assert call.session.channel.state is ChannelState.ACTIVE
+
+
 async def find_again(call: Call) -> Conversation | None:
     """Log the agent in once more and put the found interaction into `call`; its consult is returned.
 
     Ids, states and data must be what they were.
     """
     before = _seen(call)
-    account = call.desk.info.agents["1001"]
-    call.session = await call.desk.bridge.login("1001", account.password, extension=account.extension)
+    await log_in_again(call)
     call.interaction = await call.session.channel.next_interaction()
     assert _seen(call) == before
     return call.interaction.consult_conversation

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from calls import HELD, ORIGINS, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, desk
-from found import after_restart, agree, newcomer
+from found import after_restart, agree, log_in_again, newcomer
 
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
@@ -141,4 +141,5 @@ async def test_an_agent_who_waits_for_nobody_is_let_go_after_a_restart(tcp_desk:
     await call.customers_call.hangup()
     await tcp_desk.renew_connector()
     await call.agent.calls[0].wait_state("ended", WAIT)
-    await (await tcp_desk.login(ready=False)).close()
+    await log_in_again(call)
+    await call.session.close()

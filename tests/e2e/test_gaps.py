@@ -9,6 +9,7 @@ import pytest
 from cable import Cable
 from calls import DIALING, ENDED, HELD, RELEASED, TALKING, make_call
 from desk import WAIT, Desk, cause_of, desk
+from found import log_in_again
 
 from connector.bridge.catalogue.channel import AgentState
 from connector.bridge.catalogue.conversation import Cause
@@ -154,8 +155,9 @@ async def test_asterisk_says_that_it_ends_and_everything_is_there_again_after_it
         assert statuses(at_desk)[-3:] == ["in-service", "stopping-service", "out-of-service"]
         await asyncio.to_thread(provider.asterisk_start)
         await at_desk.bridge.wait_in_service(WAIT)
-        session = await at_desk.login(ready=False)
-        await session.close()
+        await log_in_again(call)
+        assert call.session.channel.agent_state is AgentState.READY
+        await call.session.close()
 
 
 async def test_a_crash_of_asterisk_within_the_grace_ends_calls_and_leaves_agents_logged_in(
@@ -171,6 +173,7 @@ async def test_a_crash_of_asterisk_within_the_grace_ends_calls_and_leaves_agents
         assert call.session.channel.agent_state is AgentState.READY
         for phone in (call.agent, call.customer):
             await phone.register()
+        await at_desk.knows("1001")
         await call.customer.dial("7000")
         anew = await call.session.channel.next_interaction()
         await anew.primary.wait_state(TALKING)
