@@ -29,10 +29,15 @@ def kinship(rows: Sequence[AmiMessage], fresh: set[str]) -> Iterator[facts.Fact]
     for row in callees:
         if row["Channel"].endswith(_FIRST_HALF) and (other := halves.get(_joint(row))) is not None:
             yield facts.LegsPaired(row["Uniqueid"], other)
+    callers: dict[str, list[AmiMessage]] = {}
+    for row in rows:
+        if row.get("Application") in {_DIAL, _QUEUE}:
+            callers.setdefault(row.get("Linkedid") or "", []).append(row)
     # Joints first: on whose behalf they dial on must be known then.
     for row in sorted(callees, key=lambda row: not row["Channel"].endswith(_FIRST_HALF)):
         leg = row["Uniqueid"]
-        caller = next((one["Uniqueid"] for one in rows if _dials(one, row)), None)
+        tree = callers.get(row.get("Linkedid") or "", ())
+        caller = next((one["Uniqueid"] for one in tree if _dials(one, row)), None)
         if caller is not None or row["ChannelState"] == _RINGING:
             yield facts.DialStarted(caller, leg)
         if caller is not None and row["ChannelState"] == _UP:
@@ -54,11 +59,9 @@ def _joint(row: AmiMessage) -> str:
 
 def _dials(caller: AmiMessage, callee: AmiMessage) -> bool:
     parts = channel_parts(callee["Channel"])
-    if parts is None or caller.get("Linkedid") != callee.get("Linkedid"):
+    if parts is None:
         return False
     if caller.get("Application") == _QUEUE:
         return callee.get("Application") == _QUEUED
-    if caller.get("Application") != _DIAL:
-        return False
     dialled = _BEFORE_OPTIONS.match(data_of(caller))
     return dialled is not None and "/".join(parts) in dialled[0].split("&")

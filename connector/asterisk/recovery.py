@@ -17,7 +17,7 @@ from connector.asterisk.events import (
     translate_known_row,
     translate_marks,
 )
-from connector.asterisk.exchange import Exchange
+from connector.asterisk.exchange import Exchange, subject_of
 from connector.asterisk.found_legs import (
     call_of,
     facts_of_data,
@@ -35,6 +35,8 @@ from connector.telephony.presence import NO_QUEUE
 log = structlog.get_logger(__name__)
 
 _UNKNOWN_CAUSE = 0
+_ASKED_AT_ONCE = 50
+"""So many phones are asked before the first has answered."""
 _MOST_READINGS = 5
 """A leg that moves while it is listed for the first time is looked at again, this often at most."""
 
@@ -78,24 +80,27 @@ async def _read(exchange: Exchange, link: AmiLink) -> bool:
         (endpoint_of_interface(row.get("Location") or "", row.get("StateInterface") or ""), row.get("Queue"))
         for row in members
     }
-    for endpoint, queue in members_before - there:
-        if queue != NO_QUEUE:
-            exchange.apply(facts.MemberGone(queue, endpoint))
-    for row in (*members, *devices):
-        for fact in translate(row):
-            exchange.apply(fact)
+    gone = [facts.MemberGone(queue, phone) for phone, queue in members_before - there if queue != NO_QUEUE]
+    listed_facts = [fact for row in (*members, *devices) for fact in translate(row)]
+    _apply_all(exchange, (fact for fact in (*gone, *listed_facts) if subject_of(fact) not in newer))
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
     return not missed
 
 
 async def _ask_for_holds(exchange: Exchange, link: AmiLink) -> None:
     """Bring up to date which phones hold: no list of Asterisk tells it."""
-    for leg in exchange.model.agent_legs():
-        exchange.touched = set()
-        holds = await phone_holds(link, leg.id)
-        newer, exchange.touched = exchange.touched, None
-        if holds is not None and holds is not leg.phone_hold and leg.id not in newer:
-            exchange.apply(facts.PhoneHeld(leg.id) if holds else facts.PhoneResumed(leg.id))
+    legs = exchange.model.agent_legs()
+    for start in range(0, len(legs), _ASKED_AT_ONCE):
+        asked = legs[start : start + _ASKED_AT_ONCE]
+        newer: set[str] = set()
+        exchange.touched = newer
+        try:
+            answers = await asyncio.gather(*(phone_holds(link, leg.id) for leg in asked))
+        finally:
+            exchange.touched = None
+        for leg, holds in zip(asked, answers, strict=True):
+            if holds is not None and holds is not leg.phone_hold and leg.id not in newer:
+                exchange.apply(facts.PhoneHeld(leg.id) if holds else facts.PhoneResumed(leg.id))
 
 
 def _take_legs(

@@ -88,8 +88,9 @@ class LegGraph:
 
     def of_endpoint(self, endpoint: str) -> list[Leg]:
         """Return the live legs of a phone, oldest first."""
-        known = self._by_endpoint.get(endpoint, ())
-        return [leg for leg in self.legs.values() if leg.id in known]
+        known = self._by_endpoint.get(endpoint)
+        # Most phones have no leg, and all of a great many legs would be looked at for nothing.
+        return [leg for leg in self.legs.values() if leg.id in known] if known else []
 
     def hearing(self, leg: str) -> Hearing:
         """Whom `leg` is joined to, through bridges and joints."""

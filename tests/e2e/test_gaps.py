@@ -171,14 +171,4 @@ async def test_a_crash_of_asterisk_within_the_grace_ends_calls_and_leaves_agents
         assert cause_of(call.interaction) is Cause.NORMAL
         await call.interaction.complete()
         assert call.session.channel.agent_state is AgentState.READY
-        for phone in (call.agent, call.customer):
-            await phone.register()
-        await at_desk.knows("1001")
-        await call.customer.dial("7000")
-        anew = await call.session.channel.next_interaction()
-        await anew.primary.wait_state(TALKING)
-        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
-        await anew.primary.release()
-        await anew.wait_state(ENDED)
-        await anew.complete()
         await call.session.close()
