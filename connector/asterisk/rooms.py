@@ -6,7 +6,6 @@ party's leg; alone in it one hears music), and the agent's leg visits rooms or w
 """
 
 import asyncio
-import uuid
 from contextlib import suppress
 
 import structlog
@@ -14,19 +13,20 @@ import structlog
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
-from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.invitations import ROOM_CONTEXT, Invitations
+from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import PbxProblem, Refused, TimedOut
 from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
 
 log = structlog.get_logger(__name__)
 
 _ROOM, _IDLE, _CONSULT, _TRANSFER, _ORPHAN, _BYE = (
-    "harmony-room",
+    ROOM_CONTEXT,
     "harmony-didle",
     "harmony-dconsult",
     "harmony-xfer",
@@ -56,8 +56,14 @@ class PartyRooms(AnsweredCalls):
         variables: LegVariables,
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
-        self._invited: dict[str, tuple[str, str]] = {}
-        """Legs that were called into a conference: the interaction and the number."""
+        self._invitations = Invitations(exchange, link, settings)
+        self._arrivals: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """Let go of chores that are under way."""
+        for arrival in self._arrivals:
+            arrival.cancel()
+        self._invitations.close()
 
     # -- hold ----------------------------------------------------------------------------------------
 
@@ -156,21 +162,24 @@ class PartyRooms(AnsweredCalls):
         room = self._room(party)
         if consult.state is ConversationState.DIALING or not consult.parties:
             # Nobody is there yet, or only a program of the PBX: the number is called anew.
-            number = consult.members[0].address if consult.members else ""
-            where = self._where(check_number(number))
-            await self._set(party, HARMONY_AGENT="", **where, **self._fallback(interaction))
-            await self._leave_by((party, _TRANSFER, "s"), interaction)
+            number = check_number(consult.members[0].address if consult.members else "")
+            if len(interaction.primary.parties) > 1:
+                await self._leave(interaction, (interaction.leg, _BYE, "s"))
+                await self._invitations.call(interaction, number, room)
+                return
+            await self._set(party, **self._where(number), **self._fallback(interaction))
+            await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, _BYE, "s"))
             return
         await self._gather(interaction, leaving=True)
         target = self._party(consult)
-        await self._variables.set_all(
-            {
-                target: {"HARMONY_AGENT": party},
-                party: {"HARMONY_AGENT": target},
-                interaction.leg: {"HARMONY_P1": "", "HARMONY_P2": ""},
-            }
-        )
-        await self._leave_by((target, _ROOM, f"p{room}"), interaction)
+        await self._variables.set_all({target: {"HARMONY_AGENT": party}, party: {"HARMONY_AGENT": target}})
+        try:
+            await self._leave(interaction, (target, _ROOM, f"p{room}"), (interaction.leg, _BYE, "s"))
+        except Refused:
+            with suppress(Refused):
+                await self._set(party, HARMONY_AGENT=interaction.leg)
+            raise
+        self._await_arrival(target, party, room)
 
     async def consult_conference(self, interaction_id: str) -> None:
         """Everybody into the primary's room."""
@@ -203,9 +212,8 @@ class PartyRooms(AnsweredCalls):
             raise Refused("Only a call with one party can be transferred to a number.")
         destination = await self._checked(number)
         party = self._party(conversation)
-        where = self._where(destination)
-        await self._set(party, HARMONY_AGENT="", **where, **self._fallback(interaction))
-        await self._leave_by((party, _TRANSFER, "s"), interaction)
+        await self._set(party, **self._where(destination), **self._fallback(interaction))
+        await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, _BYE, "s"))
 
     async def blind_conference(self, interaction_id: str, conversation_id: str, number: str) -> None:
         """Call `number` into the conversation. Done when it rings; it joins when it answers."""
@@ -222,31 +230,8 @@ class PartyRooms(AnsweredCalls):
                 lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
                 "conference room",
             )
-        leg = f"hc-{uuid.uuid4().hex}"
-        self._require_uninvited(interaction, destination)
-        self._invited[leg] = (interaction.id, destination)
-        try:
-            await self._link.send(
-                "Originate",
-                {
-                    "Channel": f"Local/{destination}@{self._settings.context}/n",
-                    "Context": _ROOM,
-                    "Exten": f"p{self._room(party)}",
-                    "Priority": "1",
-                    "Timeout": str(int(self._settings.timeout * 1000)),
-                    "CallerID": self._settings.caller_id or interaction.endpoint,
-                    "Async": "true",
-                    "ChannelId": leg,
-                    "OtherChannelId": f"{leg}-2",
-                    "Variable": [
-                        f"HARMONY_AGENT={conversation.leg}",
-                        f"HARMONY_TIMEOUT={int(self._settings.timeout)}",
-                    ],
-                },
-            )
-        except AmiRefused as refusal:
-            raise Refused(f"The telephone system refused the call: {refusal}.") from refusal
-        await self._exchange.until(lambda: legs.get(leg) is not None, f"call to {destination}")
+        self._invitations.require_none(interaction, destination)
+        await self._invitations.call(interaction, destination, self._room(party))
 
     # -- small ones ----------------------------------------------------------------------------------
 
@@ -284,10 +269,12 @@ class PartyRooms(AnsweredCalls):
             await self.release_primary(interaction)
         else:
             party = self._party(conversation)
-            await self._set(party, HARMONY_AGENT="", **self._fallback(interaction))
-            await self._set(interaction.leg, HARMONY_P1="")
+            await self._set(party, **self._fallback(interaction))
             alone = self._other(interaction, conversation) is None
             await self._move((party, _ORPHAN, "s"), *([(interaction.leg, _BYE, "s")] if alone else []))
+            if not alone:
+                # Not earlier: should the move fail, the party is still the agent's.
+                await self._set(interaction.leg, HARMONY_P1="")
             await self._until(conversation, ConversationState.RELEASED)
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
@@ -378,15 +365,6 @@ class PartyRooms(AnsweredCalls):
 
     # -- how -----------------------------------------------------------------------------------------
 
-    def _require_uninvited(self, interaction: Interaction, number: str) -> None:
-        """Refuse a second call to a number that rings for the same conference: a double click."""
-        legs = self._exchange.model.legs
-        self._invited = {leg: call for leg, call in self._invited.items() if legs.get(leg) is not None}
-        for leg, call in self._invited.items():
-            found = legs.get(leg)
-            if call == (interaction.id, number) and found is not None and not found.answered:
-                raise Refused(f"The number {number} is being called into the conference already.")
-
     def _is_alone(self, leg: str) -> bool:
         """Whether a leg waits, or is in a room with nobody else."""
         legs = self._exchange.model.legs
@@ -448,14 +426,39 @@ class PartyRooms(AnsweredCalls):
             moves = [*self._into_room(self._party(leaving)), *moves]
         await self._move(*moves)
 
-    async def _leave_by(self, move: Move, interaction: Interaction) -> None:
-        """Move an outside party and let the agent go in one action: a transfer."""
+    async def _leave(self, interaction: Interaction, *moves: Move) -> None:
+        """Transfer: move outside parties and let the agent go (to `harmony-bye`) in one action.
+
+        Until then the dialplan knows them as the agent's: should the move fail, nobody is forgotten.
+        `harmony-bye` has no `h`, so the agent's going takes nobody along.
+        """
         other_legs = [leg for leg in interaction.legs if leg != interaction.leg]
-        await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
         with self._departing(interaction):
-            await self._move(move, (interaction.leg, _BYE, "s"))
+            await self._move(*moves)
             await self._hang_up(*other_legs)
             await self._exchange.until(lambda: interaction.over, "transfer")
+
+    def _await_arrival(self, target: str, party: str, room: str) -> None:
+        """See that a transferred caller is not left alone by a target that hung up on its way to the room."""
+        arrival = asyncio.get_running_loop().create_task(self._arrive_or_return(target, party, room))
+        self._arrivals.add(arrival)
+        arrival.add_done_callback(self._arrivals.discard)
+
+    async def _arrive_or_return(self, target: str, party: str, room: str) -> None:
+        legs = self._exchange.model.legs
+        arrived = False
+
+        def settled() -> bool:
+            nonlocal arrived
+            arrived = arrived or target in legs.in_room(room)
+            return arrived or legs.get(target) is None
+
+        try:
+            await self._exchange.until(settled, "arrival of the transfer's target", _ON_ITS_WAY)
+            if not arrived and legs.in_room(room) == {party}:
+                await self._move((party, _ORPHAN, "s"))
+        except (AmiError, PbxProblem) as problem:
+            log.info("a transferred caller was left as it is", leg=party, reason=str(problem))
 
     async def _move(self, *moves: Move) -> None:
         (leg, context, extension), *extra = moves
