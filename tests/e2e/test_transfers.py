@@ -1,16 +1,26 @@
 """Transfers and invitations at odd moments: whoever was called is not left ringing, waiting or alone."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
-from calls import ENDED, TALKING, Call
-from desk import WAIT
+from calls import ENDED, HELD, TALKING, Call, make_call
+from desk import WAIT, desk
 
 from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
-from connector.lab.provider import LabProvider
+from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.problems import BridgeRequestFailed
 
-pytestmark = pytest.mark.parametrize("call", ["queue", "dial"], indirect=True)
+EITHER = pytest.mark.parametrize("call", ["queue", "dial"], indirect=True)
+
+ORPHANS_TO_SALES = {
+    "handling": {"fallback_queue": "sales", "orphans": ["queue"]},
+    "agents": {"1001": {"queues": ["support"]}, "1003": {"queues": ["sales"]}},
+}
 
 
+@EITHER
 @pytest.mark.parametrize("by", ["agent", "customer", "transfer"])
 async def test_whom_nobody_waits_for_any_more_is_called_off(call: Call, by: str) -> None:
     await call.primary.blind_conference("1002")
@@ -26,6 +36,7 @@ async def test_whom_nobody_waits_for_any_more_is_called_off(call: Call, by: str)
     await call.over()
 
 
+@EITHER
 async def test_who_is_invited_joins_the_others_though_the_agent_has_left(call: Call) -> None:
     await call.consult()
     await call.interaction.consult_conference()
@@ -44,6 +55,7 @@ async def test_who_is_invited_joins_the_others_though_the_agent_has_left(call: C
     await call.over()
 
 
+@EITHER
 async def test_without_the_connector_who_is_invited_into_an_empty_room_is_let_go(
     call: Call, provider: LabProvider
 ) -> None:
@@ -59,6 +71,7 @@ async def test_without_the_connector_who_is_invited_into_an_empty_room_is_let_go
         provider.asterisk_cli(f"queue remove member PJSIP/1001 from {queue}")
 
 
+@EITHER
 async def test_a_conference_is_handed_on_to_a_consult_that_still_rings(call: Call) -> None:
     await call.consult()
     await call.interaction.consult_conference()
@@ -81,6 +94,7 @@ async def test_a_conference_is_handed_on_to_a_consult_that_still_rings(call: Cal
     await call.over()
 
 
+@EITHER
 async def test_the_members_of_a_conference_go_on_if_the_consulted_does_not_come(call: Call) -> None:
     await call.consult()
     await call.interaction.consult_conference()
@@ -94,3 +108,35 @@ async def test_the_members_of_a_conference_go_on_if_the_consulted_does_not_come(
     await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
     await call.customers_call.hangup()
     await call.over()
+
+
+async def test_a_caller_whose_transfer_was_refused_is_an_orphan_when_the_agent_goes(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(provider, lab, tmp_path, ORPHANS_TO_SALES) as at:
+        call = await make_call(at, "queue")
+        taker = await at.agent_phone("1003")
+        colleague = await at.login("1003")
+        await call.consult()
+        link, model = at.connector.pbx._link, at.connector.pbx.model
+        send, about = link.send, model.interaction(call.interaction.nativeid)
+        assert about is not None
+
+        async def hang_up_first(action: str, fields: Any) -> Any:
+            if action == "Redirect":
+                await call.target.calls[0].hangup()
+            return await send(action, fields)
+
+        with monkeypatch.context() as at_the_worst_moment:
+            at_the_worst_moment.setattr(link, "send", hang_up_first)
+            with pytest.raises(BridgeRequestFailed, match="could not be moved"):
+                await call.interaction.consult_transfer()
+        assert call.primary.state is HELD
+        taker.answer_mode = "auto"
+        await call.agent.calls[0].hangup()
+        received = await colleague.channel.next_interaction()
+        await expect_hears({call.customer: {"1003"}, taker: {"2001"}})
+        await call.customers_call.hangup()
+        await received.wait_state(ENDED)
+        await colleague.close()
+        await call.over()
