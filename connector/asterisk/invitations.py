@@ -53,8 +53,10 @@ class Invitations:
             if ringing and invitation.interaction is interaction and invitation.number == number:
                 raise Refused(f"The number {number} is being called into the conference already.")
 
-    async def call(self, interaction: Interaction, number: str, room: str) -> None:
-        """Call `number` (checked) into a room (Originate). Done when the call exists.
+    async def call(self, interaction: Interaction, agent: str, number: str, room: str) -> None:
+        """Call `number` (checked) into a room on behalf of an agent's leg (Originate).
+
+        Done when the call exists.
 
         Raises:
             Refused: the PBX did not take the call.
@@ -76,7 +78,7 @@ class Invitations:
                     "ChannelId": leg,
                     "OtherChannelId": f"{leg}-2",
                     "Variable": [
-                        f"HARMONY_AGENT={interaction.leg}",
+                        f"HARMONY_AGENT={agent}",
                         f"HARMONY_TIMEOUT={int(self._settings.timeout)}",
                     ],
                 },

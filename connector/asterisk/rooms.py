@@ -6,11 +6,13 @@ party's leg; alone in it one hears music), and the agent's leg visits rooms or w
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import structlog
 
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.former_agents import FormerAgents
 from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
 from connector.asterisk.invitations import ROOM_CONTEXT, Invitations
@@ -56,6 +58,7 @@ class PartyRooms(AnsweredCalls):
         variables: LegVariables,
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
+        self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
         self._arrivals: set[asyncio.Task[None]] = set()
 
@@ -64,6 +67,7 @@ class PartyRooms(AnsweredCalls):
         for arrival in self._arrivals:
             arrival.cancel()
         self._invitations.close()
+        self._former_agents.close()
 
     # -- hold ----------------------------------------------------------------------------------------
 
@@ -165,7 +169,7 @@ class PartyRooms(AnsweredCalls):
             number = check_number(consult.members[0].address if consult.members else "")
             if len(interaction.primary.parties) > 1:
                 await self._leave(interaction, (interaction.leg, _BYE, "s"))
-                await self._invitations.call(interaction, number, room)
+                await self._invitations.call(interaction, interaction.leg, number, room)
                 return
             await self._set(party, **self._where(number), **self._fallback(interaction))
             await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, _BYE, "s"))
@@ -225,13 +229,14 @@ class PartyRooms(AnsweredCalls):
         await self._introduce(interaction, conversation)
         legs = self._exchange.model.legs
         if legs.room_of(party) is None:
-            await self._move((party, _ROOM, f"p{party}"), (conversation.leg, _ROOM, f"a{party}"))
-            await self._exchange.until(
-                lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
-                "conference room",
-            )
+            with self._meeting(interaction):
+                await self._move((party, _ROOM, f"p{party}"), (conversation.leg, _ROOM, f"a{party}"))
+                await self._exchange.until(
+                    lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
+                    "conference room",
+                )
         self._invitations.require_none(interaction, destination)
-        await self._invitations.call(interaction, destination, self._room(party))
+        await self._invitations.call(interaction, conversation.leg, destination, self._room(party))
 
     # -- small ones ----------------------------------------------------------------------------------
 
@@ -365,6 +370,16 @@ class PartyRooms(AnsweredCalls):
 
     # -- how -----------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _meeting(self, interaction: Interaction) -> Iterator[None]:
+        """Let nobody's music on the way to a common room count as a hold."""
+        model = self._exchange.model
+        model.expect_meeting(interaction.id, under_way=True)
+        try:
+            yield
+        finally:
+            model.expect_meeting(interaction.id, under_way=False)
+
     def _is_alone(self, leg: str) -> bool:
         """Whether a leg waits, or is in a room with nobody else."""
         legs = self._exchange.model.legs
@@ -388,7 +403,7 @@ class PartyRooms(AnsweredCalls):
         """Return what tells the dialplan who takes a primary party that has nobody (`harmony-fallback`)."""
         handling = self._settings.handling
         return {
-            "HARMONY_BACK": interaction.endpoint,
+            "HARMONY_BACK": self._former_agents.back(interaction.endpoint),
             "HARMONY_RETURN": "-".join(handling.failed_transfer) or _NO_WAY,
             "HARMONY_ORPHANS": "-".join(handling.orphans) or _NO_WAY,
             "HARMONY_FALLBACK_QUEUE": handling.queue,

@@ -140,3 +140,26 @@ async def test_a_caller_whose_transfer_was_refused_is_an_orphan_when_the_agent_g
         await received.wait_state(ENDED)
         await colleague.close()
         await call.over()
+
+
+async def test_a_failed_transfer_rings_no_agent_who_has_logged_out_meanwhile(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    async with desk(provider, lab, tmp_path, ORPHANS_TO_SALES) as at:
+        call = await make_call(at, "queue")
+        taker = await at.agent_phone("1003")
+        colleague = await at.login("1003")
+        taker.answer_mode = "auto"
+        await call.primary.blind_transfer("1002")
+        ringing = await call.target.next_call(WAIT)
+        await call.over()
+        # The caller's leg has been told when an action that comes later is answered.
+        await at.connector.pbx._link.send("Ping")
+        await ringing.reject(486)
+        received = await colleague.channel.next_interaction()
+        assert received.data["RETURNED_BECAUSE"] == "BUSY"
+        await expect_hears({call.customer: {"1003"}, taker: {"2001"}})
+        assert not call.agent.calls
+        await call.customers_call.hangup()
+        await received.wait_state(ENDED)
+        await colleague.close()
