@@ -60,12 +60,12 @@ class PartyRooms(AnsweredCalls):
         super().__init__(exchange, link, settings, notifier, variables)
         self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
-        self._arrivals: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
         """Let go of chores that are under way."""
-        for arrival in self._arrivals:
-            arrival.cancel()
+        for chore in self._chores:
+            chore.cancel()
         self._invitations.close()
         self._former_agents.close()
 
@@ -177,13 +177,18 @@ class PartyRooms(AnsweredCalls):
         await self._gather(interaction, leaving=True)
         target = self._party(consult)
         await self._variables.set_all({target: {"HARMONY_AGENT": party}, party: {"HARMONY_AGENT": target}})
+        arrival = asyncio.get_running_loop().create_task(self._arrives(target, room))
         try:
             await self._leave(interaction, (target, _ROOM, f"p{room}"), (interaction.leg, _BYE, "s"))
-        except Refused:
-            with suppress(Refused):
-                await self._set(party, HARMONY_AGENT=interaction.leg)
+        except BaseException as problem:
+            arrival.cancel()
+            if isinstance(problem, Refused):
+                with suppress(Refused):
+                    await self._set(party, HARMONY_AGENT=interaction.leg)
             raise
-        self._await_arrival(target, party, room)
+        chore = asyncio.get_running_loop().create_task(self._return_if_alone(arrival, party, room))
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
 
     async def consult_conference(self, interaction_id: str) -> None:
         """Everybody into the primary's room."""
@@ -453,13 +458,8 @@ class PartyRooms(AnsweredCalls):
             await self._hang_up(*other_legs)
             await self._exchange.until(lambda: interaction.over, "transfer")
 
-    def _await_arrival(self, target: str, party: str, room: str) -> None:
-        """See that a transferred caller is not left alone by a target that hung up on its way to the room."""
-        arrival = asyncio.get_running_loop().create_task(self._arrive_or_return(target, party, room))
-        self._arrivals.add(arrival)
-        arrival.add_done_callback(self._arrivals.discard)
-
-    async def _arrive_or_return(self, target: str, party: str, room: str) -> None:
+    async def _arrives(self, target: str, room: str) -> bool:
+        """Wait for a leg on its way to a room. Return whether it came there; when in doubt it did."""
         legs = self._exchange.model.legs
         arrived = False
 
@@ -469,11 +469,19 @@ class PartyRooms(AnsweredCalls):
             return arrived or legs.get(target) is None
 
         try:
-            await self._exchange.until(settled, "arrival of the transfer's target", _ON_ITS_WAY)
-            if not arrived and legs.in_room(room) == {party}:
-                await self._move((party, _ORPHAN, "s"))
+            await self._exchange.until(settled, "arrival in the room", _ON_ITS_WAY)
+        except PbxProblem:
+            return True
+        return arrived
+
+    async def _return_if_alone(self, arrival: asyncio.Task[bool], party: str, room: str) -> None:
+        """Make a transferred caller an orphan if the target hung up on its way to the room."""
+        if await arrival or self._exchange.model.legs.in_room(room) != {party}:
+            return
+        try:
+            await self._move((party, _ORPHAN, "s"))
         except (AmiError, PbxProblem) as problem:
-            log.info("a transferred caller was left as it is", leg=party, reason=str(problem))
+            log.info("a transferred caller was gone already", leg=party, reason=str(problem))
 
     async def _move(self, *moves: Move) -> None:
         (leg, context, extension), *extra = moves

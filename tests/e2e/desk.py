@@ -178,7 +178,7 @@ async def desk(
     *,
     transport: str = TRANSPORT,
 ) -> AsyncIterator[Desk]:
-    """Run bridge, connector and phones; at the end the bridge must have found no fault, and no leg be left."""
+    """Run bridge, connector and phones; the bridge must find no fault, and no leg be left."""
     accounts = {number: account.password for number, account in info.sip.items()}
     fleet = PhoneFleet(info.host, info.ports.sip, accounts)
     async with fleet as phones, _bridge(folder) as bridge:
