@@ -26,6 +26,7 @@ from connector.asterisk.settings import ConsultStrategy, DialSettings, Recording
 from connector.asterisk.supervision import Supervisors
 from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
+from connector.asterisk.wrapup import WrapUp
 from connector.telephony.changes import Change, ConversationChanged
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
@@ -44,7 +45,8 @@ _RESYNC_PAUSE = 1.0
 class AsteriskPbx:
     """An Asterisk behind one AMI user, and optionally a second one that may do `system` things.
 
-    `on_event` is called with every event before the model sees it.
+    `wrap_up` is the longest wrap-up in seconds (0: none). `on_event` is called with every event before the
+    model sees it.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class AsteriskPbx:
         system: tuple[str, str] | None = None,
         recording: RecordingSettings | None = None,
         proof_timeout: float = 5.0,
+        wrap_up: float = 0.0,
         on_event: Callable[[AmiMessage], None] | None = None,
     ) -> None:
         self._exchange = Exchange(proof_timeout=proof_timeout)
@@ -69,7 +72,8 @@ class AsteriskPbx:
         self._resync: asyncio.Task[None] | None = None
 
         # The procedures of `Pbx`, each as the recipe of its name has it.
-        membership = QueueMembership(self._exchange, self._link)
+        membership = QueueMembership(self._exchange, self._link, wrap_up=wrap_up > 0)
+        self._wrap_up = WrapUp(self._exchange, membership, wrap_up)
         self.log_in = _in_port_words(membership.log_in)
         self.log_out = _in_port_words(membership.log_out)
         self.set_ready = _in_port_words(membership.set_ready)
@@ -136,6 +140,7 @@ class AsteriskPbx:
         if self._resync is not None:
             self._resync.cancel()
         self._phone_side.close()
+        self._wrap_up.close()
         await self._supervisors.close()
         if self._hold_limits is not None:
             self._hold_limits.close()

@@ -70,6 +70,10 @@ class TelephonyModel:
             if one.endpoint == endpoint and one.state is not InteractionState.COMPLETED
         ]
 
+    def occupied(self, endpoint: str) -> bool:
+        """Tell whether a call that the phone picked up goes on, or has ended and is not completed."""
+        return any(one.answered for one in self.interactions(endpoint))
+
     def interaction_on(self, leg: str) -> Interaction | None:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return next(iter(self._live_interactions_of(leg)), None)
