@@ -18,6 +18,7 @@ from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiS
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
+from connector.asterisk.projection import MemberWatch
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recording import Recorder
 from connector.asterisk.recovery import Reconciler
@@ -45,7 +46,8 @@ _RESYNC_PAUSE = 1.0
 class AsteriskPbx:
     """An Asterisk behind one AMI user, and optionally a second one that may do `system` things.
 
-    `wrap_up` is the longest wrap-up in seconds (0: none). `on_event` is called with every event before the
+    `wrap_up` is the longest wrap-up in seconds (0: none), `member_check` how often (in seconds) is looked
+    whether the queues have their members. `on_event` is called with every event before the
     model sees it.
     """
 
@@ -58,6 +60,7 @@ class AsteriskPbx:
         recording: RecordingSettings | None = None,
         proof_timeout: float = 5.0,
         wrap_up: float = 0.0,
+        member_check: float = 30.0,
         on_event: Callable[[AmiMessage], None] | None = None,
     ) -> None:
         self._exchange = Exchange(proof_timeout=proof_timeout)
@@ -73,6 +76,7 @@ class AsteriskPbx:
 
         # The procedures of `Pbx`, each as the recipe of its name has it.
         membership = QueueMembership(self._exchange, self._link, wrap_up=wrap_up > 0)
+        self._member_watch = MemberWatch(self._exchange, self._link, membership, member_check)
         self._wrap_up = WrapUp(self._exchange, membership, wrap_up)
         self.log_in = _in_port_words(membership.log_in)
         self.log_out = _in_port_words(membership.log_out)
@@ -131,7 +135,9 @@ class AsteriskPbx:
     async def run(self) -> None:
         """Keep the links up until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._link.run())
+            link = group.create_task(self._link.run())
+            watch = group.create_task(self._member_watch.run())
+            link.add_done_callback(lambda _link: watch.cancel())
             if self._system_link is not None:
                 group.create_task(self._system_link.run())
 

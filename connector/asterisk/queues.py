@@ -84,18 +84,18 @@ class QueueMembership:
     async def log_in(self, seat: Seat) -> None:
         """Add the member to every queue, paused; done when every queue has shown it."""
         self._exchange.require_available()
-        async with self._turn(seat.endpoint):
+        async with self.turn(seat.endpoint):
             await self._log_in(seat)
 
     async def log_out(self, seat: Seat) -> None:
         """Remove the member from every queue that it is in; done when every queue has shown it."""
         self._exchange.require_available()
-        async with self._turn(seat.endpoint):
+        async with self.turn(seat.endpoint):
             await self._log_out(seat)
 
     async def set_ready(self, seat: Seat) -> None:
         """Unpause the member everywhere, after a call that goes on; done when every queue has shown it."""
-        async with self._turn(seat.endpoint):
+        async with self.turn(seat.endpoint):
             if self._wraps(seat.endpoint):
                 await self._pause(seat, paused=True, reason=WRAP_UP)
             else:
@@ -107,7 +107,7 @@ class QueueMembership:
             raise Refused(f"A reason has at most {_LONGEST_REASON} characters, none of them , ; or |.")
         if reason == WRAP_UP:
             raise Refused(f"The reason {WRAP_UP} is the connector's own: choose another one.")
-        async with self._turn(seat.endpoint):
+        async with self.turn(seat.endpoint):
             await self._pause(seat, paused=True, reason=reason)
 
     def wrap_up_due(self, endpoint: str) -> bool:
@@ -119,7 +119,7 @@ class QueueMembership:
 
         Queues in which somebody else has paused the agent are left as they are.
         """
-        async with self._turn(endpoint):
+        async with self.turn(endpoint):
             wants = self._wrap_up_wants(endpoint)
             pause = self._wraps(endpoint)
             reason = WRAP_UP if pause else ""
@@ -127,14 +127,15 @@ class QueueMembership:
 
     async def pause_the_rest(self, endpoint: str, reason: str) -> None:
         """Pause the phone in all queues that still offer it calls, if one has paused it for that reason."""
-        async with self._turn(endpoint):
+        async with self.turn(endpoint):
             members = self._exchange.model.board.queues(endpoint).values()
             if any(one.paused and one.reason == reason for one in members):
                 rest = [one.queue for one in members if takes_calls(one)]
                 await self._in_queues(endpoint, rest, paused=True, reason=reason)
 
     @asynccontextmanager
-    async def _turn(self, endpoint: str) -> AsyncIterator[None]:
+    async def turn(self, endpoint: str) -> AsyncIterator[None]:
+        """Keep others from changing the phone's memberships meanwhile."""
         async with self._turns.setdefault(endpoint, asyncio.Lock()):
             yield
 

@@ -78,6 +78,10 @@ class TelephonyModel:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return next(iter(self._live_interactions_of(leg)), None)
 
+    def watches(self, endpoint: str) -> bool:
+        """Tell whether the calls of a phone are followed."""
+        return endpoint in self._watched
+
     def agent_legs(self) -> list[Leg]:
         """Return the answered legs of all phones that are watched."""
         return [leg for leg in self.legs.legs.values() if leg.endpoint in self._watched and leg.answered]
