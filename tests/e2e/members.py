@@ -1,0 +1,63 @@
+"""What the real queues say of their members and callers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from desk import WAIT, Desk
+
+
+@dataclass(frozen=True)
+class Member:
+    """One membership, as QueueStatus has it."""
+
+    name: str
+    state_interface: str
+    penalty: str
+    paused: bool
+    reason: str
+
+
+async def members(at: Desk, extension: str) -> dict[str, Member]:
+    """Return the memberships of a phone by queue."""
+    rows = await at.connector.pbx._link.send_list("QueueStatus")
+    return {
+        row["Queue"]: Member(
+            row["Name"], row["StateInterface"], row["Penalty"], row["Paused"] == "1", row["PausedReason"]
+        )
+        for row in rows
+        if row.name == "QueueMember" and row["Location"] == f"PJSIP/{extension}"
+    }
+
+
+async def waiting(at: Desk, queue: str) -> list[str]:
+    """Return the numbers of those who wait in a queue."""
+    rows = await at.connector.pbx._link.send_list("QueueStatus", {"Queue": queue})
+    return [row["CallerIDNum"] for row in rows if row.name == "QueueEntry"]
+
+
+async def until_queues(at: Desk, ready: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until it is so: asked anew with every fact that the connector hears."""
+    news = asyncio.Event()
+    followers = at.connector.pbx._exchange._followers
+    follower: Callable[[object], None] = lambda _fact: news.set()  # noqa: E731
+    followers.append(follower)
+    try:
+        async with asyncio.timeout(WAIT):
+            while True:
+                # Before the question: what comes while it is asked counts.
+                news.clear()
+                if await ready():
+                    return
+                await news.wait()
+    finally:
+        followers.remove(follower)
+
+
+async def until_waiting(at: Desk, number: str, queue: str = "support") -> None:
+    """Wait until a caller is in the queue."""
+
+    async def there() -> bool:
+        return number in await waiting(at, queue)
+
+    await until_queues(at, there)
