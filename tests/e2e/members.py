@@ -2,9 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from desk import WAIT, Desk
+
+_UNTOLD = 0.25
+"""Seconds after which the queues are asked again: they count a call without an event, after its end."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ async def waiting(at: Desk, queue: str) -> list[str]:
 
 
 async def until_queues(at: Desk, ready: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until it is so: asked anew with every fact that the connector hears."""
+    """Wait until it is so: asked anew with every fact that the connector hears, and now and then."""
     news = asyncio.Event()
     followers = at.connector.pbx._exchange._followers
     follower: Callable[[object], None] = lambda _fact: news.set()  # noqa: E731
@@ -49,7 +53,8 @@ async def until_queues(at: Desk, ready: Callable[[], Awaitable[bool]]) -> None:
                 news.clear()
                 if await ready():
                     return
-                await news.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), _UNTOLD)
     finally:
         followers.remove(follower)
 
