@@ -40,21 +40,24 @@ async def waiting(at: Desk, queue: str) -> list[str]:
     return [row["CallerIDNum"] for row in rows if row.name == "QueueEntry"]
 
 
-async def until_queues(at: Desk, ready: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until it is so: asked anew with every fact that the connector hears, and now and then."""
+async def until_queues(at: Desk, wrong: Callable[[], Awaitable[object]], timeout: float = WAIT) -> None:
+    """Wait until nothing is wrong: asked anew with every fact that the connector hears, and now and then."""
     news = asyncio.Event()
     followers = at.connector.pbx._exchange._followers
     follower: Callable[[object], None] = lambda _fact: news.set()  # noqa: E731
     followers.append(follower)
+    found: object = None
     try:
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(timeout):
             while True:
                 # Before the question: what comes while it is asked counts.
                 news.clear()
-                if await ready():
+                if not (found := await wrong()):
                     return
                 with suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), _UNTOLD)
+    except TimeoutError:
+        raise AssertionError(f"after {timeout} s still wrong: {found}") from None
     finally:
         followers.remove(follower)
 
@@ -62,7 +65,8 @@ async def until_queues(at: Desk, ready: Callable[[], Awaitable[bool]]) -> None:
 async def until_waiting(at: Desk, number: str, queue: str = "support") -> None:
     """Wait until a caller is in the queue."""
 
-    async def there() -> bool:
-        return number in await waiting(at, queue)
+    async def wrong() -> object:
+        there = await waiting(at, queue)
+        return None if number in there else f"{there} wait in {queue}"
 
-    await until_queues(at, there)
+    await until_queues(at, wrong)

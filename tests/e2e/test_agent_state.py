@@ -37,10 +37,11 @@ async def cli(at: Desk, command: str) -> str:
 async def are(at: Desk, wanted: dict[str, Member], extension: str = "1001") -> None:
     """Wait until the queues have a phone as wanted."""
 
-    async def so() -> bool:
-        return await members(at, extension) == wanted
+    async def wrong() -> object:
+        now = await members(at, extension)
+        return None if now == wanted else f"{now}, not {wanted}"
 
-    await until_queues(at, so)
+    await until_queues(at, wrong)
 
 
 def told(at: Desk, *names: str) -> list[str]:

@@ -37,6 +37,7 @@ class Day:
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - no secret
     please_end: dict[str, asyncio.Event] = field(default_factory=dict)
     served: Counter[str] = field(default_factory=Counter)
+    busy: set[str] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def customer(self, phone: Phone, calls: int) -> None:
@@ -55,8 +56,11 @@ class Day:
         """Serve whoever comes, end half of the calls, wrap up, and go for lunch now and then."""
         while True:
             interaction = await session.channel.next_interaction(timeout=PATIENCE)
+            self.busy.add(session.agent_id)
             if await self._serve(session, interaction) % BREAK_AFTER == 0:
                 await session.channel.ready()
+            self.busy.discard(session.agent_id)
+            self.news.set()
 
     async def _serve(self, session: Session, interaction: Interaction) -> int:
         """See one interaction to its completion. Return how many were served by then, 1 without one."""
@@ -75,14 +79,17 @@ class Day:
         if count % BREAK_AFTER == 0:
             await session.channel.not_ready("lunch")
         await interaction.complete()
-        self.news.set()
         return count
 
-    async def all_served(self) -> None:
-        """Wait until every call was served and wrapped up."""
-        while self.served.total() < CALLS:
+    async def all_served(self, sessions: list[Session]) -> None:
+        """Wait until every call was served, all offers of it are wrapped up, and nobody is at lunch."""
+        while self.served.total() < CALLS or self.busy or self._open(sessions):
             self.news.clear()
             await self.news.wait()
+
+    def _open(self, sessions: list[Session]) -> bool:
+        model = self.desk.connector.pbx.model
+        return any(model.interactions(one.channel.endpoint) for one in sessions)
 
 
 async def test_ten_agents_and_two_hundred_calls(at_desk: Desk) -> None:
@@ -95,7 +102,7 @@ async def test_ten_agents_and_two_hundred_calls(at_desk: Desk) -> None:
             agents = [work.create_task(day.agent(session)) for session in sessions]
             calling = [work.create_task(day.customer(one, CALLS // len(customers))) for one in customers]
             await asyncio.gather(*calling)
-            await day.all_served()
+            await day.all_served(sessions)
             for agent in agents:
                 agent.cancel()
         assert day.served.total() == CALLS
@@ -131,14 +138,17 @@ async def _completed(at: Desk) -> int:
 async def _wait_at_rest(at: Desk, sessions: list[Session], completed: int) -> None:
     """Wait until every agent is ready, in the queues too, and these have counted every call."""
 
-    async def so() -> bool:
-        if await _completed(at) < completed:
-            return False
-        rows = await _rows(at, "QueueMember")
-        idle = all((row["Paused"], row["InCall"]) == ("0", "0") for row in rows)
-        return idle and not at.connector.pbx.model.legs.legs
+    async def wrong() -> object:
+        counted = await _completed(at)
+        rows = [
+            (row["Name"], row["Queue"], row["Paused"], row["InCall"])
+            for row in await _rows(at, "QueueMember")
+        ]
+        busy = [row for row in rows if row[2:] != ("0", "0")]
+        legs = at.connector.pbx.model.legs.legs
+        return (counted, busy, legs) if counted < completed or busy or legs else None
 
-    await until_queues(at, so)
+    await until_queues(at, wrong, PATIENCE)
     assert await _completed(at) == completed
     for session in sessions:
         await session.channel.wait_state(ChannelState.ACTIVE, AgentState.READY)
