@@ -391,7 +391,9 @@ def _member(event: AmiMessage) -> list[facts.Fact]:
         return []
     member = event.get("MemberName") or event.get("Name") or ""
     reason = event.get("PausedReason") or ""
-    return [facts.MemberChanged(event["Queue"], endpoint, member, event["Paused"] == "1", reason)]
+    penalty, dynamic = int(event.get("Penalty") or 0), event.get("Membership") in {None, "dynamic"}
+    paused = event["Paused"] == "1"
+    return [facts.MemberChanged(event["Queue"], endpoint, member, paused, reason, penalty, dynamic)]
 
 
 def _member_removed(event: AmiMessage) -> list[facts.Fact]:

@@ -71,7 +71,7 @@ class Channel(SupervisingChannel):
     async def not_ready(self, body: wire.NotReady) -> None:
         """Have the queues offer no more calls."""
         self._require_active()
-        reason = body.reason_code_id or ""
+        reason = self._code_of(body.reason_code_id or "")
         presence = self.tree.pbx.model.presence(self.seat.endpoint)
         if not presence.ready and presence.reason == reason:
             self.emit(wire.BecameNotReady(reason=reason or None))
@@ -125,6 +125,20 @@ class Channel(SupervisingChannel):
             self._warn_if_unreachable()
         else:
             self.tell_supervision(change)
+
+    def _code_of(self, reason_id: str) -> str:
+        """Return the code under which a reason goes to the queues; the bridge may have reasons of its own.
+
+        Raises:
+            Refusal: the site keeps agents from choosing it.
+
+        """
+        reason = next((one for one in self.tree.site.not_ready if one.id == reason_id), None)
+        if reason is None:
+            return reason_id
+        if not reason.selectable:
+            raise Refusal(f"The reason {reason_id} cannot be chosen by an agent.")
+        return reason.code
 
     def _mine(self) -> bool:
         return self.tree.pbx.model.presence(self.seat.endpoint).agent == self.seat.agent

@@ -70,9 +70,17 @@ class TelephonyModel:
             if one.endpoint == endpoint and one.state is not InteractionState.COMPLETED
         ]
 
+    def occupied(self, endpoint: str) -> bool:
+        """Tell whether a call that the phone picked up goes on, or has ended and is not completed."""
+        return any(one.answered for one in self.interactions(endpoint))
+
     def interaction_on(self, leg: str) -> Interaction | None:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return next(iter(self._live_interactions_of(leg)), None)
+
+    def watches(self, endpoint: str) -> bool:
+        """Tell whether the calls of a phone are followed."""
+        return endpoint in self._watched
 
     def agent_legs(self) -> list[Leg]:
         """Return the answered legs of all phones that are watched."""
