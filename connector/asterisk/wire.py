@@ -23,6 +23,7 @@ LONGEST_MESSAGE: Final = 1 << 20
 _GREETING: Final = b"Asterisk Call Manager/"
 _LONGEST_GREETING: Final = 200
 _END: Final = b"\r\n\r\n"
+_EVENT: Final = "Event: "
 _HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
 _EMPTY_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(?:\([^()]*\))?:")
 _FORBIDDEN: Final = re.compile(r"[\r\n\0]")
@@ -53,22 +54,57 @@ class AmiValueRejected(ValueError):
         self.why = why
 
 
+class _Headers:
+    """The headers of a message: all of them in order, and the first of each name."""
+
+    __slots__ = ("first", "pairs")
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self.pairs = tuple(pairs)
+        # Reversed, so that the first of repeated headers wins.
+        self.first = dict(reversed(self.pairs))
+
+
 class AmiMessage:
     """One AMI message, read only. Lookups take the exact header name first, then any case of it.
 
-    `name` is the Event header's value, or "" for a response.
+    `name` is the Event header's value, or "" for a response. The headers of an event are taken apart when the
+    first of them is asked for: a good part of all events is never looked into.
     """
 
-    __slots__ = ("_first", "_folded", "_pairs", "name")
+    __slots__ = ("_folded", "_known", "_text", "name")
 
     name: str
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = tuple(pairs)
-        # Reversed, so that the first of repeated headers wins.
-        self._first = dict(reversed(self._pairs))
+        self._known: _Headers | None = _Headers(pairs)
         self._folded: dict[str, str] | None = None
-        self.name = self._first.get("Event", "")
+        self._text = ""
+        self.name = self._known.first.get("Event", "")
+
+    @classmethod
+    def of_event(cls, text: str, name: str) -> "AmiMessage":
+        """Return the event of that name whose first line is its Event header."""
+        message = cls.__new__(cls)
+        message._known = message._folded = None
+        message._text = text
+        message.name = name
+        return message
+
+    @property
+    def _headers(self) -> "_Headers":
+        known = self._known
+        if known is None:
+            known = self._known = _Headers(_pairs_of(self._text.split("\r\n")))
+        return known
+
+    @property
+    def _pairs(self) -> tuple[tuple[str, str], ...]:
+        return self._headers.pairs
+
+    @property
+    def _first(self) -> dict[str, str]:
+        return self._headers.first
 
     def __getitem__(self, key: str) -> str:
         value = self.get(key)
@@ -133,13 +169,15 @@ class AmiMessage:
     @property
     def action_id(self) -> str | None:
         """The id of the action that it belongs to."""
+        if self._known is None and "ActionID" not in self._text:
+            return None
         # Asterisk writes it in this one way; asking for any case would index every event.
         return self._first.get("ActionID")
 
     @property
     def id(self) -> str | None:
         """The same, under the name by which panoramisk asks for it."""
-        return self._first.get("ActionID")
+        return self.action_id
 
     @property
     def response(self) -> str:
@@ -162,6 +200,9 @@ def parse_message(text: str) -> AmiMessage:
         AmiWireError: the text holds no header, or does not begin with one.
 
     """
+    if text.startswith(_EVENT):
+        end = text.find("\r\n")
+        return AmiMessage.of_event(text, text[len(_EVENT) : end if end >= 0 else len(text)])
     return parse_lines(text.split("\r\n"))
 
 
@@ -172,6 +213,10 @@ def parse_lines(lines: Sequence[str]) -> AmiMessage:
         AmiWireError: as for `parse_message`.
 
     """
+    return AmiMessage(_pairs_of(lines))
+
+
+def _pairs_of(lines: Sequence[str]) -> list[tuple[str, str]]:
     # Nearly all messages are nothing but plain headers; the careful way takes the others.
     pairs = [
         (name, value)
@@ -179,7 +224,7 @@ def parse_lines(lines: Sequence[str]) -> AmiMessage:
         if colon and name.isalnum()
     ]
     if len(pairs) == len(lines) and pairs:
-        return AmiMessage(pairs)
+        return pairs
     pairs = []
     for line in lines:
         name, colon, value = line.partition(": ")
@@ -198,7 +243,7 @@ def parse_lines(lines: Sequence[str]) -> AmiMessage:
             raise AmiWireError("a message does not begin with a header")
     if not pairs:
         raise AmiWireError("an empty message")
-    return AmiMessage(pairs)
+    return pairs
 
 
 def render_action(name: str, fields: Fields, action_id: str) -> bytes:
