@@ -55,9 +55,17 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
     def __init__(self, name: str, action_id: str, text: str, *, wants_list: bool) -> None:
         super().__init__({"Action": name, "ActionID": action_id})
         self.name = name
+        self._id = action_id
         self.wants_list = wants_list
         self._text = text
         self._items: list[AmiMessage] = []
+
+    @property
+    def id(self) -> str:
+        """The action's id, which panoramisk would look up in any case of its name."""
+        return self._id
+
+    action_id = id
 
     def __str__(self) -> str:
         return self._text

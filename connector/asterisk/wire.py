@@ -7,6 +7,7 @@ both `Event` and `Response` (OriginateResponse).
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import repeat
 from typing import Final, TypeAlias
 
@@ -134,6 +135,10 @@ class AmiMessage:
 
     def get(self, key: str, default: str | None = None) -> str | None:
         """Give the first value of a header ("" when it is present and empty), or `default`."""
+        if self._known is None:
+            found = self.name if key == "Event" else _plain_value(self._text, key)
+            if found is not None:
+                return found
         value = self._first.get(key)
         if value is not None:
             return value
@@ -188,6 +193,20 @@ class AmiMessage:
     def message(self) -> str:
         """Asterisk's sentence about the outcome, or ""."""
         return self._first.get("Message", "")
+
+
+def _plain_value(text: str, header: str) -> str | None:
+    """Find the first value of a header that stands between plain ones; None says that a closer look is needed."""
+    at = text.find(f"\r\n{header}: ")
+    if at < 0:
+        return None
+    start = at + len(header) + 4
+    end = text.find("\r\n", start)
+    if end < 0:
+        return text[start:]
+    colon = text.find(": ", end)
+    # If the next line is no header, it belongs to this value.
+    return text[start:end] if colon >= 0 and text[end + 2 : colon].isalnum() else None
 
 
 def parse_message(text: str) -> AmiMessage:
@@ -266,8 +285,13 @@ def render_action(name: str, fields: Fields, action_id: str) -> bytes:
     return b"".join((*lines, b"\r\n"))
 
 
+@lru_cache(maxsize=256)
+def _is_header_name(header: str) -> bool:
+    return _HEADER_NAME.fullmatch(header) is not None
+
+
 def _line(header: str, value: str) -> bytes:
-    if not _HEADER_NAME.fullmatch(header):
+    if not _is_header_name(header):
         raise AmiValueRejected(header[:80], "is no header name")
     if _FORBIDDEN.search(value):
         raise AmiValueRejected(header, "holds a line break or NUL")
