@@ -30,7 +30,7 @@ Tap: TypeAlias = Callable[[str, AmiMessage], None]
 """Sees each message: ">>>" and what was sent (secrets included), or "<<<" and what was received."""
 
 OnEvent: TypeAlias = Callable[[AmiMessage], bool | None]
-"""Takes an event; True: somebody's wait is thereby over, and they should go on before the next event comes."""
+"""Takes an event; True: somebody's wait is thereby over, and they should go on before the next event."""
 
 SENT: Final = ">>>"
 RECEIVED: Final = "<<<"
@@ -61,11 +61,14 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
         self._items: list[AmiMessage] = []
 
     @property
-    def id(self) -> str:
-        """The action's id, which panoramisk would look up in any case of its name."""
+    def action_id(self) -> str:
+        """The action's id; panoramisk would look it up in any case of its name."""
         return self._id
 
-    action_id = id
+    @property
+    def id(self) -> str:
+        """The same: panoramisk asks for both."""
+        return self._id
 
     def __str__(self) -> str:
         return self._text

@@ -77,20 +77,12 @@ class AmiMessage:
 
     name: str
 
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._known: _Headers | None = _Headers(pairs)
+    def __init__(self, pairs: Sequence[tuple[str, str]] = (), *, event: str = "", text: str = "") -> None:
+        """Take headers, or the `text` of an event whose first line is its Event header, `event`."""
+        self._text = text
+        self._known: _Headers | None = None if text else _Headers(pairs)
         self._folded: dict[str, str] | None = None
-        self._text = ""
-        self.name = self._known.first.get("Event", "")
-
-    @classmethod
-    def of_event(cls, text: str, name: str) -> "AmiMessage":
-        """Return the event of that name whose first line is its Event header."""
-        message = cls.__new__(cls)
-        message._known = message._folded = None
-        message._text = text
-        message.name = name
-        return message
+        self.name = self._known.first.get("Event", "") if self._known is not None else event
 
     @property
     def _headers(self) -> "_Headers":
@@ -196,16 +188,17 @@ class AmiMessage:
 
 
 def _plain_value(text: str, header: str) -> str | None:
-    """Find the first value of a header that stands between plain ones; None says that a closer look is needed."""
+    """Find the first value of a header that is not on the first line; None: that needs a closer look."""
     at = text.find(f"\r\n{header}: ")
-    if at < 0:
-        return None
-    start = at + len(header) + 4
+    return _value_at(text, at + len(header) + 4) if at >= 0 else None
+
+
+def _value_at(text: str, start: int) -> str | None:
+    """Return the value that begins there, if a plain header or nothing follows its line."""
     end = text.find("\r\n", start)
     if end < 0:
         return text[start:]
     colon = text.find(": ", end)
-    # If the next line is no header, it belongs to this value.
     return text[start:end] if colon >= 0 and text[end + 2 : colon].isalnum() else None
 
 
@@ -219,9 +212,8 @@ def parse_message(text: str) -> AmiMessage:
         AmiWireError: the text holds no header, or does not begin with one.
 
     """
-    if text.startswith(_EVENT):
-        end = text.find("\r\n")
-        return AmiMessage.of_event(text, text[len(_EVENT) : end if end >= 0 else len(text)])
+    if text.startswith(_EVENT) and (name := _value_at(text, len(_EVENT))):
+        return AmiMessage(event=name, text=text)
     return parse_lines(text.split("\r\n"))
 
 
