@@ -47,6 +47,7 @@ class Times:
         ratio = statistics.median(self.ours) / statistics.median(self.raw)
         sys.stdout.write(
             f"\n{what:<18} ours {_figures(self.ours)}   raw {_figures(self.raw)}   ratio {ratio:5.2f}"
+            f"   load {os.getloadavg()[0]:.1f}"
         )
         return ratio
 
