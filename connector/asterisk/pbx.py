@@ -168,11 +168,11 @@ class AsteriskPbx:
         """See `Pbx.complete`."""
         self._exchange.publish(self._exchange.model.complete(interaction))
 
-    def _take(self, event: AmiMessage) -> None:
+    def _take(self, event: AmiMessage) -> bool:
         if self._on_event is not None:
             self._on_event(event)
         self._variables.on_event(event)
-        self._exchange.on_event(event)
+        return self._exchange.on_event(event)
 
     def _tidy_up(self, change: Change) -> None:
         """Let an agent's leg go that waits for nobody: its held party hung up."""
