@@ -8,7 +8,7 @@ party's leg; alone in it one hears music), and the agent's leg visits rooms or w
 import asyncio
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import structlog
 
@@ -16,12 +16,13 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
 from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import Refused
 from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
 
 log = structlog.get_logger(__name__)
@@ -34,8 +35,6 @@ _ROOM, _IDLE, _CONSULT, _TRANSFER, _ORPHAN, _BYE = (
     "harmony-orphan",
     "harmony-bye",
 )
-_ON_ITS_WAY = 2.0
-"""Seconds within which a leg that is moved arrives."""
 _NO_WAY = "none"
 """No extension of `harmony-fallback`: the call ends."""
 _NOT_YET = 0.02
@@ -59,6 +58,7 @@ class PartyRooms(AnsweredCalls):
         super().__init__(exchange, link, settings, notifier, variables)
         self._invited: dict[str, tuple[str, str]] = {}
         """Legs that were called into a conference: the interaction and the number."""
+        self._lone = LoneLegs(exchange, self._get, self._hang_up)
 
     # -- hold ----------------------------------------------------------------------------------------
 
@@ -171,6 +171,7 @@ class PartyRooms(AnsweredCalls):
                 interaction.leg: {"HARMONY_P1": "", "HARMONY_P2": ""},
             }
         )
+        self._lone.bind(target, room)
         await self._leave_by((target, _ROOM, f"p{room}"), interaction)
 
     async def consult_conference(self, interaction_id: str) -> None:
@@ -293,19 +294,8 @@ class PartyRooms(AnsweredCalls):
             await self._until(conversation, ConversationState.RELEASED)
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
-        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does.
-
-        It may still be on its way when its party hangs up: into silence, or into a room where nobody is now.
-        """
-        for leg in [leg for leg in interaction.legs if not interaction.on_leg(leg)]:
-            with suppress(TimedOut):
-                await self._exchange.until(
-                    lambda leg=leg: interaction.over or self._is_alone(leg),  # type: ignore[misc]
-                    "end of the wait",
-                    _ON_ITS_WAY,
-                )
-            if self._is_alone(leg) and not interaction.on_leg(leg):
-                await self._hang_up(leg)
+        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does."""
+        await self._lone.let_go(interaction)
 
     # -- what the phone does itself ------------------------------------------------------------------
 
@@ -329,6 +319,7 @@ class PartyRooms(AnsweredCalls):
 
     async def seat(self, newcomer: str, party: str) -> None:
         """Bring a party that a phone's transfer has left somewhere into the room of the other party."""
+        self._lone.bind(newcomer, self._room(party))
         await self._set(newcomer, HARMONY_AGENT=party, HARMONY_P1="", HARMONY_P2="")
         await self._set(party, HARMONY_AGENT=newcomer)
         await self._move((newcomer, _ROOM, f"p{self._room(party)}"))
@@ -341,6 +332,7 @@ class PartyRooms(AnsweredCalls):
             await self._set(leg, HARMONY_P1="", HARMONY_P2="")
         await self._set(newcomer, HARMONY_AGENT=party)
         await self._set(party, HARMONY_AGENT=newcomer)
+        self._lone.bind(newcomer, self._room(party))
         with self._departing(first), self._departing(second):
             await self._move((newcomer, _ROOM, f"p{self._room(party)}"), (second.leg, _BYE, "s"))
             await self._hang_up(first.leg)
@@ -399,14 +391,6 @@ class PartyRooms(AnsweredCalls):
         finally:
             model.expect_meeting(interaction.id, under_way=False)
 
-    def _is_alone(self, leg: str) -> bool:
-        """Whether a leg waits, or is in a room with nobody else."""
-        legs = self._exchange.model.legs
-        live = legs.get(leg)
-        return live is not None and (
-            live.waits or (legs.room_of(leg) is not None and not legs.hearing(leg).parties)
-        )
-
     def _waits(self, leg: str) -> bool:
         live = self._exchange.model.legs.get(leg)
         return live is None or live.waits
@@ -447,7 +431,7 @@ class PartyRooms(AnsweredCalls):
         # A colleague who was asked is no caller: nobody takes care of him.
         fallback = self._fallback(interaction) if first else {}
         await self._variables.set_all(
-            {leg: {**own, "HARMONY_HOLD_LIMIT": limit}, party: {"HARMONY_AGENT": leg, **fallback}}
+            {leg: {**own, AGENT_MARK: limit}, party: {"HARMONY_AGENT": leg, **fallback}}
         )
 
     async def _visit(

@@ -146,9 +146,6 @@ async def test_a_transfer_to_a_number_that_does_not_exist_changes_nothing(
     await gone(call)
 
 
-@pytest.mark.skip(
-    reason="a race drops both parties about once in 100 transfers: docs/call-handling.md, Not right yet"
-)
 @pytest.mark.parametrize("where", ["bridge", "room"])
 async def test_consult_and_attended_transfer(call: Call, where: str) -> None:
     if where == "room":
@@ -292,9 +289,6 @@ async def test_the_bridge_alternates_a_consult_of_the_phone(call: Call, where: s
     await call.over()
 
 
-@pytest.mark.skip(
-    reason="a race drops both parties about once in 100 transfers: docs/call-handling.md, Not right yet"
-)
 @pytest.mark.parametrize("where", ["bridge", "room"])
 @pytest.mark.parametrize("ringing", [False, True])
 async def test_the_bridge_completes_a_consult_of_the_phone(call: Call, where: str, ringing: bool) -> None:
