@@ -85,6 +85,10 @@ class CallHandling(Protocol):
         """Hang up an agent's leg when nobody is left for it and it only waits."""
         ...
 
+    async def prepare(self, interaction: Interaction) -> None:
+        """Make a call that was just answered ready for what its phone may do without asking."""
+        ...
+
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait elsewhere, if only that brings the others music."""
         ...
@@ -147,6 +151,9 @@ class AnsweredCalls:
             leg = self._exchange.model.legs.get(leg_id)
             if leg is not None and leg.waits and not interaction.on_leg(leg_id):
                 await self._hang_up(leg_id)
+
+    async def prepare(self, interaction: Interaction) -> None:
+        """Do nothing: without a dialplan of ours there is nobody to fall back to."""
 
     async def step_out(self, leg: str) -> None:
         """Do nothing: outside rooms the PBX itself sees to the music."""

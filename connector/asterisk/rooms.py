@@ -27,11 +27,12 @@ from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState
 
 log = structlog.get_logger(__name__)
 
-_ROOM, _IDLE, _CONSULT, _TRANSFER, _ORPHAN, _BYE = (
+_ROOM, _IDLE, _CONSULT, _TRANSFER, _REFERRED, _ORPHAN, _BYE = (
     "harmony-room",
     "harmony-didle",
     "harmony-dconsult",
     "harmony-xfer",
+    "harmony-refer",
     "harmony-orphan",
     "harmony-bye",
 )
@@ -298,6 +299,18 @@ class PartyRooms(AnsweredCalls):
         await self._lone.let_go(interaction)
 
     # -- what the phone does itself ------------------------------------------------------------------
+
+    async def prepare(self, interaction: Interaction) -> None:
+        """Let the caller whom the phone's own key transfers blind come back if nobody takes the call."""
+        context, seconds = self._settings.context, str(int(self._settings.timeout))
+        caller = {"HARMONY_REFER": context, "HARMONY_TIMEOUT": seconds, **self._fallback(interaction)}
+        await self._variables.set_all(
+            {
+                # A code of features.conf dials on a leg of its own: the context is inherited there.
+                interaction.leg: {"TRANSFER_CONTEXT": _REFERRED, "__HARMONY_REFER": context},
+                **dict.fromkeys(interaction.primary.parties, caller),
+            }
+        )
 
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait outside its room: music for the others, not silence."""
