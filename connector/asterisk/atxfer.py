@@ -17,7 +17,7 @@ from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.changes import Change, ConversationChanged, InteractionEnded
 from connector.telephony.interactions import Conversation, Interaction
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import Limits, Refused, TimedOut
 from connector.telephony.states import ANSWERED_STATES, ConversationState
 
 _LIMIT = "This telephone system is used without the connector's dialplan (consult: atxfer), so"
@@ -30,7 +30,7 @@ LIMITS = (
     "A blind transfer to somebody who does not answer ends the call.",
     "If the customer hangs up while the agent talks to them in a consult, all calls end.",
 )
-"""What this strategy cannot do, for `connector check`; told at length in docs/call-handling.md."""
+"""What this strategy cannot do, for `connector check` and desktops; at length in docs/call-handling.md."""
 
 _BEGUN = 2.0
 """Seconds in which Asterisk holds the call after Atxfer, if it lets the agent transfer (usually 0.25)."""
@@ -67,6 +67,11 @@ class AttendedTransfers(AnsweredCalls):
         super().__init__(exchange, link, settings, notifier, variables)
         self._deaf_until: dict[str, float] = {}
         exchange.subscribe(self._note_end_of_consult)
+
+    def limits(self, endpoint: str) -> Limits:
+        """Return what Asterisk's own attended transfer has no code for."""
+        by_phone = self._notifier.can_hold(endpoint)
+        return Limits(frozenset({"blind_conference"} if by_phone else {"blind_conference", "hold"}), LIMITS)
 
     # -- hold ----------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import Limits, Refused, TimedOut
 from connector.telephony.states import Cause, ConversationState, InteractionState
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,10 @@ class CallHandling(Protocol):
 
     Every procedure returns when the PBX has shown the outcome, and raises a `PbxProblem` if it did not.
     """
+
+    def limits(self, endpoint: str) -> Limits:
+        """See `Pbx.limits`."""
+        ...
 
     async def hold(self, interaction_id: str, conversation_id: str) -> None:
         """See `Pbx.hold`."""
@@ -138,6 +142,10 @@ class AnsweredCalls:
         self._settings = settings
         self._notifier = notifier
         self._variables = variables
+
+    def limits(self, _endpoint: str) -> Limits:
+        """Return none: what is not said otherwise can be done."""
+        return Limits()
 
     async def send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
         """Play the tones as if the agent's phone had sent them (PlayDTMF with Receive), paced."""

@@ -29,7 +29,7 @@ from connector.asterisk.wire import AmiMessage, AmiValueRejected
 from connector.telephony.changes import Change, ConversationChanged
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
-from connector.telephony.pbx import Listener, PbxDown, Refused, TimedOut
+from connector.telephony.pbx import Limits, Listener, PbxDown, Refused, TimedOut
 from connector.telephony.states import ConversationState
 
 log = structlog.get_logger(__name__)
@@ -146,6 +146,10 @@ class AsteriskPbx:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """See `Pbx.subscribe`."""
         return self._exchange.subscribe(listener)
+
+    def limits(self, endpoint: str) -> Limits:
+        """See `Pbx.limits`."""
+        return self._handling.limits(endpoint)
 
     def watch(self, endpoint: str) -> None:
         """See `Pbx.watch`."""

@@ -12,7 +12,9 @@ import pytest
 from calls import DIALING, ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, cause_of, desk
 
+from connector.asterisk.atxfer import LIMITS
 from connector.bridge.catalogue.conversation import Cause
+from connector.bridge.catalogue.extensions import CapabilitiesReply
 from connector.lab.phones.base import CallState, PhoneCall
 from connector.lab.phones.hearing import expect_hears, hears
 from connector.lab.provider import LabInfo, LabProvider, tree_folder
@@ -20,6 +22,7 @@ from connector.processor.handles import Conversation
 from connector.processor.problems import BridgeRequestFailed
 
 OUR_DIALPLAN = (tree_folder("asterisk-conf") / "harmony.conf").read_text("utf-8")
+STRATEGY = {"dial": {"consult": "atxfer"}, "extensions": {"enabled": True}}
 OUR_CONTEXTS = re.findall(r"^\[(.+)\]", OUR_DIALPLAN, re.MULTILINE)
 
 
@@ -31,7 +34,7 @@ async def at_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncI
         provider.asterisk_cli(f"dialplan remove context {context}")
     assert "harmony" not in provider.asterisk_cli("dialplan show")
     try:
-        async with desk(provider, lab, tmp_path, {"dial": {"consult": "atxfer"}}) as found:
+        async with desk(provider, lab, tmp_path, STRATEGY) as found:
             yield found
     finally:
         provider.asterisk_cli("dialplan reload")
@@ -459,6 +462,15 @@ async def test_dial_talks_to_a_menu(at_desk: Desk) -> None:
     await interaction.primary.release()
     await interaction.wait_state(ENDED)
     await interaction.complete()
+    await session.close()
+
+
+async def test_a_desktop_can_ask_what_the_strategy_cannot_do(at_desk: Desk) -> None:
+    session = await at_desk.login(ready=False)
+    reply = await at_desk.bridge.request(session.channel.target, "channel.query.x-capabilities", {})
+    assert isinstance(reply.body, CapabilitiesReply)
+    assert reply.body.unsupported == ("conversation.request.blindconference", "conversation.request.hold")
+    assert reply.body.limits == LIMITS
     await session.close()
 
 
