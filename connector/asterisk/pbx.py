@@ -137,6 +137,8 @@ class AsteriskPbx:
             self._resync.cancel()
         self._phone_side.close()
         await self._supervisors.close()
+        if isinstance(self._handling, PartyRooms):
+            self._handling.close()
         if self._hold_limits is not None:
             self._hold_limits.close()
         await self._link.close()

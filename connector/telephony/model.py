@@ -489,7 +489,7 @@ class TelephonyModel:
         elif judging.has_failed(interaction, conversation, agent):
             number = agent.reported[1] if agent.reported is not None else 0
             outcome = agent.reported[0] if agent.reported is not None else agent.reached
-            cause = causes.of_dial(outcome or DialOutcome.FAILED, number)
+            cause = interaction.departure or causes.of_dial(outcome or DialOutcome.FAILED, number)
             conversation.step(interaction.id, ConversationState.RELEASED, emit, cause)
 
     # -- endings -------------------------------------------------------------------------------------
