@@ -33,6 +33,7 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_ORPHAN_QUEUE",
         "HARMONY_P1",
         "HARMONY_P2",
+        "HARMONY_REFER",
         "HARMONY_RESUME",
         "HARMONY_ROLE",
         "HARMONY_STATUS",

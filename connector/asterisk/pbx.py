@@ -31,7 +31,7 @@ from connector.asterisk.wrapup import WrapUp
 from connector.telephony.changes import Change, ConversationChanged
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
-from connector.telephony.pbx import Listener, PbxDown, Refused, TimedOut
+from connector.telephony.pbx import Limits, Listener, PbxDown, Refused, TimedOut
 from connector.telephony.states import ConversationState
 
 log = structlog.get_logger(__name__)
@@ -159,6 +159,10 @@ class AsteriskPbx:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """See `Pbx.subscribe`."""
         return self._exchange.subscribe(listener)
+
+    def limits(self, endpoint: str) -> Limits:
+        """See `Pbx.limits`."""
+        return self._handling.limits(endpoint)
 
     def watch(self, endpoint: str) -> None:
         """See `Pbx.watch`."""

@@ -17,21 +17,23 @@ from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
 from connector.asterisk.invitations import ROOM_CONTEXT, Invitations
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
+from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import PbxProblem, Refused, TimedOut
+from connector.telephony.pbx import PbxProblem, Refused
 from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
 
 log = structlog.get_logger(__name__)
 
-_ROOM, _IDLE, _CONSULT, _TRANSFER, _ORPHAN, _BYE = (
+_ROOM, _IDLE, _CONSULT, _TRANSFER, _REFERRED, _ORPHAN, _BYE = (
     ROOM_CONTEXT,
     "harmony-didle",
     "harmony-dconsult",
     "harmony-xfer",
+    "harmony-refer",
     "harmony-orphan",
     "harmony-bye",
 )
@@ -58,6 +60,7 @@ class PartyRooms(AnsweredCalls):
         variables: LegVariables,
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
+        self._lone = LoneLegs(exchange, self._get, self._hang_up)
         self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
         self._chores: set[asyncio.Task[None]] = set()
@@ -177,6 +180,7 @@ class PartyRooms(AnsweredCalls):
         await self._gather(interaction, leaving=True)
         target = self._party(consult)
         await self._variables.set_all({target: {"HARMONY_AGENT": party}, party: {"HARMONY_AGENT": target}})
+        self._lone.bind(target, room)
         arrival = asyncio.get_running_loop().create_task(self._arrives(target, room))
         try:
             await self._leave(interaction, (target, _ROOM, f"p{room}"), (interaction.leg, _BYE, "s"))
@@ -288,21 +292,22 @@ class PartyRooms(AnsweredCalls):
             await self._until(conversation, ConversationState.RELEASED)
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
-        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does.
-
-        It may still be on its way when its party hangs up: into silence, or into a room where nobody is now.
-        """
-        for leg in [leg for leg in interaction.legs if not interaction.on_leg(leg)]:
-            with suppress(TimedOut):
-                await self._exchange.until(
-                    lambda leg=leg: interaction.over or self._is_alone(leg),  # type: ignore[misc]
-                    "end of the wait",
-                    _ON_ITS_WAY,
-                )
-            if self._is_alone(leg) and not interaction.on_leg(leg):
-                await self._hang_up(leg)
+        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does."""
+        await self._lone.let_go(interaction)
 
     # -- what the phone does itself ------------------------------------------------------------------
+
+    async def prepare(self, interaction: Interaction) -> None:
+        """Let the caller whom the phone's own key transfers blind come back if nobody takes the call."""
+        context, seconds = self._settings.context, str(int(self._settings.timeout))
+        caller = {"HARMONY_REFER": context, "HARMONY_TIMEOUT": seconds, **self._fallback(interaction)}
+        await self._variables.set_all(
+            {
+                # A code of features.conf dials on a leg of its own: the context is inherited there.
+                interaction.leg: {"TRANSFER_CONTEXT": _REFERRED, "__HARMONY_REFER": context},
+                **dict.fromkeys(interaction.primary.parties, caller),
+            }
+        )
 
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait outside its room: music for the others, not silence."""
@@ -324,6 +329,7 @@ class PartyRooms(AnsweredCalls):
 
     async def seat(self, newcomer: str, party: str) -> None:
         """Bring a party that a phone's transfer has left somewhere into the room of the other party."""
+        self._lone.bind(newcomer, self._room(party))
         await self._set(newcomer, HARMONY_AGENT=party, HARMONY_P1="", HARMONY_P2="")
         await self._set(party, HARMONY_AGENT=newcomer)
         await self._move((newcomer, _ROOM, f"p{self._room(party)}"))
@@ -336,6 +342,7 @@ class PartyRooms(AnsweredCalls):
             await self._set(leg, HARMONY_P1="", HARMONY_P2="")
         await self._set(newcomer, HARMONY_AGENT=party)
         await self._set(party, HARMONY_AGENT=newcomer)
+        self._lone.bind(newcomer, self._room(party))
         with self._departing(first), self._departing(second):
             await self._move((newcomer, _ROOM, f"p{self._room(party)}"), (second.leg, _BYE, "s"))
             await self._hang_up(first.leg)
@@ -385,14 +392,6 @@ class PartyRooms(AnsweredCalls):
         finally:
             model.expect_meeting(interaction.id, under_way=False)
 
-    def _is_alone(self, leg: str) -> bool:
-        """Whether a leg waits, or is in a room with nobody else."""
-        legs = self._exchange.model.legs
-        live = legs.get(leg)
-        return live is not None and (
-            live.waits or (legs.room_of(leg) is not None and not legs.hearing(leg).parties)
-        )
-
     def _waits(self, leg: str) -> bool:
         live = self._exchange.model.legs.get(leg)
         return live is None or live.waits
@@ -433,7 +432,7 @@ class PartyRooms(AnsweredCalls):
         # A colleague who was asked is no caller: nobody takes care of him.
         fallback = self._fallback(interaction) if first else {}
         await self._variables.set_all(
-            {leg: {**own, "HARMONY_HOLD_LIMIT": limit}, party: {"HARMONY_AGENT": leg, **fallback}}
+            {leg: {**own, AGENT_MARK: limit}, party: {"HARMONY_AGENT": leg, **fallback}}
         )
 
     async def _visit(

@@ -1,16 +1,21 @@
 """The telephony channel destination: the agent's phone, its state in the queues, and new interactions."""
 
 from connector.bridge.messages import channel as wire
+from connector.bridge.messages import extensions as extension_wire
 from connector.bridge.messages import session as session_wire
 from connector.destinations.base import Destination, Refusal, handles
 from connector.destinations.desks import is_taken
 from connector.destinations.interaction import Interaction
+from connector.destinations.recording import require_extensions
 from connector.destinations.supervision import SupervisingChannel
 from connector.destinations.tree import Tree, endpoint_topic
 from connector.telephony import changes
 from connector.telephony.changes import Change, Presence
 from connector.telephony.facts import EndpointState
 from connector.telephony.pbx import Seat
+
+_REQUESTS = {"hold": "conversation.request.hold", "blind_conference": "conversation.request.blindconference"}
+"""The requests of the procedures that a PBX may be unable to carry out at all."""
 
 _DISPOSE = "channel.request.dispose"
 _INIT = "channel.query.init"
@@ -43,6 +48,15 @@ class Channel(SupervisingChannel):
                 wire.ListedInteraction(id=one.id, type=session_wire.ChannelType.TELEPHONY)
                 for one in ([] if self._taken() else model.interactions(self.seat.endpoint))
             ),
+        )
+
+    @handles(extension_wire.AskCapabilities)
+    async def capabilities(self, _body: extension_wire.AskCapabilities) -> extension_wire.CapabilitiesReply:
+        """Tell what the site's way of handling calls cannot do here."""
+        require_extensions(self)
+        limits = self.tree.pbx.limits(self.seat.endpoint)
+        return extension_wire.CapabilitiesReply(
+            unsupported=tuple(sorted(_REQUESTS[one] for one in limits.refused)), limits=limits.notes
         )
 
     @handles(wire.Activate)
