@@ -171,6 +171,8 @@ def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> A
         ),
         proof_timeout=settings.limits.proof_timeout,
         grace=settings.asterisk.grace,
+        wrap_up=settings.handling.wrap_up,
+        member_check=settings.limits.member_check,
         on_event=on_event,
     )
 

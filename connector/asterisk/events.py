@@ -37,6 +37,7 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_P2",
         "HARMONY_QUEUED_FOR",
         "HARMONY_QUEUED_IN",
+        "HARMONY_REFER",
         "HARMONY_RESUME",
         "HARMONY_ROLE",
         "HARMONY_STATUS",
@@ -403,8 +404,9 @@ def _member(event: AmiMessage) -> list[facts.Fact]:
         return []
     member = event.get("MemberName") or event.get("Name") or ""
     reason = event.get("PausedReason") or ""
-    penalty = int(event.get("Penalty") or 0)
-    return [facts.MemberChanged(event["Queue"], endpoint, member, event["Paused"] == "1", reason, penalty)]
+    penalty, dynamic = int(event.get("Penalty") or 0), event.get("Membership") in {None, "dynamic"}
+    paused = event["Paused"] == "1"
+    return [facts.MemberChanged(event["Queue"], endpoint, member, paused, reason, penalty, dynamic)]
 
 
 def _member_removed(event: AmiMessage) -> list[facts.Fact]:

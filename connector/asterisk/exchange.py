@@ -39,9 +39,12 @@ class Exchange:
         """What events spoke of while the PBX's lists are read (`subject_of`); None at other times."""
         self.reconcile: Callable[[], Awaitable[None]] | None = None
         """Reads the PBX's lists into the model, for a proof that is overdue."""
+        self.when_back: list[Callable[[], None]] = []
+        """Called each time that the PBX is there (again), however short it was away."""
         self._listeners: list[Listener] = []
         self._followers: list[Callable[[Fact], None]] = []
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._woke = False
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Tell `listener` every change from now on. Returns how to stop it."""
@@ -52,10 +55,12 @@ class Exchange:
         """Tell `follower` every fact from now on, once the model has taken it in and told its changes."""
         self._followers.append(follower)
 
-    def on_event(self, event: AmiMessage) -> None:
-        """Take one manager event in."""
+    def on_event(self, event: AmiMessage) -> bool:
+        """Take one manager event in; tell whether it showed something that was waited for."""
+        self._woke = False
         for fact in translate(event):
             self.apply(fact)
+        return self._woke
 
     def apply(self, fact: Fact) -> None:
         """Take one fact in, tell its changes, wake who waited for them."""
@@ -81,8 +86,12 @@ class Exchange:
 
     def set_available(self, *, available: bool) -> None:
         """Record whether the PBX can be worked with, and wake who waits for it; `Service` tells the rest."""
+        back = available and not self.available
         self.available = available
         self._wake()
+        if back:
+            for chore in self.when_back:
+                chore()
 
     def require_available(self) -> None:
         """Refuse at once while the PBX cannot be reached.
@@ -132,3 +141,4 @@ class Exchange:
                 )
             elif proven():
                 waiter.set_result(None)
+                self._woke = True

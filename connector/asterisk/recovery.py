@@ -12,7 +12,6 @@ import structlog
 
 from connector.asterisk.channel_list import alone, kinship
 from connector.asterisk.events import (
-    endpoint_of_interface,
     translate,
     translate_known_row,
     translate_marks,
@@ -28,9 +27,15 @@ from connector.asterisk.found_legs import (
 )
 from connector.asterisk.link import AmiDown, AmiError, AmiLink
 from connector.asterisk.phoneside import phone_holds
+from connector.asterisk.projection import (
+    is_ours,
+    known_members,
+    member_of_row,
+    project,
+    time_of_start,
+)
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
-from connector.telephony.presence import NO_QUEUE
 
 log = structlog.get_logger(__name__)
 
@@ -41,26 +46,24 @@ _MOST_READINGS = 5
 """A leg that moves while it is listed for the first time is looked at again, this often at most."""
 
 
-async def resync(exchange: Exchange, link: AmiLink) -> None:
+async def resync(exchange: Exchange, link: AmiLink, *, restarted: bool = False) -> None:
     """Read channels, queue members and device states (Status, QueueStatus, DeviceStateList).
+
+    If the PBX has `restarted`, the agents' memberships are not read from it but written to it.
 
     Events go on meanwhile: lists are no atomic snapshots, so a leg that ended or began while they were read
     is left to its own events.
     """
     for _ in range(_MOST_READINGS):
-        if await _read(exchange, link):
+        if await _read(exchange, link, restarted=restarted):
             break
     await _ask_for_holds(exchange, link)
 
 
-async def _read(exchange: Exchange, link: AmiLink) -> bool:
+async def _read(exchange: Exchange, link: AmiLink, *, restarted: bool) -> bool:
     """Read the lists once; tell whether that told all."""
     legs_before = set(exchange.model.legs.legs)
-    members_before = {
-        (endpoint, queue)
-        for endpoint in exchange.model.board.endpoints()
-        for queue in exchange.model.board.queues(endpoint)
-    }
+    members_before = known_members(exchange)
     newer: set[str] = set()
     exchange.touched = newer
     try:
@@ -76,13 +79,13 @@ async def _read(exchange: Exchange, link: AmiLink) -> bool:
     for leg in sorted(legs_before - listed - newer):
         exchange.apply(facts.LegEnded(leg, _UNKNOWN_CAUSE))
     missed = _take_legs(exchange, rows, newer, [row for row in queues if row.name == "QueueEntry"])
-    there = {
-        (endpoint_of_interface(row.get("Location") or "", row.get("StateInterface") or ""), row.get("Queue"))
-        for row in members
-    }
-    gone = [facts.MemberGone(queue, phone) for phone, queue in members_before - there if queue != NO_QUEUE]
-    listed_facts = [fact for row in (*members, *devices) for fact in translate(row)]
-    _apply_all(exchange, (fact for fact in (*gone, *listed_facts) if subject_of(fact) not in newer))
+    kept = {key: one for key, one in members_before.items() if restarted and is_ours(exchange, one)}
+    gone = members_before.keys() - kept.keys() - set(map(member_of_row, members))
+    told = [row for row in members if member_of_row(row) not in kept]
+    listed_facts = (fact for row in (*told, *devices) for fact in translate(row))
+    found = [*(facts.MemberGone(queue, phone) for phone, queue in sorted(gone)), *listed_facts]
+    _apply_all(exchange, (fact for fact in found if subject_of(fact) not in newer))
+    await project(exchange, link, kept.values())
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
     return not missed
 
@@ -155,11 +158,15 @@ class Reconciler:
         self._link = link
         self._reading = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
+        self._started = ""
 
     async def read(self) -> None:
-        """Read the lists. Raises an `AmiError` if that fails."""
+        """Read the lists of a PBX that is there (again). Raises an `AmiError` if that fails."""
         async with self._reading:
-            await resync(self._exchange, self._link)
+            started = await time_of_start(self._link)
+            await resync(self._exchange, self._link, restarted=self._started not in {"", started})
+            # Last: after an error all is still to be done.
+            self._started = started
 
     async def settle(self) -> None:
         """Have the lists read once from now on, together with all who ask before that begins.

@@ -6,6 +6,7 @@ changes. A PBX that says that it ends is told at once, for its calls end with it
 
 import asyncio
 
+from connector.asterisk.booting import Booting
 from connector.asterisk.exchange import Exchange
 from connector.telephony.changes import ServiceChanged
 
@@ -16,6 +17,7 @@ class Service:
     def __init__(self, exchange: Exchange, grace: float) -> None:
         self._exchange = exchange
         self._grace = grace
+        self.booting = Booting()
         self._told: ServiceChanged | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -27,6 +29,7 @@ class Service:
 
     def down(self, reason: str) -> None:
         """Note that the link broke: requests are refused from now on, and those that wait fail."""
+        self.booting.lost()
         self._exchange.set_available(available=False)
         if self._told is not None and self._timer is None:
             lost = ServiceChanged(available=False, reason=reason)

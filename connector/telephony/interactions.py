@@ -124,6 +124,8 @@ class Interaction:
     cause: Cause | None = None
     departure: Cause | None = None
     """Why the agent's leg is about to end, where a transfer is under way."""
+    meeting: bool = False
+    """Whether agent and parties are on their way into one room, where they will talk on."""
     transferred: set[str] = field(default_factory=set)
     """Legs that a transfer took out: no part of this any more, even while they are still heard."""
     recording: Recording = Recording.OFF
@@ -149,7 +151,11 @@ class Interaction:
     @property
     def live_conversations(self) -> tuple[Conversation, ...]:
         """The conversations that are not released: primary first."""
-        return tuple(conversation for conversation in self.conversations() if not conversation.released)
+        # Asked for with every event that touches the call.
+        primary, consult = self.primary, self.consult
+        if consult is None or consult.released:
+            return () if primary.released else (primary,)
+        return (consult,) if primary.released else (primary, consult)
 
     @property
     def legs(self) -> tuple[str, ...]:

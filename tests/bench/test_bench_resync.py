@@ -301,7 +301,8 @@ async def test_a_resync_of_two_thousand_agents_and_five_hundred_calls() -> None:
     (start, start_cpu), *later = times
     waited, worked = [one for one, _ in later], [one for _, one in later]
     sys.stdout.write(
-        f"\nresync of {AGENTS} agents and {CALLS} calls: start {start:5.2f} s ({start_cpu:5.2f} s of processor); "
+        f"\nresync of {AGENTS} agents and {CALLS} calls: "
+        f"start {start:5.2f} s ({start_cpu:5.2f} s of processor); "
         f"after a gap median {statistics.median(waited):5.2f} s ({statistics.median(worked):5.2f} s), "
         f"worst {max(waited):5.2f} s ({max(worked):5.2f} s), n={len(later)}"
     )

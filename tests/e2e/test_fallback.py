@@ -1,5 +1,6 @@
 """A caller whom nobody talks to any more is not lost: failed transfers, dead phones, endless holds."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,25 @@ async def talk(at: Desk, origin: str = "queue") -> tuple[Call, Phone, Phone]:
     return Call(at, session, interaction, customers), agent, customer
 
 
+async def taken_by_a_colleague(at: Desk, call: Call, customer: Phone) -> dict[str, Any]:
+    """Let agent 1002 log in, get the waiting customer, and finish; returns the interaction data."""
+    taker = await at.phones.phone("1002")
+    taker.answer_mode = "auto"
+    colleague = await at.login("1002")
+    received = await colleague.channel.next_interaction()
+    await expect_hears({taker: {"2001"}, customer: {"1002"}})
+    await call.customers.hangup()
+    await received.wait_state(ENDED)
+    await received.complete()
+    await colleague.close()
+    return received.data
+
+
+async def phone_may_transfer(at: Desk) -> None:
+    """Wait until the connector has told the PBX what becomes of a transfer by the phone's own key."""
+    await asyncio.gather(*at.connector.pbx._phone_side._chores)
+
+
 def lab_with(over: Mapping[str, Any]) -> Mapping[str, Any]:
     return deep_merge({"dial": {"timeout": 2}}, over)
 
@@ -88,6 +108,31 @@ async def test_a_transfer_to_somebody_busy_rings_the_agent_again(at_desk: Desk, 
     await returned.primary.hold()
     await expect_hears({agent: set(), customer: {"MOH"}})
     await returned.primary.retrieve()
+    await expect_hears({agent: {"2001"}, customer: {"1001"}})
+    await call.customers.hangup()
+    await call.over(returned)
+
+
+@pytest.mark.parametrize(
+    ("number", "because"), [("1002", "BUSY"), ("2009", "CHANUNAVAIL"), ("8888", "CHANUNAVAIL")]
+)
+async def test_a_failed_transfer_by_the_phones_own_key_rings_the_agent_again(
+    at_desk: Desk, number: str, because: str
+) -> None:
+    call, agent, customer = await talk(at_desk)
+    target = await at_desk.phones.phone("1002")
+    target.answer_mode = 486
+    first = agent.calls[0]
+    await phone_may_transfer(at_desk)
+    await first.transfer(number)
+    await call.interaction.wait_state(ENDED)
+    assert call.primary.cause is Cause.TRANSFERRED
+    await first.wait_state(CallState.ENDED, WAIT)
+    returned = await call.back()
+    assert (returned.data["RETURNED_FROM"], returned.data["RETURNED_BECAUSE"]) == (number, because)
+    await expect_hears({customer: {"MOH"}})
+    await (await agent.next_call(WAIT)).answer()
+    await returned.primary.wait_state(TALKING)
     await expect_hears({agent: {"2001"}, customer: {"1001"}})
     await call.customers.hangup()
     await call.over(returned)
@@ -138,16 +183,8 @@ async def test_a_transfer_to_a_phone_that_is_not_there_goes_to_the_queue_if_the_
         await call.primary.blind_transfer("1003")
         await call.interaction.wait_state(ENDED)
         await expect_hears({customer: {"MOH"}})
-        taker = await at.phones.phone("1002")
-        taker.answer_mode = "auto"
-        colleague = await at.login("1002")
-        received = await colleague.channel.next_interaction()
-        assert received.data["QUEUE"] == "sales"
-        await expect_hears({taker: {"2001"}, customer: {"1002"}})
-        await call.customers.hangup()
-        await received.wait_state(ENDED)
-        await received.complete()
-        await colleague.close()
+        data = await taken_by_a_colleague(at, call, customer)
+        assert data["QUEUE"] == "sales"
         await call.over()
 
 
@@ -162,14 +199,7 @@ async def test_if_the_agent_does_not_take_the_caller_back_the_queue_does(
         returned = await call.back()
         await (await agent.next_call(WAIT)).reject()
         await returned.wait_state(ENDED)
-        taker.answer_mode = "auto"
-        colleague = await at.login("1002")
-        received = await colleague.channel.next_interaction()
-        await expect_hears({taker: {"2001"}, customer: {"1002"}})
-        await call.customers.hangup()
-        await received.wait_state(ENDED)
-        await received.complete()
-        await colleague.close()
+        await taken_by_a_colleague(at, call, customer)
         await call.over(returned)
 
 
@@ -219,15 +249,7 @@ async def test_a_party_on_hold_whose_agent_is_gone_goes_to_the_queue(
         await call.primary.hold()
         await agent.calls[0].hangup()
         await call.interaction.wait_state(ENDED)
-        taker = await at.phones.phone("1002")
-        taker.answer_mode = "auto"
-        colleague = await at.login("1002")
-        received = await colleague.channel.next_interaction()
-        await expect_hears({taker: {"2001"}, customer: {"1002"}})
-        await call.customers.hangup()
-        await received.wait_state(ENDED)
-        await received.complete()
-        await colleague.close()
+        await taken_by_a_colleague(at, call, customer)
         await call.over()
 
 
@@ -263,15 +285,7 @@ async def test_a_hold_is_warned_of_at_half_and_ended_at_its_limit(
         assert (await seen(at, Kind.WARNING, "hold.limit"))["code"] == "HOLD_LIMIT"
         await call.primary.wait_state(RELEASED)
         await agents.wait_state(CallState.ENDED, WAIT)
-        taker = await at.phones.phone("1002")
-        taker.answer_mode = "auto"
-        colleague = await at.login("1002")
-        received = await colleague.channel.next_interaction()
-        await expect_hears({taker: {"2001"}, customer: {"1002"}})
-        await call.customers.hangup()
-        await received.wait_state(ENDED)
-        await received.complete()
-        await colleague.close()
+        await taken_by_a_colleague(at, call, customer)
         await call.over()
 
 

@@ -44,6 +44,12 @@ async def gap(cable: Cable, at_desk: Desk) -> AsyncIterator[None]:
         await exchange.until(lambda: not pbx.available, "the loss", WAIT)
     yield
     cable.thaw()
+    await in_step(at_desk)
+
+
+async def in_step(at_desk: Desk) -> None:
+    """Wait until the link is up and the PBX's lists are read: within the grace nobody is told that."""
+    pbx = at_desk.connector.pbx
     await pbx._link.wait_up(WAIT)
     assert pbx._resync is not None
     await pbx._resync
@@ -168,6 +174,7 @@ async def test_a_crash_of_asterisk_within_the_grace_ends_calls_and_leaves_agents
         call = await make_call(at_desk, "queue")
         await asyncio.to_thread(provider.asterisk_restart, kill=True)
         await call.interaction.wait_state(ENDED, timeout=WAIT)
+        await in_step(at_desk)
         assert cause_of(call.interaction) is Cause.NORMAL
         await call.interaction.complete()
         assert call.session.channel.agent_state is AgentState.READY
