@@ -492,6 +492,15 @@ class HandlingSettings(Section, frozen=True, kw_only=True):
         float,
         _seconds("Longest hold: at half of it the agent is warned, then the caller is an orphan.", 1, 86400),
     ] = 3600.0
+    wrap_up: Annotated[
+        float,
+        _seconds(
+            "Longest wrap-up: so long after a call the queues wait for the agent to complete it. 0: no "
+            "wrap-up, the next call may follow at once.",
+            0,
+            86400,
+        ),
+    ] = 60.0
 
 
 class QueueSettings(Section, frozen=True, kw_only=True):
@@ -652,6 +661,9 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     proof_timeout: Annotated[
         float, _seconds("Longest wait for the event of the PBX that proves a request done.", 0.5, 60.0)
     ] = 5.0
+    member_check: Annotated[
+        float, _seconds("How often is looked whether the queues still have their members.", 0.1, 3600.0)
+    ] = 30.0
     password_free_failures: Annotated[
         int,
         Meta(ge=0, le=100, description="Wrong passwords of one agent in a row before answers are delayed."),
