@@ -6,7 +6,7 @@ states and numbers, and sends tones and hang-ups for the strategies that are bui
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import structlog
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 _TONE_MS = 120
 _TONE_PAUSE = 0.2
+_ANSWERING = 0.5
+"""Seconds within which the leg is told that answered a call."""
 
 
 class CallHandling(Protocol):
@@ -242,6 +244,17 @@ class AnsweredCalls:
             return False
         await self._until(conversation, ConversationState.TALKING)
         return True
+
+    async def _await_party(self, consult: Conversation) -> None:
+        """Wait a moment for who answered a consult call: the PBX tells the answer first.
+
+        There may be nobody, but a program of the PBX.
+        """
+        if consult.state is ConversationState.TALKING and not consult.parties:
+            with suppress(TimedOut):
+                await self._exchange.until(
+                    lambda: bool(consult.parties) or consult.released, "party of the consult call", _ANSWERING
+                )
 
     def _live_consult(self, interaction: Interaction) -> Conversation:
         consult = interaction.consult

@@ -166,6 +166,7 @@ class PartyRooms(AnsweredCalls):
     async def consult_transfer(self, interaction_id: str) -> None:
         """Let the primary's parties and the consult's party go on without the agent, ringing or not."""
         interaction = self._started(interaction_id)
+        await self._await_party(self._live_consult(interaction))
         consult = self._live_consult(interaction)
         party = self._party(interaction.primary)
         room = self._room(party)
@@ -199,6 +200,7 @@ class PartyRooms(AnsweredCalls):
     async def consult_conference(self, interaction_id: str) -> None:
         """Everybody into the primary's room."""
         interaction = self._started(interaction_id)
+        await self._await_party(self._live_consult(interaction))
         consult = self._live_consult(interaction)
         if consult.state not in ANSWERED_STATES:
             raise Refused(f"The consult call cannot join: it is {consult.state}.")

@@ -70,3 +70,6 @@ class LegVariables:
             await self._link.send("Setvar", fields)
         except AmiRefused as refusal:
             raise Refused("The call ended at this moment.") from refusal
+        # Its event may be still to come; until then the old value must not pass for the present one.
+        if (known := self._known.get(leg)) is not None:
+            known.update(variables)
