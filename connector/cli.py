@@ -1,4 +1,4 @@
-"""The command line: `connector run|check|replay|record|bridge|send|dialect|lab|demo`."""
+"""The command line: `connector run|check|doctor|replay|record|bridge|send|dialect|lab|demo`."""
 
 import asyncio
 import gc
@@ -229,6 +229,7 @@ def main() -> None:
 
 
 def _mount() -> None:
+    from connector.doctor.commands import doctor
     from connector.lab.commands import app as lab_app
     from connector.lab.demo import demo
     from connector.processor.commands import bridge_command
@@ -238,5 +239,6 @@ def _mount() -> None:
     app.command(name="bridge")(bridge_command)
     app.command(name="send")(send_command)
     app.add_typer(dialect_app, name="dialect")
+    app.command(name="doctor")(doctor)
     app.command(name="demo")(demo)
     app.add_typer(lab_app, name="lab")
