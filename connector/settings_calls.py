@@ -83,15 +83,16 @@ class DialSettings(Section, frozen=True, kw_only=True):
 
     def permits(self, number: str) -> bool:
         """Return whether `allow` and `deny` let agents dial this number (digits, * # +)."""
-        if any(_matches(pattern, number) for pattern in self.deny):
+        if any(matches(pattern, number) for pattern in self.deny):
             return False
-        return not self.allow or any(_matches(pattern, number) for pattern in self.allow)
+        return not self.allow or any(matches(pattern, number) for pattern in self.allow)
 
 
 _PIECES: Final = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]", ".": "[0-9*#+]+", "!": "[0-9*#+]*"}
 
 
-def _matches(pattern: str, number: str) -> bool:
+def matches(pattern: str, number: str) -> bool:
+    """Return whether a number (digits, * # +) fits a pattern of the dialplan."""
     pieces = re.findall(r"\[[^\]]+\]|.", pattern.removeprefix("_"))
     expression = "".join(
         _PIECES.get(piece) or (piece if piece.startswith("[") else re.escape(piece)) for piece in pieces
@@ -168,6 +169,17 @@ class HandlingSettings(Section, frozen=True, kw_only=True):
     ] = 3600.0
 
 
+class QueueStrategy(StrEnum):
+    """Whom a queue calls first (app_queue)."""
+
+    RRMEMORY = "rrmemory"
+    RINGALL = "ringall"
+    LEASTRECENT = "leastrecent"
+    FEWESTCALLS = "fewestcalls"
+    RANDOM = "random"
+    LINEAR = "linear"
+
+
 class QueueSettings(Section, frozen=True, kw_only=True):
     """A queue of the PBX that agents may serve."""
 
@@ -182,4 +194,24 @@ class QueueSettings(Section, frozen=True, kw_only=True):
     ] = ""
     label: Annotated[
         Label, Meta(description="Name to show; empty: the queue's own.", extra={"example": "Support"})
+    ] = ""
+    strategy: Annotated[
+        QueueStrategy, Meta(description="Whom it calls first; for `connector site render`.")
+    ] = QueueStrategy.RRMEMORY
+    ring: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=300,
+            description="How long it rings an agent; for `connector site render`.",
+            extra={"unit": "seconds"},
+        ),
+    ] = 15
+    language: Annotated[
+        str,
+        text(
+            "Language of its callers, for prompts; empty: the PBX's; for `connector site render`.",
+            r"|[a-z]{2}(?:_[A-Z]{2})?",
+            "a language such as `en` or `en_US`",
+        ),
     ] = ""

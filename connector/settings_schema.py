@@ -56,6 +56,7 @@ from connector.settings_people import (
     ReasonsSettings,
     RecordingSettings,
 )
+from connector.settings_site import NumberSettings, PbxSettings, TrunkName, TrunkSettings
 
 __all__ = [
     "HIDDEN",
@@ -82,7 +83,9 @@ __all__ = [
     "LogLevel",
     "LogSettings",
     "ModelName",
+    "NumberSettings",
     "OptionalBrokerName",
+    "PbxSettings",
     "PhoneSettings",
     "Port",
     "QueueName",
@@ -98,6 +101,8 @@ __all__ = [
     "SystemUser",
     "TlsSettings",
     "Transport",
+    "TrunkName",
+    "TrunkSettings",
     "Way",
 ]
 
@@ -169,6 +174,9 @@ class Settings(Section, frozen=True, kw_only=True):
         dict[ModelName, PhoneSettings],
         Meta(description="Models of phones by name; `default` is always there."),
     ] = msgspec.field(default_factory=lambda: {"default": PhoneSettings()})
+    numbers: Annotated[
+        NumberSettings, Meta(description="How numbers are written before they are dialled.")
+    ] = NumberSettings()
     handling: Annotated[
         HandlingSettings, Meta(description="What becomes of callers whom nobody talks to.")
     ] = HandlingSettings()
@@ -184,6 +192,13 @@ class Settings(Section, frozen=True, kw_only=True):
     extensions: Annotated[
         ExtensionSettings, Meta(description="Messages of our own: recording, muting, supervision.")
     ] = ExtensionSettings()
+    trunks: Annotated[
+        dict[TrunkName, TrunkSettings],
+        Meta(description="SIP trunks of the PBX, for `connector site render`."),
+    ] = msgspec.field(default_factory=dict)
+    pbx: Annotated[PbxSettings, Meta(description="What `connector site render` writes for the PBX.")] = (
+        PbxSettings()
+    )
     log: Annotated[LogSettings, Meta(description="The log, on standard error.")] = LogSettings()
     limits: Annotated[LimitSettings, Meta(description="Bounds on waits and attempts.")] = LimitSettings()
 
