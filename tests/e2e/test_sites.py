@@ -55,7 +55,7 @@ def twilio(carrier: LabInfo) -> dict[str, str]:
     files = site_files(
         "twilio",
         {
-            "CONNECTOR_TRUNKS__TWILIO__HOST": "localhost",
+            "CONNECTOR_TRUNKS__TWILIO__HOST": "127.0.0.1",
             "CONNECTOR_TRUNKS__TWILIO__PORT": str(carrier.ports.sip),
             "CONNECTOR_TRUNKS__TWILIO__ADDRESSES": "[127.0.0.1]",
             "CONNECTOR_PBX__CA_FILE": "/etc/asterisk/carrier.pem",
@@ -103,7 +103,7 @@ async def test_twilio(tmp_path: Path) -> None:
         running("twilio", twilio(there)) as (lab, info),
     ):
         await asyncio.to_thread(
-            carrier.asterisk_cli, f"dialplan set global CUSTOMER localhost:{info.ports.sip}"
+            carrier.asterisk_cli, f"dialplan set global CUSTOMER 127.0.0.1:{info.ports.sip}"
         )
         async with desk(lab, info, tmp_path, configure=configured("twilio")) as at:
             at.phones.place(SipAccount("2001", there.host, there.ports.sip, there.sip["2001"].password))
