@@ -13,8 +13,8 @@ from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiS
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
 
 _PRIVILEGES = re.compile(r"\(Priv: ([a-z,]+)\)$")
-_PROOF = 1.5
-"""Seconds that an event may take which follows an action within milliseconds."""
+PATIENCE = 3.0
+"""Seconds that an event may take which follows an action within milliseconds on an idle machine."""
 
 
 class NoPbx(Exception):
@@ -24,8 +24,9 @@ class NoPbx(Exception):
 class Examination:
     """A manager session on the PBX under examination."""
 
-    def __init__(self, link: AmiLink) -> None:
+    def __init__(self, link: AmiLink, patience: float) -> None:
         self._link = link
+        self._patience = patience
         self.events: list[AmiMessage] = []
         self._news = asyncio.Event()
         self._values: dict[str, str] = {}
@@ -73,10 +74,10 @@ class Examination:
                     self._actions[name] = frozenset()
         return self._actions
 
-    async def hear(self, wanted: Callable[[AmiMessage], bool], seconds: float = _PROOF) -> AmiMessage | None:
+    async def hear(self, wanted: Callable[[AmiMessage], bool]) -> AmiMessage | None:
         """Wait for an event of this session; None if it doesn't come in time."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._patience):
                 while True:
                     self._news.clear()
                     if (found := self.heard(wanted)) is not None:
@@ -90,8 +91,8 @@ class Examination:
 
 
 @asynccontextmanager
-async def examination(settings: AmiSettings) -> AsyncIterator[Examination]:
-    """Log in for an examination.
+async def examination(settings: AmiSettings, patience: float = PATIENCE) -> AsyncIterator[Examination]:
+    """Log in for an examination; `patience` is how many seconds events may take.
 
     Raises:
         NoPbx: no connection or no login.
@@ -104,7 +105,7 @@ async def examination(settings: AmiSettings) -> AsyncIterator[Examination]:
             failed.set_result(reason)
 
     link = AmiLink(settings, on_event=lambda event: take(event), on_failed=refuse)  # noqa: PLW0108 - made below
-    found = Examination(link)
+    found = Examination(link, patience)
     take = found.take
     running = asyncio.create_task(link.run())
     up = asyncio.create_task(link.wait_up())

@@ -9,23 +9,28 @@ from connector.app import ami_settings
 from connector.asterisk.link import AmiTlsProblem
 from connector.config import Settings
 from connector.doctor import pbx_checks, site_checks, tls_checks, user_checks, wire_checks
-from connector.doctor.examination import Examination, NoPbx, examination
+from connector.doctor.examination import PATIENCE, Examination, NoPbx, examination
 from connector.doctor.findings import Finding, fault, ok
 
 
-async def examine(settings: Settings, *, now: Callable[[], float] = time.time) -> list[Finding]:
-    """Examine the PBX and the way to the bridge. `now` is our own clock (seconds since 1970)."""
-    findings = [finding async for finding in _pbx(settings, now)]
+async def examine(
+    settings: Settings, *, now: Callable[[], float] = time.time, patience: float = PATIENCE
+) -> list[Finding]:
+    """Examine the PBX and the way to the bridge.
+
+    `now` is our own clock (seconds since 1970), `patience` how many seconds an event of the PBX may take.
+    """
+    findings = [finding async for finding in _pbx(settings, now, patience)]
     findings += [finding async for finding in tls_checks.certificates(settings, now)]
     findings += [finding async for finding in wire_checks.wire(settings)]
     return findings
 
 
-async def _pbx(settings: Settings, now: Callable[[], float]) -> AsyncIterator[Finding]:
+async def _pbx(settings: Settings, now: Callable[[], float], patience: float) -> AsyncIterator[Finding]:
     asterisk = settings.asterisk
     async with AsyncExitStack() as stack:
         try:
-            pbx = await stack.enter_async_context(examination(ami_settings(settings)))
+            pbx = await stack.enter_async_context(examination(ami_settings(settings), patience))
         except (NoPbx, AmiTlsProblem) as problem:
             yield fault(
                 "login",
@@ -43,7 +48,7 @@ async def _pbx(settings: Settings, now: Callable[[], float]) -> AsyncIterator[Fi
                 secret=asterisk.system.secret.reveal(),
             )
             try:
-                system = await stack.enter_async_context(examination(second))
+                system = await stack.enter_async_context(examination(second, patience))
             except NoPbx as problem:
                 yield fault(
                     "second user",

@@ -5,7 +5,7 @@ from typing import Final
 
 from connector.config import Consult, Settings
 from connector.doctor.examination import Examination
-from connector.doctor.findings import Finding, fault, ok, warning
+from connector.doctor.findings import Finding, fault, ok, unseen, warning
 from connector.doctor.user_checks import LATEST, include_version
 
 _INCLUDE: Final = {
@@ -110,6 +110,11 @@ async def phones(pbx: Examination, settings: Settings) -> AsyncIterator[Finding]
                 f"The PBX has no PJSIP endpoint {agent.extension}, the phone of agent {agent_id}.",
                 "Add the endpoint to pjsip.conf and `module reload res_pjsip.so`, or correct `extension`.",
             )
+        elif not state:
+            yield unseen(
+                "phones", "The PBX does not tell the state of phones.", "Load func_devstate.so there."
+            )
+            return
         elif state == "UNAVAILABLE":
             away.append(agent.extension)
         else:
