@@ -23,9 +23,8 @@ def main() -> int:
     """Lay the files out as in /etc/asterisk, where the includes are found, and check them."""
     found = _findings(*TREE.glob("asterisk-conf/*.conf"), *TREE.glob("asterisk-conf/lab/*.conf"))
     for site in sorted(TREE.glob("asterisk-conf/sites/*/extensions.harmony-site.conf")):
-        found += [
-            f"{site.parent.name}: {line}" for line in _findings(*site.parent.glob("*.conf"), start=SITE)
-        ]
+        files = (*TREE.glob("asterisk-conf/*.conf"), *site.parent.glob("*.conf"))
+        found += [f"{site.parent.name}: {line}" for line in _findings(*files, start=SITE)]
     sys.stderr.write("".join(f"{line}\n" for line in found))
     return 1 if found else 0
 

@@ -13,6 +13,9 @@ from typing import Final
 from connector.config import Consult, Secret, Settings
 from connector.site import dialplan, trunks
 
+VERBATIM: Final = ("harmony.conf", "confbridge.harmony.conf")
+"""Files that are the same for every site, but for the header."""
+
 _MANAGER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -47,7 +50,7 @@ def render(settings: Settings, origin: str, source: Path, *, secrets: bool = Fal
 def _parts(settings: Settings, source: Path, *, secrets: bool) -> Iterator[tuple[str, str]]:
     rooms = settings.dial.consult is Consult.ROOMS
     if rooms:
-        for name in ("harmony.conf", "confbridge.harmony.conf"):
+        for name in VERBATIM:
             yield name, (source / name).read_text("utf-8")
     else:
         yield "features.harmony.conf", _FEATURES

@@ -133,12 +133,12 @@ PLANTED: dict[str, tuple[Over, str, str]] = {
     "deaf to queues": (
         {"asterisk": {"username": "hears-no-queues"}},
         "privileges to read",
-        "\bagent\b",
+        r"\bagent\b",
     ),
     "deaf to data": (
         {"asterisk": {"username": "hears-no-data"}},
         "privileges to read",
-        "\bdialplan\b",
+        r"\bdialplan\b",
     ),
     "hears too much": (
         {"asterisk": {"username": "hears-all"}},

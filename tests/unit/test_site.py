@@ -11,7 +11,7 @@ from connector.settings_site import NumberFormat, NumberSettings
 from connector.site.commands import app
 from connector.site.compare import differences
 from connector.site.numbers import writer
-from connector.site.render import SiteError, render
+from connector.site.render import VERBATIM, SiteError, render
 from connector.telephony.pbx import Refused
 
 TREE = Path(__file__).resolve().parents[2]
@@ -65,9 +65,9 @@ def site_files(site: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("site", SITES)
 def test_the_rendered_sites_in_the_tree_are_current(site: str) -> None:
-    """If not: `connector site render SITE --out asterisk-conf/sites/SITE`."""
+    """If not: `make docs`. What all sites have alike is not there a second time."""
     there = {file.name: file.read_text("utf-8") for file in (CONF / "sites" / site).iterdir()}
-    assert there == site_files(site)
+    assert there == {name: text for name, text in site_files(site).items() if name not in VERBATIM}
 
 
 @pytest.mark.parametrize("site", SITES)
