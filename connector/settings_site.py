@@ -92,8 +92,12 @@ class TrunkSettings(Section, frozen=True, kw_only=True):
         text("User for the digest; empty: none is asked for.", r"|[A-Za-z0-9_.+-]{1,64}", "a SIP user name"),
     ] = ""
     secret: Annotated[
-        Secret, Meta(description="Its password; in the rendered files only with `--secrets`.")
-    ] = Secret("")
+        Secret | None,
+        Meta(
+            description="Its password; in the rendered files only with `--secrets`.",
+            extra={"example": "PASSWORD"},
+        ),
+    ] = None
     caller_id: Annotated[
         str,
         text(

@@ -108,8 +108,8 @@ def _user(text: str, name: str, wanted: str, settings: Settings) -> str:
     )
 
 
-def _known(text: str, secret: Secret, placeholder: str, *, secrets: bool) -> str:
+def _known(text: str, secret: Secret | None, placeholder: str, *, secrets: bool) -> str:
     """Put a password in, if it is asked for and there is one; `;` would begin a comment."""
-    if not secrets or not secret:
+    if not secrets or secret is None or not secret:
         return text
     return text.replace(placeholder, secret.reveal().replace(";", r"\;"))

@@ -18,8 +18,10 @@ CARRIER_SECRET = "a-trunk's-secret"
 async def consult_and_transfer(at: Desk) -> None:
     """Take a call from the queue, consult a colleague, and leave the customer to that one."""
     call = await make_call(at, "queue")
-    consult = await call.consult()
-    assert (call.primary.state, consult.state) == (HELD, TALKING)
+    consult = await call.interaction.consult("1002")
+    assert call.primary.state is HELD
+    await (await call.target.next_call(WAIT)).answer()
+    await consult.wait_state(TALKING)
     await call.interaction.consult_transfer()
     await call.over()
     await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
