@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiSettings
+from connector.asterisk.link import AmiLink, AmiRefused, AmiSettings
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
 
 _PRIVILEGES = re.compile(r"\(Priv: ([a-z,]+)\)$")
@@ -56,7 +56,12 @@ class Examination:
         return bool(await self.configured("manager.conf", "general", "enabled"))
 
     async def act(self, action: str, fields: Mapping[str, str] | None = None) -> AmiMessage | None:
-        """Send an action; None if it is refused."""
+        """Send an action; None if it is refused.
+
+        Raises:
+            AmiError: the session broke, or there is no answer in time.
+
+        """
         try:
             return await self._link.send(action, fields or {})
         except (AmiRefused, AmiValueRejected):
@@ -113,12 +118,7 @@ async def examination(settings: AmiSettings, patience: float = PATIENCE) -> Asyn
         await asyncio.wait((up, failed), return_when=asyncio.FIRST_COMPLETED)
         if not up.done():
             raise NoPbx(failed.result())
-        try:
-            yield found
-        except AmiDown as problem:
-            raise NoPbx(problem.reason) from problem
-        except AmiError as problem:
-            raise NoPbx(str(problem)) from problem
+        yield found
     finally:
         up.cancel()
         await link.close()

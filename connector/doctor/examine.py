@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from connector.app import ami_settings
-from connector.asterisk.link import AmiTlsProblem
+from connector.asterisk.link import AmiError, AmiTlsProblem
 from connector.config import Settings
 from connector.doctor import pbx_checks, site_checks, tls_checks, user_checks, wire_checks
 from connector.doctor.examination import PATIENCE, Examination, NoPbx, examination
@@ -59,7 +59,7 @@ async def _pbx(settings: Settings, now: Callable[[], float], patience: float) ->
             try:
                 async for finding in checks:
                     yield finding
-            except NoPbx as problem:
+            except AmiError as problem:
                 yield fault("session", f"It broke: {problem}.", "Look at Asterisk's log, and try again.")
                 return
 

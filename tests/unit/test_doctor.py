@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted_ami import SECRET, USERNAME, Peer, ScriptedAmi
 
 from connector.asterisk.wire import AmiMessage
+from connector.config import load_settings
 from connector.doctor import pbx_checks, tls_checks, user_checks
+from connector.doctor.examine import examine
 from connector.doctor.findings import Finding, Verdict, as_json, fault, healthy, ok, table, unseen, warning
 
 TREE = Path(__file__).resolve().parents[2]
@@ -76,3 +79,26 @@ def test_certificates_are_judged_by_their_end(days: int, verdict: Verdict) -> No
     until = time.strftime("%b %d %H:%M:%S %Y GMT", time.gmtime(now + days * 86400))
     finding: Finding = tls_checks._judge("TLS", {"notAfter": until}, lambda: now)
     assert finding.verdict is verdict
+
+
+async def test_a_session_that_breaks_is_a_finding(tmp_path: Path) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.log_in()
+        asked = await peer.expect("CoreSettings")
+        await peer.reply(asked, AsteriskVersion="22.10.1")
+        await peer.expect("ListCommands")
+
+    async with ScriptedAmi(script) as ami:
+        file = tmp_path / "connector.yaml"
+        file.write_text(
+            "processor: X\nbridge: {host: 127.0.0.1, port: 1}\n"
+            f"asterisk: {{host: 127.0.0.1, port: {ami.port}, username: {USERNAME}, secret: {SECRET}}}\n"
+        )
+        findings = await examine(load_settings(file, environ={}))
+    said = {one.check: one.verdict for one in findings}
+    assert said == {
+        "login": Verdict.OK,
+        "version": Verdict.OK,
+        "session": Verdict.FAULT,
+        "bridge": Verdict.FAULT,
+    }
