@@ -143,6 +143,8 @@ def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> A
             settings.extensions.recording.format,
         ),
         proof_timeout=settings.limits.proof_timeout,
+        wrap_up=settings.handling.wrap_up,
+        member_check=settings.limits.member_check,
         on_event=on_event,
     )
 

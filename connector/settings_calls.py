@@ -167,6 +167,15 @@ class HandlingSettings(Section, frozen=True, kw_only=True):
         float,
         seconds("Longest hold: at half of it the agent is warned, then the caller is an orphan.", 1, 86400),
     ] = 3600.0
+    wrap_up: Annotated[
+        float,
+        seconds(
+            "Longest wrap-up: so long after a call the queues wait for the agent to complete it. 0: no "
+            "wrap-up, the next call may follow at once.",
+            0,
+            86400,
+        ),
+    ] = 60.0
 
 
 class QueueStrategy(StrEnum):

@@ -139,6 +139,9 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     proof_timeout: Annotated[
         float, seconds("Longest wait for the event of the PBX that proves a request done.", 0.5, 60.0)
     ] = 5.0
+    member_check: Annotated[
+        float, seconds("How often is looked whether the queues still have their members.", 0.1, 3600.0)
+    ] = 30.0
     password_free_failures: Annotated[
         int,
         Meta(ge=0, le=100, description="Wrong passwords of one agent in a row before answers are delayed."),

@@ -33,6 +33,7 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_ORPHAN_QUEUE",
         "HARMONY_P1",
         "HARMONY_P2",
+        "HARMONY_REFER",
         "HARMONY_RESUME",
         "HARMONY_ROLE",
         "HARMONY_STATUS",
@@ -391,7 +392,9 @@ def _member(event: AmiMessage) -> list[facts.Fact]:
         return []
     member = event.get("MemberName") or event.get("Name") or ""
     reason = event.get("PausedReason") or ""
-    return [facts.MemberChanged(event["Queue"], endpoint, member, event["Paused"] == "1", reason)]
+    penalty, dynamic = int(event.get("Penalty") or 0), event.get("Membership") in {None, "dynamic"}
+    paused = event["Paused"] == "1"
+    return [facts.MemberChanged(event["Queue"], endpoint, member, paused, reason, penalty, dynamic)]
 
 
 def _member_removed(event: AmiMessage) -> list[facts.Fact]:

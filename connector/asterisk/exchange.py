@@ -30,6 +30,7 @@ class Exchange:
         self._listeners: list[Listener] = []
         self._followers: list[Callable[[Fact], None]] = []
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._woke = False
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Tell `listener` every change from now on. Returns how to stop it."""
@@ -40,10 +41,12 @@ class Exchange:
         """Tell `follower` every fact from now on, once the model has taken it in and told its changes."""
         self._followers.append(follower)
 
-    def on_event(self, event: AmiMessage) -> None:
-        """Take one manager event in."""
+    def on_event(self, event: AmiMessage) -> bool:
+        """Take one manager event in; tell whether it showed something that was waited for."""
+        self._woke = False
         for fact in translate(event):
             self.apply(fact)
+        return self._woke
 
     def apply(self, fact: Fact) -> None:
         """Take one fact in, tell its changes, wake who waited for them."""
@@ -122,3 +125,4 @@ class Exchange:
                 )
             elif proven():
                 waiter.set_result(None)
+                self._woke = True

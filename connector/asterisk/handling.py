@@ -18,7 +18,7 @@ from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import Limits, Refused, TimedOut
 from connector.telephony.states import Cause, ConversationState, InteractionState
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,10 @@ class CallHandling(Protocol):
 
     Every procedure returns when the PBX has shown the outcome, and raises a `PbxProblem` if it did not.
     """
+
+    def limits(self, endpoint: str) -> Limits:
+        """See `Pbx.limits`."""
+        ...
 
     async def hold(self, interaction_id: str, conversation_id: str) -> None:
         """See `Pbx.hold`."""
@@ -85,6 +89,10 @@ class CallHandling(Protocol):
         """Hang up an agent's leg when nobody is left for it and it only waits."""
         ...
 
+    async def prepare(self, interaction: Interaction) -> None:
+        """Make a call that was just answered ready for what its phone may do without asking."""
+        ...
+
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait elsewhere, if only that brings the others music."""
         ...
@@ -135,6 +143,10 @@ class AnsweredCalls:
         self._notifier = notifier
         self._variables = variables
 
+    def limits(self, _endpoint: str) -> Limits:
+        """Return none: what is not said otherwise can be done."""
+        return Limits()
+
     async def send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
         """Play the tones as if the agent's phone had sent them (PlayDTMF with Receive), paced."""
         _, conversation = self._find(interaction_id, conversation_id)
@@ -147,6 +159,9 @@ class AnsweredCalls:
             leg = self._exchange.model.legs.get(leg_id)
             if leg is not None and leg.waits and not interaction.on_leg(leg_id):
                 await self._hang_up(leg_id)
+
+    async def prepare(self, interaction: Interaction) -> None:
+        """Do nothing: without a dialplan of ours there is nobody to fall back to."""
 
     async def step_out(self, leg: str) -> None:
         """Do nothing: outside rooms the PBX itself sees to the music."""

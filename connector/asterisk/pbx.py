@@ -18,6 +18,7 @@ from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiS
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
+from connector.asterisk.projection import MemberWatch
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recording import Recorder
 from connector.asterisk.recovery import Reconciler
@@ -26,10 +27,11 @@ from connector.asterisk.settings import ConsultStrategy, DialSettings, Recording
 from connector.asterisk.supervision import Supervisors
 from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
+from connector.asterisk.wrapup import WrapUp
 from connector.telephony.changes import Change, ConversationChanged
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
-from connector.telephony.pbx import Listener, PbxDown, Refused, TimedOut
+from connector.telephony.pbx import Limits, Listener, PbxDown, Refused, TimedOut
 from connector.telephony.states import ConversationState
 
 log = structlog.get_logger(__name__)
@@ -44,7 +46,9 @@ _RESYNC_PAUSE = 1.0
 class AsteriskPbx:
     """An Asterisk behind one AMI user, and optionally a second one that may do `system` things.
 
-    `on_event` is called with every event before the model sees it.
+    `wrap_up` is the longest wrap-up in seconds (0: none), `member_check` how often (in seconds) is looked
+    whether the queues have their members. `on_event` is called with every event before the
+    model sees it.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class AsteriskPbx:
         system: tuple[str, str] | None = None,
         recording: RecordingSettings | None = None,
         proof_timeout: float = 5.0,
+        wrap_up: float = 0.0,
+        member_check: float = 30.0,
         on_event: Callable[[AmiMessage], None] | None = None,
     ) -> None:
         self._exchange = Exchange(proof_timeout=proof_timeout)
@@ -69,7 +75,9 @@ class AsteriskPbx:
         self._resync: asyncio.Task[None] | None = None
 
         # The procedures of `Pbx`, each as the recipe of its name has it.
-        membership = QueueMembership(self._exchange, self._link)
+        membership = QueueMembership(self._exchange, self._link, wrap_up=wrap_up > 0)
+        self._member_watch = MemberWatch(self._exchange, self._link, membership, member_check)
+        self._wrap_up = WrapUp(self._exchange, membership, wrap_up)
         self.log_in = _in_port_words(membership.log_in)
         self.log_out = _in_port_words(membership.log_out)
         self.set_ready = _in_port_words(membership.set_ready)
@@ -127,7 +135,9 @@ class AsteriskPbx:
     async def run(self) -> None:
         """Keep the links up until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._link.run())
+            link = group.create_task(self._link.run())
+            watch = group.create_task(self._member_watch.run())
+            link.add_done_callback(lambda _link: watch.cancel())
             if self._system_link is not None:
                 group.create_task(self._system_link.run())
 
@@ -136,7 +146,10 @@ class AsteriskPbx:
         if self._resync is not None:
             self._resync.cancel()
         self._phone_side.close()
+        self._wrap_up.close()
         await self._supervisors.close()
+        if isinstance(self._handling, PartyRooms):
+            self._handling.close()
         if self._hold_limits is not None:
             self._hold_limits.close()
         await self._link.close()
@@ -147,6 +160,10 @@ class AsteriskPbx:
         """See `Pbx.subscribe`."""
         return self._exchange.subscribe(listener)
 
+    def limits(self, endpoint: str) -> Limits:
+        """See `Pbx.limits`."""
+        return self._handling.limits(endpoint)
+
     def watch(self, endpoint: str) -> None:
         """See `Pbx.watch`."""
         self._exchange.publish(self._exchange.model.watch(endpoint))
@@ -155,11 +172,11 @@ class AsteriskPbx:
         """See `Pbx.complete`."""
         self._exchange.publish(self._exchange.model.complete(interaction))
 
-    def _take(self, event: AmiMessage) -> None:
+    def _take(self, event: AmiMessage) -> bool:
         if self._on_event is not None:
             self._on_event(event)
         self._variables.on_event(event)
-        self._exchange.on_event(event)
+        return self._exchange.on_event(event)
 
     def _tidy_up(self, change: Change) -> None:
         """Let an agent's leg go that waits for nobody: its held party hung up."""

@@ -13,7 +13,6 @@ import structlog
 from connector.asterisk.channel_list import alone, kinship
 from connector.asterisk.events import (
     endpoint_of_channel,
-    endpoint_of_interface,
     translate,
     translate_channel_row,
     translate_known_row,
@@ -22,33 +21,38 @@ from connector.asterisk.events import (
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiDown, AmiError, AmiLink
 from connector.asterisk.phoneside import consulted_interaction, phone_holds
+from connector.asterisk.projection import (
+    is_ours,
+    known_members,
+    member_of_row,
+    member_rows,
+    project,
+    time_of_start,
+)
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
-from connector.telephony.presence import NO_QUEUE
 
 log = structlog.get_logger(__name__)
 
 _UNKNOWN_CAUSE = 0
 
 
-async def resync(exchange: Exchange, link: AmiLink) -> None:
+async def resync(exchange: Exchange, link: AmiLink, *, restarted: bool = False) -> None:
     """Read channels, queue members and device states (CoreShowChannels, QueueStatus, DeviceStateList).
+
+    If the PBX has `restarted`, the agents' memberships are not read from it but written to it.
 
     Events go on meanwhile: lists are no atomic snapshots, so a leg that ended or began while they were read
     is left to its own events.
     """
     legs_before = set(exchange.model.legs.legs)
-    members_before = {
-        (endpoint, queue)
-        for endpoint in exchange.model.board.endpoints()
-        for queue in exchange.model.board.queues(endpoint)
-    }
+    members_before = known_members(exchange)
     newer: set[str] = set()
     exchange.touched = newer
     try:
         channels = await link.send_list("CoreShowChannels")
         rows = [row for row in channels if row.name == "CoreShowChannel"]
-        members = [row for row in await link.send_list("QueueStatus") if row.name == "QueueMember"]
+        members = await member_rows(link)
         devices = [row for row in await link.send_list("DeviceStateList") if row.name == "DeviceStateChange"]
         consults = await _consults(exchange, link, rows)
     finally:
@@ -58,16 +62,13 @@ async def resync(exchange: Exchange, link: AmiLink) -> None:
     for leg in sorted(legs_before - listed - newer):
         exchange.apply(facts.LegEnded(leg, _UNKNOWN_CAUSE))
     _take_legs(exchange, rows, newer, consults)
-    there = {
-        (endpoint_of_interface(row.get("Location") or "", row.get("StateInterface") or ""), row.get("Queue"))
-        for row in members
-    }
-    for endpoint, queue in members_before - there:
-        if queue != NO_QUEUE:
-            exchange.apply(facts.MemberGone(queue, endpoint))
-    for row in (*members, *devices):
+    kept = {key: one for key, one in members_before.items() if restarted and is_ours(exchange, one)}
+    for endpoint, queue in members_before.keys() - kept.keys() - set(map(member_of_row, members)):
+        exchange.apply(facts.MemberGone(queue, endpoint))
+    for row in (*(row for row in members if member_of_row(row) not in kept), *devices):
         for fact in translate(row):
             exchange.apply(fact)
+    await project(exchange, link, kept.values())
     await _ask_for_holds(exchange, link)
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
 
@@ -128,11 +129,15 @@ class Reconciler:
         self._link = link
         self._reading = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
+        self._started = ""
 
     async def read(self) -> None:
-        """Read the lists. Raises an `AmiError` if that fails."""
+        """Read the lists of a PBX that is there (again). Raises an `AmiError` if that fails."""
         async with self._reading:
-            await resync(self._exchange, self._link)
+            started = await time_of_start(self._link)
+            await resync(self._exchange, self._link, restarted=self._started not in {"", started})
+            # Last: after an error all is still to be done.
+            self._started = started
 
     async def settle(self) -> None:
         """Have the lists read once from now on, together with all who ask before that begins.

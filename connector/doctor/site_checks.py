@@ -14,6 +14,8 @@ _INCLUDE: Final = {
     "harmony-didle": "s",
     "harmony-dconsult": "s",
     "harmony-xfer": "s",
+    "harmony-refer": "1",
+    "harmony-referred": "1",
     "harmony-bye": "s",
     "harmony-alone": "s",
     "harmony-orphan": "s",
@@ -46,7 +48,7 @@ async def include(pbx: Examination, settings: Settings) -> AsyncIterator[Finding
     else:
         yield fault(
             "dialplan include",
-            f"harmony.conf is of version {version or '3 or older'}, this connector goes with {LATEST}.",
+            f"harmony.conf is of version {version or '4 or older'}, this connector goes with {LATEST}.",
             _TAKE,
         )
 

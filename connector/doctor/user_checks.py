@@ -9,8 +9,8 @@ from connector.config import Consult, Settings
 from connector.doctor.examination import Examination
 from connector.doctor.findings import Finding, fault, ok, warning
 
-LATEST: Final = 4
-"""Version of `asterisk-conf/harmony.conf` that this connector goes with; 4 is the first that tells it."""
+LATEST: Final = 5
+"""Version of `asterisk-conf/harmony.conf` that this connector goes with; 5 is the first that tells it."""
 
 _WRITE: Final = {
     "call": ("Redirect", "Setvar", "PlayDTMF"),
@@ -166,7 +166,7 @@ async def _own_leg(pbx: Examination) -> AmiMessage | None:
 
 async def include_version(pbx: Examination) -> int:
     """Return the version of the dialplan include on the PBX; 0 if there is none that tells it."""
-    for version in range(LATEST + 5, 3, -1):
+    for version in range(LATEST + 5, 4, -1):
         if await pbx.value(f"DIALPLAN_EXISTS({_VERSION_CONTEXT},v{version},1)") == "1":
             return version
     return 0

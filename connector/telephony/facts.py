@@ -296,6 +296,9 @@ class MemberChanged:
     member: str
     paused: bool
     reason: str
+    penalty: int = 0
+    dynamic: bool = True
+    """Whether the membership was made while the PBX ran, and so is lost when it restarts."""
 
 
 @dataclass(frozen=True, slots=True)

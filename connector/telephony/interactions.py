@@ -147,7 +147,11 @@ class Interaction:
     @property
     def live_conversations(self) -> tuple[Conversation, ...]:
         """The conversations that are not released: primary first."""
-        return tuple(conversation for conversation in self.conversations() if not conversation.released)
+        # Asked for with every event that touches the call.
+        primary, consult = self.primary, self.consult
+        if consult is None or consult.released:
+            return () if primary.released else (primary,)
+        return (consult,) if primary.released else (primary, consult)
 
     @property
     def legs(self) -> tuple[str, ...]:

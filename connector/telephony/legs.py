@@ -40,6 +40,8 @@ class Leg:
     music: bool = False
     waits: bool = False
     phone_hold: bool = False
+    handed_on: bool = False
+    """Whether the leg's phone has handed its call on: the PBX is about to end it."""
     hangup_by_phone: bool = False
     hangup_asked: bool = False
     outcome: DialOutcome | None = None
@@ -283,7 +285,8 @@ class LegGraph:
             live.outcome = fact.outcome
         calling = self.legs.get(fact.caller) if fact.caller is not None else None
         if calling is not None:
-            if fact.callee in calling.ringing:
+            # Others that ring for the same attempt are called off once one has answered.
+            if fact.callee in calling.ringing and calling.reached is not DialOutcome.ANSWERED:
                 calling.reached = fact.outcome
             calling.ringing.discard(fact.callee)
             touched.add(calling.id)

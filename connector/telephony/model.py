@@ -70,9 +70,17 @@ class TelephonyModel:
             if one.endpoint == endpoint and one.state is not InteractionState.COMPLETED
         ]
 
+    def occupied(self, endpoint: str) -> bool:
+        """Tell whether a call that the phone picked up goes on, or has ended and is not completed."""
+        return any(one.answered for one in self.interactions(endpoint))
+
     def interaction_on(self, leg: str) -> Interaction | None:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return next(iter(self._live_interactions_of(leg)), None)
+
+    def watches(self, endpoint: str) -> bool:
+        """Tell whether the calls of a phone are followed."""
+        return endpoint in self._watched
 
     def agent_legs(self) -> list[Leg]:
         """Return the answered legs of all phones that are watched."""
@@ -489,7 +497,7 @@ class TelephonyModel:
         elif judging.has_failed(interaction, conversation, agent):
             number = agent.reported[1] if agent.reported is not None else 0
             outcome = agent.reported[0] if agent.reported is not None else agent.reached
-            cause = causes.of_dial(outcome or DialOutcome.FAILED, number)
+            cause = interaction.departure or causes.of_dial(outcome or DialOutcome.FAILED, number)
             conversation.step(interaction.id, ConversationState.RELEASED, emit, cause)
 
     # -- endings -------------------------------------------------------------------------------------
@@ -568,9 +576,11 @@ class TelephonyModel:
         handed_on = [
             (interaction, conversation)
             for leg in dict.fromkeys(fact.by)
-            for interaction in self._live_interactions_of(leg)
-            for conversation in self._handed_on(interaction, leg, fact.parties)
+            for interaction, conversation in self._handed_on_by(leg, fact.parties)
         ]
+        for leg in (self.legs.get(one) for one in fact.by if len(fact.by) > 1):
+            if leg is not None:
+                leg.handed_on = True
         self._introduce([conversation for _, conversation in handed_on])
         for interaction, conversation in handed_on:
             interaction.transferred.update(conversation.parties)
@@ -587,12 +597,21 @@ class TelephonyModel:
         found = [self._interactions.get(one) for one in sorted(self._by_leg.get(agent_leg, ()))]
         return [one for one in found if one is not None and not one.over and agent_leg in one.legs]
 
-    def _handed_on(
-        self, interaction: Interaction, leg: str, parties: tuple[str, ...]
-    ) -> tuple[Conversation, ...]:
-        running = interaction.on_leg(leg)
-        named = tuple(one for one in running if one.parties.keys() & set(parties))
-        return named or running
+    def _handed_on_by(self, leg: str, parties: tuple[str, ...]) -> list[tuple[Interaction, Conversation]]:
+        """Return what a phone's leg has handed on, over or not: the leg's end may be told first."""
+        found: list[tuple[Interaction, Conversation]] = []
+        for interaction in self._live_interactions_of(leg):
+            running = interaction.on_leg(leg)
+            named = [one for one in running if one.parties.keys() & set(parties)]
+            found += [(interaction, one) for one in named or running]
+        if self.legs.get(leg) is not None:
+            return found
+        return [
+            (interaction, one)
+            for interaction in self._interactions.values()
+            for one in interaction.conversations()
+            if one.leg == leg and one.parties
+        ]
 
     def _introduce(self, conversations: list[Conversation]) -> None:
         """Where a party of a transfer is an agent too, its conversation is with the other party now."""

@@ -6,12 +6,20 @@ from connector.telephony.changes import Presence, PresenceChanged
 NO_QUEUE = ""
 """The membership of an agent who has no queue: the connector alone keeps it."""
 
+WRAP_UP = "harmony-wrapup"
+"""Reason of a pause that keeps a ready agent's queues from offering calls during a call and its wrap-up."""
+
+
+def takes_calls(member: facts.MemberChanged) -> bool:
+    """Tell whether the agent is ready in that queue; a pause for wrap-up ends by itself."""
+    return not member.paused or member.reason == WRAP_UP
+
 
 class PresenceBoard:
     """Memberships of every phone, and the presence that follows from them.
 
     An agent counts as ready as soon as one of the phone's memberships takes calls, so that NOT_READY
-    always means that no queue will ring the phone.
+    always means that no queue will ring the phone. Who is paused for wrap-up only is ready.
     """
 
     def __init__(self) -> None:
@@ -24,7 +32,7 @@ class PresenceBoard:
             return Presence()
         newest = list(members.values())
         agent = newest[-1].member
-        ready = any(not member.paused for member in newest)
+        ready = any(takes_calls(member) for member in newest)
         reason = "" if ready else newest[-1].reason
         return Presence(agent, ready, reason)
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from connector.processor.amqp import broker_end
 from connector.processor.handles import Interaction
 from connector.processor.server import ReferenceBridge
 from connector.telephony.facts import EndpointState
+from connector.telephony.pbx import TimedOut
 
 WAIT = 10.0
 """Seconds that anything may take which happens at once on an idle machine."""
@@ -141,6 +142,24 @@ class Desk:
         finally:
             unsubscribe()
 
+    async def nobody_left(self) -> None:
+        """Wait until the PBX has no leg any more, while the phones would still hold on to theirs.
+
+        Nothing to see where a test has cut the connector off: then the look at the PBX after the test counts.
+        """
+        exchange = self.connector.pbx._exchange
+        if not exchange.available:
+            return
+        legs = exchange.model.legs.legs
+        try:
+            # A test may have kept events away: then the PBX is asked.
+            with suppress(TimedOut):
+                await exchange.until(lambda: not legs, "end of all legs")
+            await exchange.until(lambda: not legs, "end of all legs", WAIT)
+        except TimedOut:
+            left = [leg.number or leg.id for leg in legs.values()]
+            raise AssertionError(f"the test is over, but these legs live on: {left}") from None
+
     async def login(self, agent: str = "1001", *, ready: bool = True) -> Any:
         """Log an agent in at its own phone and go ready."""
         account = self.info.agents[agent]
@@ -165,7 +184,7 @@ async def desk(
     transport: str = TRANSPORT,
     configure: Callable[[LabInfo, Path, int, Mapping[str, Any]], Settings] = settings_for,
 ) -> AsyncIterator[Desk]:
-    """Run bridge, connector and phones; at the end the bridge must have found no fault."""
+    """Run bridge, connector and phones; the bridge must find no fault, and no leg be left."""
     accounts = {number: account.password for number, account in info.sip.items()}
     fleet = PhoneFleet(info.host, info.ports.sip, accounts)
     async with fleet as phones, _bridge(folder) as bridge:
@@ -180,7 +199,9 @@ async def desk(
         running = asyncio.create_task(connector.run(stop))
         try:
             await bridge.wait_in_service(WAIT)
-            yield Desk(lab, info, bridge, connector, phones, names)
+            found = Desk(lab, info, bridge, connector, phones, names)
+            yield found
+            await found.nobody_left()
         finally:
             stop.set()
             await running

@@ -25,6 +25,7 @@ class Handling:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.prepared: list[str] = []
         self.refuse = False
         self.gate = asyncio.Event()
         self.gate.set()
@@ -52,6 +53,9 @@ class Handling:
 
     async def join(self, first: str, second: str) -> None:
         await self._do(f"join {first} and {second}")
+
+    async def prepare(self, interaction: Interaction) -> None:
+        self.prepared.append(interaction.id)
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
         await self._do(f"leave {interaction.id}")
@@ -123,6 +127,12 @@ async def test_a_hold_in_a_room_steps_out_and_in_in_this_order() -> None:
     bench.handling.gate.set()
     await bench.settled()
     assert bench.handling.done == [f"out {AGENT}", f"in {AGENT}"]
+
+
+async def test_a_call_is_prepared_once_when_it_is_answered() -> None:
+    bench = Bench(*IN_A_ROOM, facts.PhoneHeld(AGENT), facts.PhoneResumed(AGENT))
+    await bench.settled()
+    assert bench.handling.prepared == [AGENT]
 
 
 async def test_a_party_that_holds_has_no_chores() -> None:

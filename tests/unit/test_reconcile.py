@@ -40,9 +40,12 @@ LISTS = ("CoreShowChannels", "QueueStatus", "DeviceStateList")
 
 
 async def other_than_getvar(peer: Peer) -> AmiMessage:
-    """Answer what is asked about variables (none is set); return the first other action."""
-    while (action := await peer.expect())["Action"] == "Getvar":
-        await peer.reply(action, Variable=action["Variable"], Value="")
+    """Answer what is asked about variables (none is set) and the start; return the first other action."""
+    while (action := await peer.expect())["Action"] in {"Getvar", "CoreStatus"}:
+        if action["Action"] == "Getvar":
+            await peer.reply(action, Variable=action["Variable"], Value="")
+        else:
+            await peer.reply(action, CoreStartupDate="2026-11-21", CoreStartupTime="04:00:00")
     return action
 
 
