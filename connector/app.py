@@ -33,6 +33,7 @@ from connector.destinations.control import Control
 from connector.destinations.site import Label, Reason, Site
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
+from connector.site.numbers import writer
 
 log = structlog.get_logger(__name__)
 
@@ -151,6 +152,7 @@ def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> A
             agent_timeout=dial.agent_timeout,
             timeout=dial.timeout,
             caller_id=dial.caller_id,
+            written=writer(settings.numbers),
             permits=dial.permits,
             consult=ConsultStrategy(dial.consult),
             phones={agent.extension: models[agent.phone] for agent in settings.agents.values()},

@@ -119,7 +119,7 @@ async def dialable(link: AmiLink, settings: DialSettings, number: str) -> str:
         Refused: it is not a number, not permitted, or unknown.
 
     """
-    destination = check_number(number)
+    destination = settings.written(check_number(number))
     if not settings.permits(destination):
         raise Refused(f"The number {destination} may not be dialled from here.")
     known = await link.send("Getvar", {"Variable": f"DIALPLAN_EXISTS({settings.context},{destination},1)"})

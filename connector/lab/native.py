@@ -3,7 +3,7 @@
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Self
 
 from connector.lab import broker, certificates, debian_root, jail, ports, processes, ready, render
 from connector.lab.jail import Jail
-from connector.lab.provider import RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
+from connector.lab.provider import NO_FILES, RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
 from connector.lab.state import LabState
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
@@ -26,10 +26,17 @@ _SOUNDS = "/var/lib/asterisk/tones"
 class NativeLab:
     """A `LabProvider` on this machine. Needs root and a Debian-like Linux; several names, several labs."""
 
-    def __init__(self, name: str = "default", *, say: debian_root.Say = debian_root.say_on_stderr) -> None:
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        overlay: Mapping[str, str] = NO_FILES,
+        say: debian_root.Say = debian_root.say_on_stderr,
+    ) -> None:
         if not _NAME.match(name):
             raise LabError("A laboratory's name has 1 to 31 lower-case letters, digits and hyphens.")
         self.name = name
+        self._overlay = overlay
         self._say = say
         self._labs = debian_root.cache_folder() / "labs"
         self._folder = self._labs / name
@@ -150,9 +157,9 @@ class NativeLab:
 
     def _start_asterisk(self, state: LabState) -> None:
         etc = self._folder / "etc-asterisk"
-        render.asterisk(
-            tree_folder("asterisk-conf"), etc, render.tokens(state, bind=ports.LOOPBACK, sounds=_SOUNDS)
-        )
+        values = render.tokens(state, bind=ports.LOOPBACK, sounds=_SOUNDS)
+        render.asterisk(tree_folder("asterisk-conf"), etc, values)
+        render.overlay(etc, self._overlay, values)
         render.tones(self._folder / "lib-asterisk/tones")
         for folder in ("run/asterisk", "log/asterisk", "spool-asterisk/outgoing", "spool-asterisk/tmp"):
             (self._folder / folder).mkdir(parents=True, exist_ok=True)

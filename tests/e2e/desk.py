@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,6 +213,7 @@ async def desk(
     over: Mapping[str, Any] | None = None,
     *,
     transport: str = TRANSPORT,
+    configure: Callable[[LabInfo, Path, int, Mapping[str, Any]], Settings] = settings_for,
 ) -> AsyncIterator[Desk]:
     """Run bridge, connector and phones; the bridge must find no fault, and no leg be left."""
     accounts = {number: account.password for number, account in info.sip.items()}
@@ -223,7 +224,7 @@ async def desk(
         if transport == "amqp":
             bridge.attach(broker_end(info.amqp_url, "LAB", names=names, dialect=dialect_of(folder)))
             over = deep_merge(amqp_settings(info, names), over)
-        settings = settings_for(info, folder, bridge.port, over)
+        settings = configure(info, folder, bridge.port, over)
         found = Desk(lab, info, bridge, Connector(settings), phones, names)
         found.open()
         try:
