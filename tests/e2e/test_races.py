@@ -110,6 +110,7 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(
             call = await customer.dial("7000")
             interaction = await session.channel.next_interaction()
             await interaction.primary.wait_state(TALKING)
+            agents_call = agent.calls[-1]
             consult = await interaction.consult("1002")
             targets = await target.next_call(WAIT)
             await targets.answer()
@@ -121,8 +122,9 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(
             if transferred is not None:
                 await consult.wait_state(RELEASED)
                 assert interaction.primary.state is HELD
-                await agent.calls[0].hangup()
+                await agents_call.hangup()
             await interaction.wait_state(ENDED)
+            await agents_call.wait_state(CallState.ENDED, WAIT)
             # Whom the target left after the transfer is let go, as by anybody who hangs up.
             let_go = asyncio.ensure_future(call.wait_state(CallState.ENDED, WAIT))
             taken = asyncio.ensure_future(colleague.channel.next_interaction())
