@@ -95,6 +95,10 @@ class CallHandling(Protocol):
         """Make a call that was just answered ready for what its phone may do without asking."""
         ...
 
+    async def house(self, interaction_id: str, conversation_id: str) -> None:
+        """See that two calls of one phone are of one kind, where the PBX cannot safely join others."""
+        ...
+
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait elsewhere, if only that brings the others music."""
         ...
@@ -164,6 +168,9 @@ class AnsweredCalls:
 
     async def prepare(self, interaction: Interaction) -> None:
         """Do nothing: without a dialplan of ours there is nobody to fall back to."""
+
+    async def house(self, interaction_id: str, conversation_id: str) -> None:
+        """Do nothing: outside rooms all calls are of one kind."""
 
     async def step_out(self, leg: str) -> None:
         """Do nothing: outside rooms the PBX itself sees to the music."""

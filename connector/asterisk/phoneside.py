@@ -22,6 +22,7 @@ from connector.telephony import facts
 from connector.telephony.changes import (
     Change,
     ConversationAdded,
+    ConversationChanged,
     InteractionEnded,
     InteractionStarted,
     PartiesLeftTogether,
@@ -29,7 +30,7 @@ from connector.telephony.changes import (
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import PbxProblem, Seat, TimedOut
-from connector.telephony.states import Cause
+from connector.telephony.states import Cause, ConversationState
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +94,8 @@ class PhoneSide:
                 started = self._exchange.model.interaction(interaction_id)
                 if started is not None:
                     self._run(started.leg, partial(self._handling.prepare, started))
+            case ConversationChanged(state=ConversationState.TALKING):
+                self._house(change.interaction, change.conversation)
             case PartiesLeftTogether():
                 self._seat_newcomer(change)
             case InteractionEnded(interaction=interaction_id, cause=Cause.REJECTED):
@@ -163,6 +166,20 @@ class PhoneSide:
             await self._handling.consult_transfer(one.id)
         else:
             await self._handling.join(one.id, other.id)
+
+    def _house(self, interaction_id: str, conversation_id: str) -> None:
+        """See that a phone never has a call in a plain bridge beside one in a room.
+
+        To join such two Asterisk puts a party in the place of the phone's leg, and loses both parties if the
+        phone hangs that leg up at this moment. Two in rooms it refuses to join; then we do it.
+        """
+        model = self._exchange.model
+        interaction = model.interaction(interaction_id)
+        conversation = interaction.conversation(conversation_id) if interaction is not None else None
+        if interaction is None or conversation is None:
+            return
+        if any(leg.id != conversation.leg for leg in model.legs.of_endpoint(interaction.endpoint)):
+            self._run(conversation.leg, partial(self._handling.house, interaction_id, conversation_id))
 
     def _seat_newcomer(self, met: PartiesLeftTogether) -> None:
         """After an attended transfer: if a party sits in a room, the other one belongs there too."""

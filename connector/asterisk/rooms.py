@@ -239,15 +239,7 @@ class PartyRooms(AnsweredCalls):
         await self._no_phone_hold(interaction, conversation)
         destination = await self._checked(number)
         party = self._party(conversation)
-        await self._introduce(interaction, conversation)
-        legs = self._exchange.model.legs
-        if legs.room_of(party) is None:
-            with self._meeting(interaction):
-                await self._move((party, _ROOM, f"p{party}"), (conversation.leg, _ROOM, f"a{party}"))
-                await self._exchange.until(
-                    lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
-                    "conference room",
-                )
+        await self._share_room(interaction, conversation)
         self._invitations.require_none(interaction, destination)
         await self._invitations.call(interaction, conversation.leg, destination, self._room(party))
 
@@ -312,6 +304,23 @@ class PartyRooms(AnsweredCalls):
                 **dict.fromkeys(interaction.primary.parties, caller),
             }
         )
+
+    async def house(self, interaction_id: str, conversation_id: str) -> None:
+        """Give a call that the phone talks on a room, if another call of this phone has one."""
+        model = self._exchange.model
+        interaction = model.interaction(interaction_id)
+        conversation = interaction.conversation(conversation_id) if interaction is not None else None
+        if interaction is None or conversation is None or conversation.state is not ConversationState.TALKING:
+            return
+        parties = [
+            party
+            for each in model.interactions(interaction.endpoint)
+            for one in each.live_conversations
+            if one.leg != conversation.leg
+            for party in one.parties
+        ]
+        if conversation.parties and any(map(model.legs.room_of, parties)):
+            await self._share_room(interaction, conversation, _ON_ITS_WAY)
 
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait outside its room: music for the others, not silence."""
@@ -385,6 +394,22 @@ class PartyRooms(AnsweredCalls):
         )
 
     # -- how -----------------------------------------------------------------------------------------
+
+    async def _share_room(
+        self, interaction: Interaction, conversation: Conversation, timeout: float | None = None
+    ) -> None:
+        """Bring agent and party of a call that talks into the party's room; they may be there already."""
+        legs, party = self._exchange.model.legs, self._party(conversation)
+        await self._introduce(interaction, conversation)
+        if legs.room_of(party) is not None:
+            return
+        with self._meeting(interaction):
+            await self._move((party, _ROOM, f"p{party}"), (conversation.leg, _ROOM, f"a{party}"))
+            await self._exchange.until(
+                lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
+                "common room",
+                timeout,
+            )
 
     @contextmanager
     def _meeting(self, interaction: Interaction) -> Iterator[None]:

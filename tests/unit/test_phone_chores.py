@@ -26,6 +26,7 @@ class Handling:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.prepared: list[str] = []
+        self.housed: list[tuple[str, str]] = []
         self.refuse = False
         self.gate = asyncio.Event()
         self.gate.set()
@@ -56,6 +57,9 @@ class Handling:
 
     async def prepare(self, interaction: Interaction) -> None:
         self.prepared.append(interaction.id)
+
+    async def house(self, interaction: str, conversation: str) -> None:
+        self.housed.append((interaction, conversation))
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
         await self._do(f"leave {interaction.id}")
@@ -134,6 +138,16 @@ async def test_a_call_is_prepared_once_when_it_is_answered() -> None:
     bench = Bench(*IN_A_ROOM, facts.PhoneHeld(AGENT), facts.PhoneResumed(AGENT))
     await bench.settled()
     assert bench.handling.prepared == [AGENT]
+
+
+async def test_a_second_call_of_the_phone_that_talks_is_looked_at_beside_the_first() -> None:
+    bench = Bench(*IN_A_ROOM, *CONSULT)
+    await bench.settled()
+    assert bench.handling.housed == []
+    bench.tell(facts.LegAnswered(TARGET), facts.DialEnded(SECOND, TARGET, DialOutcome.ANSWERED))
+    bench.tell(facts.LegAnswered(SECOND), facts.LegJoined(TARGET, "b2"), facts.LegJoined(SECOND, "b2"))
+    await bench.settled()
+    assert bench.handling.housed == [(AGENT, f"{AGENT}-2")]
 
 
 async def test_a_party_that_holds_has_no_chores() -> None:
