@@ -23,6 +23,7 @@ from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recording import Recorder
 from connector.asterisk.recovery import Reconciler
 from connector.asterisk.rooms import PartyRooms
+from connector.asterisk.service import Service
 from connector.asterisk.settings import ConsultStrategy, DialSettings, RecordingSettings
 from connector.asterisk.supervision import Supervisors
 from connector.asterisk.variables import LegVariables
@@ -46,9 +47,9 @@ _RESYNC_PAUSE = 1.0
 class AsteriskPbx:
     """An Asterisk behind one AMI user, and optionally a second one that may do `system` things.
 
-    `wrap_up` is the longest wrap-up in seconds (0: none), `member_check` how often (in seconds) is looked
-    whether the queues have their members. `on_event` is called with every event before the
-    model sees it.
+    A link that is back within `grace` seconds is not told as lost. `wrap_up` is the longest wrap-up in
+    seconds (0: none), `member_check` how often (in seconds) is looked whether the queues have their members.
+    `on_event` is called with every event before the model sees it.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class AsteriskPbx:
         system: tuple[str, str] | None = None,
         recording: RecordingSettings | None = None,
         proof_timeout: float = 5.0,
+        grace: float = 0.0,
         wrap_up: float = 0.0,
         member_check: float = 30.0,
         on_event: Callable[[AmiMessage], None] | None = None,
     ) -> None:
         self._exchange = Exchange(proof_timeout=proof_timeout)
+        self._service = Service(self._exchange, grace)
         self._on_event = on_event
         self._link = AmiLink(ami, on_event=self._take, on_up=self._up, on_down=self._down)
         self._reconciler = Reconciler(self._exchange, self._link)
@@ -145,6 +148,7 @@ class AsteriskPbx:
         """Log off; calls in progress stay up."""
         if self._resync is not None:
             self._resync.cancel()
+        self._service.close()
         self._phone_side.close()
         self._wrap_up.close()
         await self._supervisors.close()
@@ -176,6 +180,11 @@ class AsteriskPbx:
         if self._on_event is not None:
             self._on_event(event)
         self._variables.on_event(event)
+        self._service.booting.on_event(event)
+        if event.name == "Shutdown":
+            done = self._exchange.on_event(event)
+            self._service.ending()
+            return done
         return self._exchange.on_event(event)
 
     def _tidy_up(self, change: Change) -> None:
@@ -203,11 +212,12 @@ class AsteriskPbx:
         if self._resync is not None:
             self._resync.cancel()
             self._resync = None
-        self._exchange.set_available(available=False, reason=reason)
+        self._service.down(reason)
 
     async def _get_in_step(self) -> None:
         while True:
             try:
+                await self._service.booting.ready()
                 await self._reconciler.read()
             except AmiDown:
                 return
@@ -215,7 +225,7 @@ class AsteriskPbx:
                 log.warning("the PBX's lists could not be read; trying again", problem=str(problem))
                 await asyncio.sleep(_RESYNC_PAUSE)
             else:
-                self._exchange.set_available(available=True)
+                self._service.up()
                 return
 
 

@@ -227,12 +227,3 @@ async def phone_holds(link: AmiLink, leg: str) -> bool | None:
     except AmiRefused:
         return None
     return reply.get("Value") == "1"
-
-
-async def consulted_interaction(link: AmiLink, leg: str) -> str:
-    """Ask Asterisk which interaction a leg consults for, as `PhoneSide` has marked it; empty for none."""
-    try:
-        reply = await link.send("Getvar", {"Channel": leg, "Variable": CONSULT_VARIABLE})
-    except AmiRefused:
-        return ""
-    return reply.get("Value") or ""

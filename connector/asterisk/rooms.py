@@ -128,7 +128,9 @@ class PartyRooms(AnsweredCalls):
         destination = await self._checked(number)
         party = self._party(primary)
         await self._introduce(interaction, primary)
-        await self._set(interaction.leg, HARMONY_P2="", **self._where(destination))
+        number = str(interaction.conversations_begun + 1)
+        where = self._where(destination)
+        await self._set(interaction.leg, HARMONY_P2="", HARMONY_CONSULTS=number, **where)
         before = interaction.consult
         await self._move(*self._into_room(party), (interaction.leg, _CONSULT, "s"))
         await self._exchange.until(
@@ -416,6 +418,14 @@ class PartyRooms(AnsweredCalls):
             "HARMONY_PATIENCE": str(handling.patience),
         }
 
+    def _queued(self, party: str) -> dict[str, str]:
+        """Return how a caller waited, as that is not to be seen on a leg that has left the queue."""
+        leg = self._exchange.model.legs.get(party)
+        if leg is None or not leg.queue or not leg.queue_offered or "," in leg.queue:
+            return {}
+        wait = max(0, int(leg.queue_offered - leg.queue_entered)) if leg.queue_entered else 0
+        return {"HARMONY_QUEUED_IN": leg.queue, "HARMONY_QUEUED_FOR": str(wait)}
+
     def _where(self, destination: str) -> dict[str, str]:
         return {
             "HARMONY_DEST": destination,
@@ -432,7 +442,7 @@ class PartyRooms(AnsweredCalls):
         own = {"HARMONY_P1" if first else "HARMONY_P2": self._room(party)}
         limit = dialplan_limit(self._settings.handling.hold_limit)
         # A colleague who was asked is no caller: nobody takes care of him.
-        fallback = self._fallback(interaction) if first else {}
+        fallback = {**self._fallback(interaction), **self._queued(party)} if first else {}
         await self._variables.set_all(
             {leg: {**own, AGENT_MARK: limit}, party: {"HARMONY_AGENT": leg, **fallback}}
         )

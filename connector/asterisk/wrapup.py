@@ -37,6 +37,7 @@ class WrapUp:
         self._chores: set[asyncio.Task[None]] = set()
         exchange.subscribe(self._on_change)
         exchange.follow(self._on_fact)
+        exchange.when_back.append(self._look_at_all)
 
     def close(self) -> None:
         """Stop; pauses stay on the queue members, for the connector that comes next."""
@@ -68,11 +69,12 @@ class WrapUp:
                 self._settle(self._phones.pop(one, ""))
             case changes.PresenceChanged(endpoint=endpoint):
                 self._settle(endpoint)
-            case changes.ServiceChanged(available=True):
-                for endpoint in sorted(self._exchange.model.board.endpoints()):
-                    self._settle(endpoint)
             case _:
                 pass
+
+    def _look_at_all(self) -> None:
+        for endpoint in sorted(self._exchange.model.board.endpoints()):
+            self._settle(endpoint)
 
     def _ended(self, interaction: str) -> None:
         if self._limit > 0:

@@ -84,8 +84,7 @@ class TeamBoard:
 
     def endpoint_of(self, agent: Agent) -> str | None:
         """Return the phone at which an agent is logged in; None if nowhere."""
-        board = self._pbx.model.board
-        return next((one for one in board.endpoints() if board.presence(one).agent == agent.agent_id), None)
+        return next(iter(self._pbx.model.board.phones_of(agent.agent_id)), None)
 
     def _state_of(self, agent: Agent) -> str:
         endpoint = self.endpoint_of(agent)

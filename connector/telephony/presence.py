@@ -24,6 +24,7 @@ class PresenceBoard:
 
     def __init__(self) -> None:
         self._members: dict[str, dict[str, facts.MemberChanged]] = {}
+        self._phones: dict[str, set[str]] = {}
 
     def presence(self, endpoint: str) -> Presence:
         """Return who works at a phone now."""
@@ -44,6 +45,10 @@ class PresenceBoard:
         """Return every phone at which somebody is logged in."""
         return frozenset(self._members)
 
+    def phones_of(self, agent: str) -> list[str]:
+        """Return the phones at which an agent is logged in, sorted."""
+        return sorted(self._phones.get(agent, ()))
+
     def apply(self, fact: facts.MemberChanged | facts.MemberGone) -> list[PresenceChanged]:
         """Take a membership fact in. Return the change of presence, if any."""
         before = self.presence(fact.endpoint)
@@ -54,4 +59,10 @@ class PresenceBoard:
         if not members:
             del self._members[fact.endpoint]
         now = self.presence(fact.endpoint)
+        if before.agent is not None and before.agent != now.agent:
+            self._phones[before.agent].discard(fact.endpoint)
+            if not self._phones[before.agent]:
+                del self._phones[before.agent]
+        if now.agent is not None:
+            self._phones.setdefault(now.agent, set()).add(fact.endpoint)
         return [] if now == before else [PresenceChanged(fact.endpoint, before, now)]

@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ def dialect_of(folder: Path) -> Dialect:
 
 def settings_for(info: LabInfo, folder: Path, port: int, over: Mapping[str, Any] | None = None) -> Settings:
     """Load the configuration of the running lab as a user would: from a file."""
-    quick = {"bridge": {"port": port}, "dial": {"agent_timeout": 4, "timeout": 4}}
+    quick = {"bridge": {"port": port}, "dial": {"agent_timeout": 4, "timeout": 4}, "limits": {"drain": 0}}
+    quick["asterisk"] = {"grace": 0.3}
     plain = deep_merge(yaml.safe_load(connector_config(info)), quick)
     if (dialect := dialect_file(folder)) is not None:
         plain["bridge"]["dialect"] = str(dialect)
@@ -122,15 +123,45 @@ class Desk:
     phones: PhoneFleet
     names: Names
     """Names on the broker, if that is how they talk."""
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to run the connector."""
+        self._stop.clear()
+        self._running = asyncio.create_task(self.connector.run(self._stop))
+
+    async def close(self) -> None:
+        """End the connector; calls stay."""
+        self._stop.set()
+        assert self._running is not None
+        await self._running
+
+    async def replace_connector(self) -> None:
+        """End the connector and run one that knows nothing of the calls that there are."""
+        await self.close()
+        await self.renew_connector()
+
+    async def renew_connector(self) -> None:
+        """Run a new connector in the place of one that has ended."""
+        self.connector = Connector(self.connector.settings)
+        self.open()
+        await self.bridge.wait_in_service(WAIT)
 
     async def agent_phone(self, extension: str = "1001", stack: Stack = "baresip") -> Phone:
         """Register an agent's phone: it picks up by itself when a call asks for that."""
         phone = await self.phones.phone(extension, stack)
         phone.honour_auto_answer = True
-        await self._knows(extension)
+        await self.knows(extension)
         return phone
 
-    async def _knows(self, extension: str) -> None:
+    async def log_out(self, agent: str = "1001") -> None:
+        """Take an agent out of the queues, by the PBX itself: no session is left that could."""
+        for queue in self.info.queues:
+            command = f"queue remove member PJSIP/{self.info.agents[agent].extension} from {queue}"
+            await asyncio.to_thread(self.lab.asterisk_cli, command)
+
+    async def knows(self, extension: str) -> None:
         """Wait until the connector has heard that the phone is there: the news follows the registration."""
         pbx, news = self.connector.pbx, asyncio.Event()
         unsubscribe = pbx.subscribe(lambda _change: news.set())
@@ -193,17 +224,14 @@ async def desk(
             bridge.attach(broker_end(info.amqp_url, "LAB", names=names, dialect=dialect_of(folder)))
             over = deep_merge(amqp_settings(info, names), over)
         settings = settings_for(info, folder, bridge.port, over)
-        connector = Connector(settings)
-        stop = asyncio.Event()
-        running = asyncio.create_task(connector.run(stop))
+        found = Desk(lab, info, bridge, Connector(settings), phones, names)
+        found.open()
         try:
             await bridge.wait_in_service(WAIT)
-            found = Desk(lab, info, bridge, connector, phones, names)
             yield found
             await found.nobody_left()
         finally:
-            stop.set()
-            await running
+            await found.close()
 
 
 async def seen(at: Desk, kind: Kind, name: str) -> dict[str, object]:

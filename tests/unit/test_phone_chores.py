@@ -83,9 +83,10 @@ class Link:
             [("Response", "Success"), ("Value", self.answers[fields["Channel"], fields["Variable"]])]
         )
 
-    async def send_list(self, action: str) -> list[AmiMessage]:
+    async def send_list(self, action: str, fields: dict[str, str] | None = None) -> list[AmiMessage]:
         await asyncio.sleep(0)
-        return self.rows if action == "CoreShowChannels" else []
+        assert fields == ({"AllVariables": "true"} if action == "Status" else None)
+        return self.rows if action == "Status" else []
 
 
 class Bench:
@@ -221,15 +222,16 @@ async def test_who_declines_a_queues_call_goes_not_ready(ready: bool, done: list
     assert bench.handling.done == done
 
 
-def row(leg: str, endpoint: str, bridge: str) -> AmiMessage:
+def row(leg: str, endpoint: str, bridge: str, *variables: str) -> AmiMessage:
     return AmiMessage(
         [
-            ("Event", "CoreShowChannel"),
+            ("Event", "Status"),
             ("Channel", f"PJSIP/{endpoint}-0000000a"),
             ("Uniqueid", leg),
             ("Linkedid", leg),
             ("ChannelState", "6"),
-            ("BridgeId", bridge),
+            ("BridgeID", bridge),
+            *(("Variable", variable) for variable in variables),
         ]
     )
 
@@ -238,13 +240,13 @@ async def test_a_resync_asks_who_holds_and_who_consults_and_asks_again_later() -
     exchange, link = Exchange(proof_timeout=0.2), Link()
     exchange.model.watch("1001")
     link.rows = [
-        row(SECOND, "1001", "b2"),
+        row(SECOND, "1001", "b2", f"HARMONY_CONSULT={AGENT}"),
         row(TARGET, "2002", "b2"),
         row(CUSTOMER, "2001", "b1"),
         row(AGENT, "1001", "b1"),
     ]
-    hold, consult = "CHANNEL(rtp,hold)", "HARMONY_CONSULT"
-    link.answers = {(SECOND, consult): AGENT, (AGENT, consult): "", (AGENT, hold): "1", (SECOND, hold): "0"}
+    hold = "CHANNEL(rtp,hold)"
+    link.answers = {(AGENT, hold): "1", (SECOND, hold): "0"}
     await resync(exchange, link)  # type: ignore[arg-type]
     (interaction,) = exchange.model.interactions("1001")
     assert interaction.consult is not None
