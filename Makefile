@@ -86,6 +86,7 @@ coverage: venv
 docs: venv
 	@$(BIN)/python -m connector.bridge.docs
 	@$(BIN)/python -m connector.settings_docs
+	@$(BIN)/python -m connector.site.tree
 
 # New pins: run it on the oldest supported Python, look at the difference, commit.
 lock:

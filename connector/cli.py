@@ -1,4 +1,4 @@
-"""The command line: `connector run|check|replay|record|bridge|send|dialect|lab|demo`."""
+"""The command line: `connector run|check|doctor|replay|record|bridge|send|dialect|site|lab|demo`."""
 
 import asyncio
 import gc
@@ -75,8 +75,15 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     async def serve() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def asked() -> None:
+            """Stop when the calls are over; if asked once more, at once."""
+            if stop.is_set():
+                connector.hurry()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, asked)
         await connector.run(stop)
 
     # What is there now stays: looking through it for garbage again and again only makes calls wait.
@@ -229,14 +236,18 @@ def main() -> None:
 
 
 def _mount() -> None:
+    from connector.doctor.commands import doctor
     from connector.lab.commands import app as lab_app
     from connector.lab.demo import demo
     from connector.processor.commands import bridge_command
     from connector.processor.dialect_commands import app as dialect_app
     from connector.processor.send_command import send_command
+    from connector.site.commands import app as site_app
 
     app.command(name="bridge")(bridge_command)
     app.command(name="send")(send_command)
     app.add_typer(dialect_app, name="dialect")
+    app.add_typer(site_app, name="site")
+    app.command(name="doctor")(doctor)
     app.command(name="demo")(demo)
     app.add_typer(lab_app, name="lab")

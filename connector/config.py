@@ -34,6 +34,7 @@ from connector.settings_schema import (
     TlsSettings,
     Transport,
 )
+from connector.settings_secretless import with_examples
 from connector.settings_typed import root_shape, typed
 from connector.settings_yaml import ConfigError, Node, merge, parse, read_file
 from connector.wording import closest, listed
@@ -68,11 +69,16 @@ _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def load_settings(
-    path: Path, *, site: str | None = None, environ: AbstractMapping[str, str] = os.environ
+    path: Path,
+    *,
+    site: str | None = None,
+    environ: AbstractMapping[str, str] = os.environ,
+    secrets: bool = True,
 ) -> Settings:
     """Read and check the configuration: `path`, then `sites/<site>.yaml` next to it, then `CONNECTOR_...`.
 
-    Reads files, and those that `CONNECTOR_..._FILE` name; connects to nothing.
+    Reads files, and those that `CONNECTOR_..._FILE` name; connects to nothing. Without `secrets`
+    those that are missing are no error: their examples stand in for them.
 
     Raises:
         ConfigError: one line with the file or variable, the key, what was expected and what was found.
@@ -83,6 +89,8 @@ def load_settings(
     if site is not None:
         tree = merge(tree, read_file(_site_file(path, site)))
     tree = merge(tree, read_environment(environ, tree))
+    if not secrets:
+        tree = with_examples(tree, root_shape())
     plain = typed(tree, root_shape())
     settings = msgspec.convert(plain, Settings, dec_hook=_keep)
     settings = _with_paths(settings, path.parent)

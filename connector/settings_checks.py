@@ -5,9 +5,12 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import phonenumbers
+
 from connector.bridge.dialect_file import load_dialect
 from connector.bridge.tcp import NO_PASS_PHRASE
 from connector.settings_schema import Answer, Hold, Settings, TlsSettings, Transport
+from connector.settings_site import SipTransport
 from connector.settings_typed import variable_of
 from connector.settings_yaml import ConfigError, Mapping, Node, dotted, find
 from connector.wording import closest, listed
@@ -43,6 +46,7 @@ def _problems(settings: Settings) -> Iterator[tuple[_Path, str]]:
     yield from _notified(settings)
     yield from _names(settings)
     yield from _numbers(settings)
+    yield from _written(settings)
 
 
 def _connections(settings: Settings) -> Iterator[tuple[_Path, str]]:
@@ -160,6 +164,21 @@ def _notified(settings: Settings) -> Iterator[tuple[_Path, str]]:
             yield ("phones", name, "answer"), "notify-talk needs asterisk.system.username and .secret"
         if phone.hold is Hold.NOTIFY and settings.asterisk.system is None:
             yield ("phones", name, "hold"), "notify needs asterisk.system.username and .secret"
+
+
+def _written(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    region = settings.numbers.region
+    if region and region not in phonenumbers.SUPPORTED_REGIONS:
+        yield (
+            ("numbers", "region"),
+            f'expected the two letters of a country such as US or DE, found "{region}"',
+        )
+    for name, trunk in settings.trunks.items():
+        if trunk.encrypt_media and trunk.transport is not SipTransport.TLS:
+            yield (
+                ("trunks", name, "transport"),
+                "expected tls, as encrypt_media is true: else everybody on the way reads the keys",
+            )
 
 
 def _missing(section: str, name: str, known: list[str]) -> str:

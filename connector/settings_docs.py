@@ -35,6 +35,8 @@ _NAMES = {
     "not_ready": "lunch",
     "logout": "shift-end",
     "labels": "en-US",
+    "trunks": "twilio",
+    "inbound": "'+12025550100'",
 }
 
 
@@ -98,6 +100,9 @@ def _section(shape: Shape, indent: str, *, live: bool) -> Iterator[str]:
             for name in _default(field):
                 yield f"{indent}  {name}:"
                 yield from _section(entry, f"{indent}    ", live=True)
+            if not isinstance(entry.type, inspect.StructType):
+                yield _line(indent, f"  {_NAMES[key]}: {_quoted(entry.example, entry)}", live=False)
+                continue
             yield _line(indent, f"  {_NAMES[key]}:", live=False)
             yield from _section(entry, f"{indent}    ", live=False)
         else:

@@ -1,4 +1,4 @@
-"""Check the dialplan as a PBX gets it: `asterisk-conf/` and its lab folder side by side, by asterisklint.
+"""Check the dialplans as PBXs get them, by asterisklint: the lab's, and that of each worked site.
 
 Exit status 0 if asterisklint has nothing to say, else 1 with its findings.
 """
@@ -15,12 +15,27 @@ NEWER_THAN_THE_LINTER = ("function 'CHANNEL_EXISTS' does not exist", "app 'ConfK
 """In Asterisk since 16; the linter's lists are older."""
 
 
+SITE = "[general]\n[globals]\n#include harmony.conf\n#include extensions.harmony-site.conf\n"
+"""What a PBX that takes everything from its site has in extensions.conf."""
+
+
 def main() -> int:
     """Lay the files out as in /etc/asterisk, where the includes are found, and check them."""
+    found = _findings(*TREE.glob("asterisk-conf/*.conf"), *TREE.glob("asterisk-conf/lab/*.conf"))
+    for site in sorted(TREE.glob("asterisk-conf/sites/*/extensions.harmony-site.conf")):
+        files = (*TREE.glob("asterisk-conf/*.conf"), *site.parent.glob("*.conf"))
+        found += [f"{site.parent.name}: {line}" for line in _findings(*files, start=SITE)]
+    sys.stderr.write("".join(f"{line}\n" for line in found))
+    return 1 if found else 0
+
+
+def _findings(*files: Path, start: str = "") -> list[str]:
     linter = Path(sys.executable).parent / "asterisklint"
     with tempfile.TemporaryDirectory() as folder:
-        for file in (*TREE.glob("asterisk-conf/*.conf"), *TREE.glob("asterisk-conf/lab/*.conf")):
+        for file in files:
             shutil.copy(file, folder)
+        if start:
+            Path(folder, "extensions.conf").write_text(start, "utf-8")
         done = subprocess.run(
             [str(linter), "dialplan-check", "extensions.conf"],
             cwd=folder,
@@ -30,10 +45,7 @@ def main() -> int:
         )
     said = (done.stdout + done.stderr).splitlines()
     found = [line for line in said if not any(known in line for known in NEWER_THAN_THE_LINTER)]
-    if found or (done.returncode and not said):
-        sys.stderr.write("\n".join(found or ["asterisklint failed"]) + "\n")
-        return 1
-    return 0
+    return found if found or said or not done.returncode else ["asterisklint failed"]
 
 
 if __name__ == "__main__":

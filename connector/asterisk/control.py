@@ -46,13 +46,13 @@ class CallControl:
     async def dial(self, seat: Seat, number: str) -> str:
         """Originate: ring the agent's phone; when it is picked up, the dialplan dials the number."""
         self._exchange.require_available()
-        destination = check_number(number)
+        destination = self._settings.written(check_number(number))
         if not self._settings.permits(destination):
             raise Refused(f"The number {destination} may not be dialled from here.")
         await self._phones.require_free(seat)
         if self._settings.consult is ConsultStrategy.ATXFER:
             # Our dialplan would tell that the number is unknown; the application Dial alone can't.
-            await dialable(self._link, self._settings, destination)
+            await dialable(self._link, self._settings, number)
         model = self._exchange.model
         leg = f"hc-{uuid.uuid4().hex}"
         model.expect_dial(leg, destination)
@@ -64,6 +64,7 @@ class CallControl:
             variables=(
                 f"__HARMONY_ID={leg}",
                 "HARMONY_ROLE=agent",
+                f"HARMONY_DIALLED={destination}",
                 f"HARMONY_DEST={destination}",
                 f"HARMONY_CTX={self._settings.context}",
                 f"HARMONY_TIMEOUT={int(self._settings.timeout)}",

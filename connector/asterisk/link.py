@@ -25,7 +25,7 @@ from connector.asterisk.link_errors import (
     AmiTlsProblem,
 )
 from connector.asterisk.link_settings import AmiSettings, AmiTls
-from connector.asterisk.protocol import LinkProtocol, Tap
+from connector.asterisk.protocol import LinkProtocol, OnEvent, Tap
 from connector.asterisk.wire import AmiMessage, AmiWireError, Fields
 
 __all__ = [
@@ -57,9 +57,10 @@ class AmiLink:
     """One manager session that comes back by itself.
 
     `on_event` gets every event in order, synchronously, but for the items of lists asked for here; so do not
-    block in it. `on_up` follows each login and comes before that session's first event; `on_down` tells the
-    reason, once per loss. `tap` sees every message of both directions, secrets included: it is the recorder's
-    place.
+    block in it. If it returns True, the tasks that it woke run before the next event. `on_up` follows each
+    login and comes before that session's first event; `on_down` tells the reason, once per loss; `on_failed`
+    why an attempt to connect came to nothing, each time. `tap` sees every message of both directions, secrets
+    included: it is the recorder's place.
 
     Asterisk lets users in before it has loaded all modules, and refuses their actions as unknown until then
     (seen on 22.10 for QueueStatus, 0.2 s before FullyBooted). It reports the end of its start (FullyBooted)
@@ -74,9 +75,10 @@ class AmiLink:
         self,
         settings: AmiSettings,
         *,
-        on_event: Callable[[AmiMessage], None],
+        on_event: OnEvent,
         on_up: Callable[[], None] = lambda: None,
         on_down: Callable[[str], None] = lambda _reason: None,
+        on_failed: Callable[[str], None] = lambda _reason: None,
         tap: Tap | None = None,
     ) -> None:
         if settings.tls is not None:
@@ -85,6 +87,7 @@ class AmiLink:
         self._on_event = on_event
         self._on_up = on_up
         self._on_down = on_down
+        self._on_failed = on_failed
         self._tap = tap
         self._log = log.bind(pbx=f"{settings.host}:{settings.port}", user=settings.username)
         # Asterisk shows an action's id to every session; ours must not be mistaken for another's.
@@ -304,6 +307,8 @@ class AmiLink:
         if self._down_reason != self._told_failure:
             self._told_failure = self._down_reason
             self._log.error(text, reason=self._down_reason)
+        reason = self._down_reason
+        self._call("on_failed", lambda: self._on_failed(reason))
 
     def _call(self, name: str, callback: Callable[[], None]) -> None:
         try:

@@ -6,31 +6,19 @@ primary, `HARMONY_P2` for the consult), and each comes and goes. So nobody moves
 something else.
 """
 
+from collections.abc import Iterator
+
 from connector.asterisk.exchange import Exchange
-from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.invitations import ROOM_CONTEXT
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import Refused
 from connector.telephony.states import Role
-
-ROOM = "harmony-room"
 
 Move = tuple[str, str, str]
 """A leg, and the context and extension it goes to."""
 
 ROOM_VARIABLES = {Role.PRIMARY: "HARMONY_P1", Role.CONSULT: "HARMONY_P2"}
 """Where a leg notes the room of each of its conversations."""
-
-
-async def noted_rooms(link: AmiLink, leg: str) -> dict[Role, str]:
-    """Ask Asterisk for the rooms that an agent's leg notes (Getvar); empty where it has none or is gone."""
-    found: dict[Role, str] = {}
-    for role, variable in ROOM_VARIABLES.items():
-        try:
-            reply = await link.send("Getvar", {"Channel": leg, "Variable": variable})
-        except AmiRefused:
-            return {}
-        found[role] = reply.get("Value") or ""
-    return found
 
 
 class Meetings:
@@ -154,8 +142,10 @@ class Meetings:
         return f"{'v' if among_agents else 'a'}{self.room(conversation)}"
 
     def seat(self, leg: str, room: str) -> Move:
-        """Return the move of a party into a room."""
-        return leg, ROOM, f"{'v' if self.is_agents(leg) else 'p'}{room}"
+        """Return the move of a party into a room, which other agents may have left for a while."""
+        legs = self._exchange.model.legs
+        agent_is_away = room != leg and self.is_agents(room) and not legs.in_room(room)
+        return leg, ROOM_CONTEXT, f"{'v' if self.is_agents(leg) else 'w' if agent_is_away else 'p'}{room}"
 
     def into_room(self, conversation: Conversation) -> list[Move]:
         """Return the move that gives the party a room; none if it has one, or attends to something else."""
@@ -166,14 +156,12 @@ class Meetings:
             return []
         return [self.seat(party, self.room(conversation))]
 
-    def notes(self, conversation: Conversation, room: str) -> dict[str, dict[str, str]]:
-        """Return the variables that tell other agents in a conversation its room, by leg and name."""
-        noted: dict[str, dict[str, str]] = {}
+    def notes(self, conversation: Conversation, room: str) -> Iterator[tuple[str, dict[str, str]]]:
+        """Iterate over other agents' legs in a conversation, with what tells them its room."""
         for party in conversation.parties:
             own = self.counterpart(conversation, party)
             if own is not None:
-                noted[party] = {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}
-        return noted
+                yield party, {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}
 
     def visited(self, leg: str, room: str) -> Conversation | None:
         """Return the conversation of an agent's leg that is in this room."""

@@ -19,11 +19,18 @@ from connector.asterisk.handling import CallHandling
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.queues import QueueMembership
 from connector.telephony import facts
-from connector.telephony.changes import Change, ConversationAdded, InteractionEnded, PartiesLeftTogether
+from connector.telephony.changes import (
+    Change,
+    ConversationAdded,
+    ConversationChanged,
+    InteractionEnded,
+    InteractionStarted,
+    PartiesLeftTogether,
+)
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import PbxProblem, Seat, TimedOut
-from connector.telephony.states import Cause
+from connector.telephony.states import Cause, ConversationState
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +90,12 @@ class PhoneSide:
                 if interaction is not None and consult is not None and consult.leg != interaction.primary.leg:
                     leg, about = consult.leg, interaction
                     self._run(leg, lambda: self._mark(leg, about))
+            case InteractionStarted(interaction=interaction_id):
+                started = self._exchange.model.interaction(interaction_id)
+                if started is not None:
+                    self._run(started.leg, partial(self._handling.prepare, started))
+            case ConversationChanged(state=ConversationState.TALKING):
+                self._house(change.interaction, change.conversation)
             case PartiesLeftTogether():
                 self._seat_newcomer(change)
             case InteractionEnded(interaction=interaction_id, cause=Cause.REJECTED):
@@ -154,6 +167,20 @@ class PhoneSide:
         else:
             await self._handling.join(one.id, other.id)
 
+    def _house(self, interaction_id: str, conversation_id: str) -> None:
+        """See that a phone never has a call in a plain bridge beside one in a room.
+
+        To join such two Asterisk puts a party in the place of the phone's leg, and loses both parties if the
+        phone hangs that leg up at this moment. Two in rooms it refuses to join; then we do it.
+        """
+        model = self._exchange.model
+        interaction = model.interaction(interaction_id)
+        conversation = interaction.conversation(conversation_id) if interaction is not None else None
+        if interaction is None or conversation is None:
+            return
+        if any(leg.id != conversation.leg for leg in model.legs.of_endpoint(interaction.endpoint)):
+            self._run(conversation.leg, partial(self._handling.house, interaction_id, conversation_id))
+
     def _seat_newcomer(self, met: PartiesLeftTogether) -> None:
         """After an attended transfer: if a party sits in a room, the other one belongs there too."""
         room_of = self._exchange.model.legs.room_of
@@ -217,12 +244,3 @@ async def phone_holds(link: AmiLink, leg: str) -> bool | None:
     except AmiRefused:
         return None
     return reply.get("Value") == "1"
-
-
-async def consulted_interaction(link: AmiLink, leg: str) -> str:
-    """Ask Asterisk which interaction a leg consults for, as `PhoneSide` has marked it; empty for none."""
-    try:
-        reply = await link.send("Getvar", {"Channel": leg, "Variable": CONSULT_VARIABLE})
-    except AmiRefused:
-        return ""
-    return reply.get("Value") or ""

@@ -6,32 +6,36 @@ party's leg; alone in it one hears music), and the agent's leg visits rooms or w
 """
 
 import asyncio
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import structlog
 
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.former_agents import FormerAgents
 from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
-from connector.asterisk.link import AmiLink, AmiRefused
-from connector.asterisk.meeting import ROOM, ROOM_VARIABLES, Meetings, Move
+from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
+from connector.asterisk.invitations import Invitations
+from connector.asterisk.link import AmiError, AmiLink, AmiRefused
+from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
+from connector.asterisk.meeting import ROOM_VARIABLES, Meetings, Move
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import PbxProblem, Refused
 from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
 
 log = structlog.get_logger(__name__)
 
-_IDLE, _CONSULT, _TRANSFER, _ORPHAN, _BYE = (
+_IDLE, _CONSULT, _TRANSFER, _REFERRED, _ORPHAN, _BYE = (
     "harmony-didle",
     "harmony-dconsult",
     "harmony-xfer",
+    "harmony-refer",
     "harmony-orphan",
     "harmony-bye",
 )
@@ -56,8 +60,17 @@ class PartyRooms(AnsweredCalls):
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
         self._meetings = Meetings(exchange)
-        self._invited: dict[str, tuple[str, str]] = {}
-        """Legs that were called into a conference: the interaction and the number."""
+        self._lone = LoneLegs(exchange, self._get, self._hang_up)
+        self._former_agents = FormerAgents(exchange, variables)
+        self._invitations = Invitations(exchange, link, settings)
+        self._chores: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """Let go of chores that are under way."""
+        for chore in self._chores:
+            chore.cancel()
+        self._invitations.close()
+        self._former_agents.close()
 
     # -- hold ----------------------------------------------------------------------------------------
 
@@ -113,7 +126,9 @@ class PartyRooms(AnsweredCalls):
         await self._no_phone_hold(interaction, primary)
         destination = await self._checked(number)
         await self._introduce(interaction, primary)
-        await self._set(interaction.leg, HARMONY_P2="", **self._where(destination))
+        number = str(interaction.conversations_begun + 1)
+        where = self._where(destination)
+        await self._set(interaction.leg, HARMONY_P2="", HARMONY_CONSULTS=number, **where)
         before = interaction.consult
         await self._move(*self._meetings.into_room(primary), (interaction.leg, _CONSULT, "s"))
         await self._exchange.until(
@@ -148,8 +163,7 @@ class PartyRooms(AnsweredCalls):
         else:
             moves: list[Move] = [(interaction.leg, ROOM, self._meetings.extension(interaction.primary))]
             others = [] if consult.state is not ConversationState.TALKING else sorted(consult.parties)
-            busy = [leg for leg in others if self._meetings.has_other_calls(consult, leg)]
-            if len(others) == 1 and not busy:
+            if len(others) == 1 and not self._meetings.has_other_calls(consult, others[0]):
                 moves.insert(0, (others[0], _BYE, "s"))
                 others = []
             await self._move(*moves)
@@ -160,38 +174,60 @@ class PartyRooms(AnsweredCalls):
     async def consult_transfer(self, interaction_id: str) -> None:
         """Let the primary's parties and the consult's party go on without the agent, ringing or not."""
         interaction = self._started(interaction_id)
+        await self._await_party(self._live_consult(interaction))
         consult = self._live_consult(interaction)
         party = self._party(interaction.primary)
         if consult.state is ConversationState.DIALING or not consult.parties:
-            self._meetings.require_free(interaction.primary)
             # Nobody is there yet, or only a program of the PBX: the number is called anew.
-            number = consult.members[0].address if consult.members else ""
-            where = self._where(check_number(number))
-            await self._set(party, HARMONY_AGENT="", **where, **self._fallback(interaction))
-            await self._leave_by((party, _TRANSFER, "s"), interaction)
+            number = check_number(consult.members[0].address if consult.members else "")
+            if len(interaction.primary.parties) > 1:
+                room = self._meetings.room(interaction.primary)
+                await self._leave(interaction, (interaction.leg, _BYE, "s"))
+                await self._invitations.call(interaction, interaction.leg, number, room)
+                return
+            self._meetings.require_free(interaction.primary)
+            await self._set(party, **self._where(number), **self._fallback(interaction))
+            await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, _BYE, "s"))
             return
         await self._gather(interaction, leaving=True)
         moving, staying = self._meetings.by_number(interaction, consult)
-        mover, party = self._party(moving), self._party(staying)
-        room = self._meetings.room(staying)
-        attends = self._meetings.attends(moving)
-        wanted = {
-            mover: {"HARMONY_AGENT": party},
-            party: {"HARMONY_AGENT": mover},
-            interaction.leg: {"HARMONY_P1": "", "HARMONY_P2": ""},
-        }
-        for leg, more in (self._meetings.notes(moving, room) | self._meetings.notes(staying, room)).items():
-            wanted[leg] = wanted.get(leg, {}) | more
-        colleague = self._exchange.model.interaction_on(mover)
-        if colleague is not None:
-            # The customer is the colleague's from now on.
-            wanted[party] |= self._fallback(colleague)
+        await self._hand_over(interaction, moving, staying)
+
+    async def _hand_over(self, interaction: Interaction, moving: Conversation, staying: Conversation) -> None:
+        """Bring the party of one conversation to those of the other, where they are, and let the agent go."""
+        target, party = self._party(moving), self._party(staying)
+        room, former = self._meetings.room(staying), self._meetings.room(moving)
+        attends, bye = self._meetings.attends(moving), (interaction.leg, _BYE, "s")
+        wanted = self._notes(moving, room) | self._notes(staying, room)
+        colleague = self._exchange.model.interaction_on(target)
+        # Who is an agent has the customer as its own from now on.
+        fallback = self._fallback(colleague) if colleague is not None else {}
+        wanted[target] = wanted.get(target, {}) | {"HARMONY_AGENT": party}
+        wanted[party] = wanted.get(party, {}) | {"HARMONY_AGENT": target} | fallback
         await self._variables.set_all(wanted)
-        await self._leave_by(self._meetings.seat(mover, room) if attends else None, interaction)
+        if not attends:
+            await self._leave(interaction, bye)
+            return
+        self._lone.bind(target, room)
+        arrival = asyncio.get_running_loop().create_task(self._arrives(target, room))
+        try:
+            await self._leave(interaction, self._meetings.seat(target, room), bye)
+        except BaseException as problem:
+            arrival.cancel()
+            if isinstance(problem, Refused):
+                with suppress(Refused):
+                    back = self._notes(moving, former)
+                    back[party] = back.get(party, {}) | {"HARMONY_AGENT": interaction.leg}
+                    await self._variables.set_all(back)
+            raise
+        chore = asyncio.get_running_loop().create_task(self._return_if_alone(arrival, party, room))
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
 
     async def consult_conference(self, interaction_id: str) -> None:
         """Everybody into the primary's room."""
         interaction = self._started(interaction_id)
+        await self._await_party(self._live_consult(interaction))
         consult = self._live_consult(interaction)
         if consult.state not in ANSWERED_STATES:
             raise Refused(f"The consult call cannot join: it is {consult.state}.")
@@ -200,11 +236,8 @@ class PartyRooms(AnsweredCalls):
         self._meetings.require_attendance(interaction.primary, consult)
         moving, staying = self._meetings.by_number(interaction, consult)
         room = self._meetings.room(staying)
-        wanted = {
-            **self._meetings.notes(moving, room),
-            **self._meetings.notes(staying, room),
-            interaction.leg: {"HARMONY_P1": room, "HARMONY_P2": "", "HARMONY_SIDE": "agent"},
-        }
+        wanted = self._notes(moving, room) | self._notes(staying, room)
+        wanted[interaction.leg] = {"HARMONY_P1": room, "HARMONY_P2": "", "HARMONY_SIDE": "agent"}
         for leg in moving.parties:
             wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": interaction.leg}
         await self._variables.set_all(wanted)
@@ -227,9 +260,8 @@ class PartyRooms(AnsweredCalls):
         self._meetings.require_free(conversation)
         destination = await self._checked(number)
         party = self._party(conversation)
-        where = self._where(destination)
-        await self._set(party, HARMONY_AGENT="", **where, **self._fallback(interaction))
-        await self._leave_by((party, _TRANSFER, "s"), interaction)
+        await self._set(party, **self._where(destination), **self._fallback(interaction))
+        await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, _BYE, "s"))
 
     async def blind_conference(self, interaction_id: str, conversation_id: str, number: str) -> None:
         """Call `number` into the conversation. Done when it rings; it joins when it answers."""
@@ -238,42 +270,10 @@ class PartyRooms(AnsweredCalls):
         await self._no_phone_hold(interaction, conversation)
         self._meetings.require_attendance(conversation)
         destination = await self._checked(number)
-        party = self._party(conversation)
-        await self._introduce(interaction, conversation)
-        legs, room = self._exchange.model.legs, self._meetings.room(conversation)
-        if legs.room_of(party) is None:
-            enter = (conversation.leg, ROOM, self._meetings.extension(conversation))
-            with self._meeting(interaction):
-                await self._move(*self._meetings.into_room(conversation), enter)
-                await self._exchange.until(
-                    lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == room,
-                    "conference room",
-                )
-        leg = f"hc-{uuid.uuid4().hex}"
-        self._require_uninvited(interaction, destination)
-        self._invited[leg] = (interaction.id, destination)
-        try:
-            await self._link.send(
-                "Originate",
-                {
-                    "Channel": f"Local/{destination}@{self._settings.context}/n",
-                    "Context": ROOM,
-                    "Exten": f"p{room}",
-                    "Priority": "1",
-                    "Timeout": str(int(self._settings.timeout * 1000)),
-                    "CallerID": self._settings.caller_id or interaction.endpoint,
-                    "Async": "true",
-                    "ChannelId": leg,
-                    "OtherChannelId": f"{leg}-2",
-                    "Variable": [
-                        f"HARMONY_AGENT={conversation.leg}",
-                        f"HARMONY_TIMEOUT={int(self._settings.timeout)}",
-                    ],
-                },
-            )
-        except AmiRefused as refusal:
-            raise Refused(f"The telephone system refused the call: {refusal}.") from refusal
-        await self._exchange.until(lambda: legs.get(leg) is not None, f"call to {destination}")
+        await self._share_room(interaction, conversation)
+        self._invitations.require_none(interaction, destination)
+        room = self._meetings.room(conversation)
+        await self._invitations.call(interaction, conversation.leg, destination, room)
 
     # -- small ones ----------------------------------------------------------------------------------
 
@@ -316,28 +316,48 @@ class PartyRooms(AnsweredCalls):
             if self._meetings.is_agents(party):
                 await self.release_primary(interaction)
                 return
-            await self._set(party, HARMONY_AGENT="", **self._fallback(interaction))
-            await self._set(interaction.leg, HARMONY_P1="")
+            await self._set(party, **self._fallback(interaction))
             alone = self._other(interaction, conversation) is None
             await self._move((party, _ORPHAN, "s"), *([(interaction.leg, _BYE, "s")] if alone else []))
+            if not alone:
+                # Not earlier: should the move fail, the party is still the agent's.
+                await self._set(interaction.leg, HARMONY_P1="")
             await self._until(conversation, ConversationState.RELEASED)
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
-        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does.
-
-        It may still be on its way when its party hangs up: into silence, or into a room where nobody is now.
-        """
-        for leg in [leg for leg in interaction.legs if not interaction.on_leg(leg)]:
-            with suppress(TimedOut):
-                await self._exchange.until(
-                    lambda leg=leg: interaction.over or self._is_alone(leg),  # type: ignore[misc]
-                    "end of the wait",
-                    _ON_ITS_WAY,
-                )
-            if self._is_alone(leg) and not interaction.on_leg(leg):
-                await self._hang_up(leg)
+        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does."""
+        await self._lone.let_go(interaction)
 
     # -- what the phone does itself ------------------------------------------------------------------
+
+    async def prepare(self, interaction: Interaction) -> None:
+        """Let the caller whom the phone's own key transfers blind come back if nobody takes the call."""
+        context, seconds = self._settings.context, str(int(self._settings.timeout))
+        caller = {"HARMONY_REFER": context, "HARMONY_TIMEOUT": seconds, **self._fallback(interaction)}
+        await self._variables.set_all(
+            {
+                # A code of features.conf dials on a leg of its own: the context is inherited there.
+                interaction.leg: {"TRANSFER_CONTEXT": _REFERRED, "__HARMONY_REFER": context},
+                **dict.fromkeys(interaction.primary.parties, caller),
+            }
+        )
+
+    async def house(self, interaction_id: str, conversation_id: str) -> None:
+        """Give a call that the phone talks on a room, if another call of this phone has one."""
+        model = self._exchange.model
+        interaction = model.interaction(interaction_id)
+        conversation = interaction.conversation(conversation_id) if interaction is not None else None
+        if interaction is None or conversation is None or conversation.state is not ConversationState.TALKING:
+            return
+        parties = [
+            party
+            for each in model.interactions(interaction.endpoint)
+            for one in each.live_conversations
+            if one.leg != conversation.leg
+            for party in one.parties
+        ]
+        if conversation.parties and any(map(model.legs.room_of, parties)):
+            await self._share_room(interaction, conversation, _ON_ITS_WAY)
 
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait outside its room: music for the others, not silence."""
@@ -362,6 +382,7 @@ class PartyRooms(AnsweredCalls):
 
     async def seat(self, newcomer: str, party: str) -> None:
         """Bring a party that a phone's transfer has left somewhere into the room of the other party."""
+        self._lone.bind(newcomer, self._room(party))
         await self._set(newcomer, HARMONY_AGENT=party, HARMONY_P1="", HARMONY_P2="")
         await self._set(party, HARMONY_AGENT=newcomer)
         await self._move(self._meetings.seat(newcomer, self._room(party)))
@@ -374,6 +395,7 @@ class PartyRooms(AnsweredCalls):
             await self._set(leg, HARMONY_P1="", HARMONY_P2="")
         await self._set(newcomer, HARMONY_AGENT=party)
         await self._set(party, HARMONY_AGENT=newcomer)
+        self._lone.bind(newcomer, self._room(party))
         with self._departing(first), self._departing(second):
             await self._move(self._meetings.seat(newcomer, self._room(party)), (second.leg, _BYE, "s"))
             await self._hang_up(first.leg)
@@ -414,14 +436,23 @@ class PartyRooms(AnsweredCalls):
 
     # -- how -----------------------------------------------------------------------------------------
 
-    def _require_uninvited(self, interaction: Interaction, number: str) -> None:
-        """Refuse a second call to a number that rings for the same conference: a double click."""
-        legs = self._exchange.model.legs
-        self._invited = {leg: call for leg, call in self._invited.items() if legs.get(leg) is not None}
-        for leg, call in self._invited.items():
-            found = legs.get(leg)
-            if call == (interaction.id, number) and found is not None and not found.answered:
-                raise Refused(f"The number {number} is being called into the conference already.")
+    async def _share_room(
+        self, interaction: Interaction, conversation: Conversation, timeout: float | None = None
+    ) -> None:
+        """Bring agent and party of a call that talks into the party's room; they may be there already."""
+        legs, party = self._exchange.model.legs, self._party(conversation)
+        await self._introduce(interaction, conversation)
+        if legs.room_of(party) is not None:
+            return
+        room = self._meetings.room(conversation)
+        enter = (conversation.leg, ROOM, self._meetings.extension(conversation))
+        with self._meeting(interaction):
+            await self._move(*self._meetings.into_room(conversation), enter)
+            await self._exchange.until(
+                lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == room,
+                "common room",
+                timeout,
+            )
 
     @contextmanager
     def _meeting(self, interaction: Interaction) -> Iterator[None]:
@@ -433,14 +464,6 @@ class PartyRooms(AnsweredCalls):
         finally:
             model.expect_meeting(interaction.id, under_way=False)
 
-    def _is_alone(self, leg: str) -> bool:
-        """Whether a leg waits, or is in a room with nobody else."""
-        legs = self._exchange.model.legs
-        live = legs.get(leg)
-        return live is not None and (
-            live.waits or (legs.room_of(leg) is not None and not legs.hearing(leg).parties)
-        )
-
     def _waits(self, leg: str) -> bool:
         live = self._exchange.model.legs.get(leg)
         return live is None or live.waits
@@ -450,6 +473,10 @@ class PartyRooms(AnsweredCalls):
 
     def _party_or_none(self, conversation: Conversation) -> str | None:
         return self._meetings.party_or_none(conversation)
+
+    def _notes(self, conversation: Conversation, room: str) -> dict[str, dict[str, str]]:
+        limit = dialplan_limit(self._settings.handling.hold_limit)
+        return {leg: {**more, AGENT_MARK: limit} for leg, more in self._meetings.notes(conversation, room)}
 
     async def _let_go(self, conversation: Conversation) -> None:
         """End a conversation for all its parties."""
@@ -463,7 +490,7 @@ class PartyRooms(AnsweredCalls):
             await self._hang_up(party)
             return
         is_here = self._meetings.attends(conversation)
-        await self._variables.set_all({party: {ROOM_VARIABLES[own.role]: ""}})
+        await self._set(party, **{ROOM_VARIABLES[own.role]: ""})
         if is_here:
             await self._move((party, _IDLE, "s"))
         self._exchange.apply(facts.LegsParted(party, conversation.leg))
@@ -472,12 +499,20 @@ class PartyRooms(AnsweredCalls):
         """Return what tells the dialplan who takes a primary party that has nobody (`harmony-fallback`)."""
         handling = self._settings.handling
         return {
-            "HARMONY_BACK": interaction.endpoint,
+            "HARMONY_BACK": self._former_agents.back(interaction.endpoint),
             "HARMONY_RETURN": "-".join(handling.failed_transfer) or _NO_WAY,
             "HARMONY_ORPHANS": "-".join(handling.orphans) or _NO_WAY,
             "HARMONY_FALLBACK_QUEUE": handling.queue,
             "HARMONY_PATIENCE": str(handling.patience),
         }
+
+    def _queued(self, party: str) -> dict[str, str]:
+        """Return how a caller waited, as that is not to be seen on a leg that has left the queue."""
+        leg = self._exchange.model.legs.get(party)
+        if leg is None or not leg.queue or not leg.queue_offered or "," in leg.queue:
+            return {}
+        wait = max(0, int(leg.queue_offered - leg.queue_entered)) if leg.queue_entered else 0
+        return {"HARMONY_QUEUED_IN": leg.queue, "HARMONY_QUEUED_FOR": str(wait)}
 
     def _where(self, destination: str) -> dict[str, str]:
         return {
@@ -493,14 +528,17 @@ class PartyRooms(AnsweredCalls):
         first = conversation is interaction.primary
         party, leg = self._party(conversation), agent or conversation.leg
         room = self._meetings.room(conversation)
-        own = {ROOM_VARIABLES[conversation.role]: room, "HARMONY_SIDE": "agent"}
         limit = dialplan_limit(self._settings.handling.hold_limit)
         # A colleague who was asked is no caller: nobody takes care of him.
-        fallback = self._fallback(interaction) if first else {}
-        wanted = self._meetings.notes(conversation, room)
+        fallback = {**self._fallback(interaction), **self._queued(party)} if first else {}
+        wanted = self._notes(conversation, room)
+        wanted[leg] = {ROOM_VARIABLES[conversation.role]: room, "HARMONY_SIDE": "agent", AGENT_MARK: limit}
         if party not in wanted:
             wanted[party] = {"HARMONY_AGENT": leg, **fallback}
-        await self._variables.set_all({**wanted, leg: {**own, "HARMONY_HOLD_LIMIT": limit}})
+        elif room in {party, leg}:
+            # Who was called notes by whom: the name of the own room does not tell it.
+            wanted[room]["HARMONY_AGENT"] = leg if room == party else party
+        await self._variables.set_all(wanted)
 
     async def _visit(
         self, interaction: Interaction, conversation: Conversation, *, leaving: Conversation | None
@@ -513,14 +551,42 @@ class PartyRooms(AnsweredCalls):
             moves = [*self._meetings.into_room(leaving), *moves]
         await self._move(*moves)
 
-    async def _leave_by(self, move: Move | None, interaction: Interaction) -> None:
-        """Move an outside party, if need be, and let the agent go in one action: a transfer."""
+    async def _leave(self, interaction: Interaction, *moves: Move) -> None:
+        """Transfer: move outside parties and let the agent go (to `harmony-bye`) in one action.
+
+        Until then the dialplan knows them as the agent's: should the move fail, nobody is forgotten.
+        `harmony-bye` has no `h`, so the agent's going takes nobody along.
+        """
         other_legs = [leg for leg in interaction.legs if leg != interaction.leg]
-        await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
         with self._departing(interaction):
-            await self._move(*([move] if move is not None else []), (interaction.leg, _BYE, "s"))
+            await self._move(*moves)
             await self._hang_up(*other_legs)
             await self._exchange.until(lambda: interaction.over, "transfer")
+
+    async def _arrives(self, target: str, room: str) -> bool:
+        """Wait for a leg on its way to a room. Return whether it came there; when in doubt it did."""
+        legs = self._exchange.model.legs
+        arrived = False
+
+        def settled() -> bool:
+            nonlocal arrived
+            arrived = arrived or target in legs.in_room(room)
+            return arrived or legs.get(target) is None
+
+        try:
+            await self._exchange.until(settled, "arrival in the room", _ON_ITS_WAY)
+        except PbxProblem:
+            return True
+        return arrived
+
+    async def _return_if_alone(self, arrival: asyncio.Task[bool], party: str, room: str) -> None:
+        """Make a transferred caller an orphan if the target hung up on its way to the room."""
+        if await arrival or self._exchange.model.legs.in_room(room) != {party}:
+            return
+        try:
+            await self._move((party, _ORPHAN, "s"))
+        except (AmiError, PbxProblem) as problem:
+            log.info("a transferred caller was gone already", leg=party, reason=str(problem))
 
     async def _move(self, *moves: Move) -> None:
         (leg, context, extension), *extra = moves

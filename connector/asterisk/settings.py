@@ -81,6 +81,8 @@ class DialSettings:
     agent_timeout: float = 30.0
     timeout: float = 60.0
     caller_id: str = ""
+    written: Callable[[str], str] = lambda number: number
+    """Writes a (checked) number in the site's way; Refused if it is none."""
     permits: Callable[[str], bool] = lambda _number: True
     """The site's word on whether agents may dial a (checked) number."""
     consult: ConsultStrategy = ConsultStrategy.ROOMS

@@ -86,18 +86,26 @@ async def declare(channel: AbstractChannel, names: Names, role: Role, *, passive
     dead = await channel.declare_queue(
         names.dead_letters,
         durable=True,
-        arguments={"x-queue-type": "quorum", "x-max-length": DEAD_LETTERS, "x-overflow": "drop-head"},
+        arguments=dead_arguments(),
     )
     await dead.bind(exchanges[names.dead_exchange], pattern)
     queues = {}
     for each in {Role.CLIENT, role}:
-        queue = await channel.declare_queue(names.queue_of(each), durable=True, arguments=_arguments(names))
+        queue = await channel.declare_queue(
+            names.queue_of(each), durable=True, arguments=queue_arguments(names)
+        )
         await queue.bind(exchanges[names.source_of(each)], pattern)
         queues[each] = queue
     return queues[role]
 
 
-def _arguments(names: Names) -> dict[str, Any]:
+def dead_arguments() -> dict[str, Any]:
+    """Return the arguments with which the queue of dead letters is declared."""
+    return {"x-queue-type": "quorum", "x-max-length": DEAD_LETTERS, "x-overflow": "drop-head"}
+
+
+def queue_arguments(names: Names) -> dict[str, Any]:
+    """Return the arguments with which a side's queue is declared."""
     return {
         "x-queue-type": "quorum",
         "x-single-active-consumer": True,

@@ -8,14 +8,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from connector.lab import debian_root, files, ports, ready
-from connector.lab.provider import RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
+from connector.lab.provider import NO_FILES, RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
 from connector.lab.state import LabState
 
 OVERRIDE: Final = "LAB_COMPOSE_OVERRIDE"
@@ -30,10 +30,17 @@ _BUILD_SECONDS = 1800.0
 class DockerLab:
     """A `LabProvider` on a Docker engine with compose; labs of different names have projects of their own."""
 
-    def __init__(self, name: str = "default", *, say: debian_root.Say = debian_root.say_on_stderr) -> None:
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        overlay: Mapping[str, str] = NO_FILES,
+        say: debian_root.Say = debian_root.say_on_stderr,
+    ) -> None:
         if not _NAME.match(name):
             raise LabError("A laboratory's name has 1 to 31 lower-case letters, digits and hyphens.")
         self.name = name
+        self._overlay = overlay
         self._say = say
         self._labs = debian_root.cache_folder() / "docker-labs"
         self._folder = self._labs / name
@@ -136,7 +143,7 @@ class DockerLab:
             state = LabState.create(self.name, "docker", chosen, broker=broker)
             self._folder.mkdir(mode=0o711, parents=True)
             state.save(self._state_file)
-        files.write(self._folder, state)
+        files.write(self._folder, state, overlay=self._overlay)
         return state
 
     def _start(self, service: str) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from connector.lab import broker, certificates, configuration, render
 from connector.lab.ports import LOOPBACK
-from connector.lab.provider import LabError, LabInfo, Ports, tree_folder
+from connector.lab.provider import NO_FILES, LabError, LabInfo, Ports, tree_folder
 from connector.lab.state import LabState
 
 STATE_FILE: Final = "state.json"
@@ -57,13 +57,21 @@ def describe(state: LabState, folder: Path) -> LabInfo:
     return state.info(host=LOOPBACK, ca_file=keys / certificates.CA_FILE, log_directory=folder)
 
 
-def write(folder: Path, state: LabState, *, bridge_port: int = configuration.BRIDGE_PORT) -> None:
+def write(
+    folder: Path,
+    state: LabState,
+    *,
+    bridge_port: int = configuration.BRIDGE_PORT,
+    overlay: Mapping[str, str] = NO_FILES,
+) -> None:
     """Write the configuration of PBX, broker and connector; each file readable by its owner only."""
     if shutil.which("openssl") is None:
         raise LabError("openssl is needed to make the laboratory's certificates: install it.")
     etc = folder / "etc-asterisk"
     certificates.create(_run, str(etc / "keys"), etc / "keys")
-    render.asterisk(tree_folder("asterisk-conf"), etc, render.tokens(state, bind=LOOPBACK, sounds=SOUNDS))
+    values = render.tokens(state, bind=LOOPBACK, sounds=SOUNDS)
+    render.asterisk(tree_folder("asterisk-conf"), etc, values)
+    render.overlay(etc, overlay, values)
     render.tones(folder / "tones")
     broker.render(state, folder, keys=BROKER_KEYS)
     settings = folder / "connector.yaml"

@@ -2,7 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Self
 
 from connector.lab import broker, certificates, debian_root, jail, ports, processes, ready, render
 from connector.lab.jail import Jail
-from connector.lab.provider import RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
+from connector.lab.provider import NO_FILES, RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
 from connector.lab.state import LabState
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
@@ -25,14 +26,22 @@ _SOUNDS = "/var/lib/asterisk/tones"
 class NativeLab:
     """A `LabProvider` on this machine. Needs root and a Debian-like Linux; several names, several labs."""
 
-    def __init__(self, name: str = "default", *, say: debian_root.Say = debian_root.say_on_stderr) -> None:
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        overlay: Mapping[str, str] = NO_FILES,
+        say: debian_root.Say = debian_root.say_on_stderr,
+    ) -> None:
         if not _NAME.match(name):
             raise LabError("A laboratory's name has 1 to 31 lower-case letters, digits and hyphens.")
         self.name = name
+        self._overlay = overlay
         self._say = say
         self._labs = debian_root.cache_folder() / "labs"
         self._folder = self._labs / name
         self._state_file = self._folder / "state.json"
+        self._noting = threading.Lock()
 
     # --- starting and stopping
 
@@ -148,9 +157,9 @@ class NativeLab:
 
     def _start_asterisk(self, state: LabState) -> None:
         etc = self._folder / "etc-asterisk"
-        render.asterisk(
-            tree_folder("asterisk-conf"), etc, render.tokens(state, bind=ports.LOOPBACK, sounds=_SOUNDS)
-        )
+        values = render.tokens(state, bind=ports.LOOPBACK, sounds=_SOUNDS)
+        render.asterisk(tree_folder("asterisk-conf"), etc, values)
+        render.overlay(etc, self._overlay, values)
         render.tones(self._folder / "lib-asterisk/tones")
         for folder in ("run/asterisk", "log/asterisk", "spool-asterisk/outgoing", "spool-asterisk/tmp"):
             (self._folder / folder).mkdir(parents=True, exist_ok=True)
@@ -179,8 +188,11 @@ class NativeLab:
     def _launch(self, state: LabState, service: str, argv: list[str], environment: dict[str, str]) -> None:
         output = self._folder / "log" / f"{service}.out"
         pid = self._jail(state).start(argv, output=output, environment=environment)
-        state.processes = {**state.processes, service: processes.identify(pid)}
-        state.save(self._state_file)
+        started = processes.identify(pid)
+        # Services are started side by side: one must not write the other out of the state.
+        with self._noting:
+            state.processes = {**state.processes, service: started}
+            state.save(self._state_file)
 
     def _stop_service(self, state: LabState, service: str, *, kill: bool) -> None:
         process = state.processes.get(service)

@@ -7,8 +7,9 @@ are synchronous; from a coroutine use `asyncio.to_thread`.
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Protocol, Self
 
 import msgspec
@@ -161,6 +162,8 @@ def tree_folder(name: str) -> Path:
 RECORDINGS: Final = "monitor"
 """Asterisk's folder of recordings, below its spool folder."""
 
+NO_FILES: Final[Mapping[str, str]] = MappingProxyType({})
+
 PROVIDERS: Final = ("docker", "native")
 
 
@@ -180,8 +183,12 @@ def engine_answers() -> bool:
     return True
 
 
-def choose_provider(kind: str | None = None, name: str = "default") -> LabProvider:
+def choose_provider(
+    kind: str | None = None, name: str = "default", *, overlay: Mapping[str, str] = NO_FILES
+) -> LabProvider:
     """Return the laboratory called `name`; LabError for a kind that doesn't exist.
+
+    `overlay` are files of the PBX's configuration (name to text) on top of, or in place of, the lab's own.
 
     `kind` is `native` or `docker`; without it LAB decides, and without that: docker if an engine answers,
     else native.
@@ -190,9 +197,9 @@ def choose_provider(kind: str | None = None, name: str = "default") -> LabProvid
     if kind == "native":
         from connector.lab.native import NativeLab
 
-        return NativeLab(name)
+        return NativeLab(name, overlay=overlay)
     if kind == "docker":
         from connector.lab.docker import DockerLab
 
-        return DockerLab(name)
+        return DockerLab(name, overlay=overlay)
     raise LabError(f"There is no laboratory of the kind {kind!r}: choose {' or '.join(PROVIDERS)}.")

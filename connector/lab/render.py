@@ -69,6 +69,14 @@ def asterisk(source: Path, target: Path, values: Mapping[str, str]) -> None:
         rendered.write_text(fill(file.read_text("utf-8"), values, where=file.name), "utf-8")
 
 
+def overlay(target: Path, files: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Lay a test's own files over a lab's `/etc/asterisk`: name to text, which may hold tokens too."""
+    for name, text in files.items():
+        rendered = target / name
+        rendered.touch(mode=0o600)
+        rendered.write_text(fill(text, values, where=name), "utf-8")
+
+
 def tones(target: Path) -> None:
     """Write the music on hold (a tone) and the silence, as 8 kHz mono WAV files of 10 s."""
     for folder, hertz in (("moh-tone", accounts.MOH_HERTZ), ("moh-silence", 0)):

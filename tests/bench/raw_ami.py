@@ -4,7 +4,14 @@ It knows nothing of the connector.
 """
 
 import asyncio
+import contextlib
 import time
+
+PATIENCE = 10.0
+"""Seconds that a reply or the events of a proof may take."""
+
+QUIET = 0.02
+"""Seconds without an event after which an operation counts as over, with all that belongs to it."""
 
 Message = dict[str, str]
 Action = list[list[str]]
@@ -32,18 +39,38 @@ class RawAmi:
         """Send the actions, each after the reply to the one before.
 
         Returns the seconds from the first until every event of the proof (headers that it must have) came.
+
+        Raises:
+            TimeoutError: they did not come; names those that are missing.
+
         """
-        await self._drain()
+        await self.drain()
         wanted = list(proof)
         began = time.perf_counter()
-        for action in actions:
-            await self._act(action)
-        while True:
-            for event in self._events:
-                wanted = [one for one in wanted if not one.items() <= event.items()]
-            if not wanted:
-                return time.perf_counter() - began
-            self._events = [await self._read()]
+        try:
+            async with asyncio.timeout(PATIENCE):
+                for action in actions:
+                    await self._act(action)
+                while True:
+                    for event in self._events:
+                        wanted = [one for one in wanted if not one.items() <= event.items()]
+                    if not wanted:
+                        return time.perf_counter() - began
+                    self._events = [await self._read()]
+        except TimeoutError:
+            raise TimeoutError(f"no proof of {actions[-1]} within {PATIENCE:g} s: {wanted}") from None
+
+    async def drain(self) -> None:
+        """Forget what happened up to now, and wait until nothing more of it is told.
+
+        A leg that is moved as it enters a room may leave the others there without music and its event.
+        """
+        await self._act([["Action", "Ping"]])
+        with contextlib.suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(QUIET):
+                    await self._read()
+        self._events = []
 
     async def close(self) -> None:
         """Hang up."""
@@ -67,8 +94,3 @@ class RawAmi:
     async def _read(self) -> Message:
         text = (await self._reader.readuntil(b"\r\n\r\n")).decode()
         return dict(line.split(": ", 1) for line in text.split("\r\n") if ": " in line)
-
-    async def _drain(self) -> None:
-        """Forget what happened up to now: the reply to a ping comes after it."""
-        await self._act([["Action", "Ping"]])
-        self._events = []

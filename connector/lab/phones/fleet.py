@@ -35,9 +35,9 @@ class PhoneFleet:
 
     def __init__(self, host: str, port: int, accounts: Mapping[str, str]) -> None:
         self.pulse = Pulse()
-        self._host = host
-        self._port = port
-        self._accounts = dict(accounts)
+        self._accounts = {
+            extension: SipAccount(extension, host, port, password) for extension, password in accounts.items()
+        }
         self._engines: dict[Stack, _Engine] = {}
         self._phones: dict[str, Phone] = {}
 
@@ -66,11 +66,14 @@ class PhoneFleet:
             return known
         if extension not in self._accounts:
             raise PhoneError(f"phone {extension}: the PBX has no such account")
-        account = SipAccount(extension, self._host, self._port, self._accounts[extension])
-        phone = await (await self._engine(stack)).phone(account)
+        phone = await (await self._engine(stack)).phone(self._accounts[extension])
         self._phones[extension] = phone
         await phone.register()
         return phone
+
+    def place(self, account: SipAccount) -> None:
+        """Say that the phone of an extension, not made yet, is at another PBX."""
+        self._accounts[account.extension] = account
 
     async def close(self) -> None:
         """End every call, unregister every phone and close the stacks, each whatever became of the others."""

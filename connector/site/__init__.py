@@ -1,0 +1,1 @@
+"""Sites: numbers as a site writes them, and the files of its PBX."""
