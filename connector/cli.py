@@ -1,4 +1,4 @@
-"""The command line: `connector run|check|replay|record|bridge|send|dialect|lab|demo`."""
+"""The command line: `connector run|check|agents|replay|record|bridge|send|dialect|lab|demo`."""
 
 import asyncio
 import gc
@@ -52,7 +52,10 @@ def run(
         typer.Option(help="Record the traffic with the bridge into this file; wins over `bridge.record`."),
     ] = None,
 ) -> None:
-    """Run the connector until SIGTERM or Ctrl-C. Calls in progress stay up when it ends."""
+    """Run the connector until SIGTERM or Ctrl-C. Calls in progress stay up when it ends.
+
+    SIGHUP has the agents of `directory.source` read again.
+    """
     _run(config, site, record_bridge)
 
 
@@ -77,6 +80,14 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        reloads: set[asyncio.Task[None]] = set()
+
+        def reload() -> None:
+            task = loop.create_task(connector.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
         await connector.run(stop)
 
     # What is there now stays: looking through it for garbage again and again only makes calls wait.
@@ -229,6 +240,7 @@ def main() -> None:
 
 
 def _mount() -> None:
+    from connector.agents_commands import app as agents_app
     from connector.lab.commands import app as lab_app
     from connector.lab.demo import demo
     from connector.processor.commands import bridge_command
@@ -240,3 +252,4 @@ def _mount() -> None:
     app.add_typer(dialect_app, name="dialect")
     app.command(name="demo")(demo)
     app.add_typer(lab_app, name="lab")
+    app.add_typer(agents_app, name="agents")

@@ -73,6 +73,14 @@ class Way(StrEnum):
     QUEUE = "queue"
 
 
+class AgentSource(StrEnum):
+    """Where agents are looked up, besides the configuration itself."""
+
+    NONE = "none"
+    FILE = "file"
+    SQL = "sql"
+
+
 class Consult(StrEnum):
     """How answered calls are handled on the PBX."""
 
@@ -555,6 +563,50 @@ class AgentSettings(Section, frozen=True, kw_only=True):
     ] = ()
 
 
+class DirectorySettings(Section, frozen=True, kw_only=True):
+    """Where agents are, besides those of `agents`."""
+
+    source: Annotated[
+        AgentSource,
+        Meta(
+            description="`none`: only the agents of `agents`; `file`: a YAML file too; `sql`: a table of a "
+            "database too. See docs/agents-directory.md."
+        ),
+    ] = AgentSource.NONE
+    file: Annotated[
+        FilePath,
+        Meta(
+            description="The YAML file, kept by `connector agents`. Relative to the folder of the "
+            "configuration file."
+        ),
+    ] = "agents.yaml"
+    url: Annotated[
+        Secret | None,
+        Meta(
+            description="The database; empty: `agents.db`, an SQLite file in the folder of `file`. A path "
+            "after sqlite:/// is relative to the folder of the configuration file.",
+            extra={
+                "pattern": r"^[a-z0-9]+(?:\+[a-z0-9_]+)?://\S+$",
+                "expected": "a URL such as sqlite:///agents.db or postgresql://USER:PASSWORD@HOST/DATABASE",
+                "example": "postgresql://connector:PASSWORD@db.example.com/harmony",
+            },
+        ),
+    ] = None
+    table: Annotated[
+        str,
+        _text(
+            "The table or view, with its schema if need be.",
+            r"(?:[A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}",
+            "the name of a table: NAME or SCHEMA.NAME (letters, digits, _)",
+        ),
+    ] = "agents"
+    tls: Annotated[TlsSettings, Meta(description="TLS towards a PostgreSQL.")] = TlsSettings()
+    refresh: Annotated[
+        float,
+        _seconds("Pause between two readings of the source; 0: on SIGHUP only.", 0.0, 86400.0),
+    ] = 0.0
+
+
 _FIELD: Final = rf"\{{(?:{'|'.join(RECORDING_FIELDS)})\}}"
 _FOLDER: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _FILE: Final = rf"(?:[A-Za-z0-9_]|{_FIELD})(?:[A-Za-z0-9_.-]|{_FIELD})*"
@@ -659,6 +711,15 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     password_delay_max: Annotated[
         float, _seconds("Longest delay of an answer after many wrong passwords.", 0.0, 60.0)
     ] = 8.0
+    password_failures_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Wrong passwords that the bridge may send in a minute, whosoever they are, before "
+            "all answers are delayed.",
+        ),
+    ] = 60
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -696,6 +757,9 @@ class Settings(Section, frozen=True, kw_only=True):
     agents: Annotated[dict[AgentId, AgentSettings], Meta(description="Agents by id.")] = msgspec.field(
         default_factory=dict
     )
+    directory: Annotated[
+        DirectorySettings, Meta(description="More agents: in a file of their own, or in a database.")
+    ] = DirectorySettings()
     reasons: Annotated[ReasonsSettings, Meta(description="Reasons that agents choose from.")] = (
         ReasonsSettings()
     )
