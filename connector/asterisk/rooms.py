@@ -7,7 +7,8 @@ party's leg; alone in it one hears music), and the agent's leg visits rooms or w
 
 import asyncio
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -217,11 +218,12 @@ class PartyRooms(AnsweredCalls):
         await self._introduce(interaction, conversation)
         legs = self._exchange.model.legs
         if legs.room_of(party) is None:
-            await self._move((party, _ROOM, f"p{party}"), (conversation.leg, _ROOM, f"a{party}"))
-            await self._exchange.until(
-                lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
-                "conference room",
-            )
+            with self._meeting(interaction):
+                await self._move((party, _ROOM, f"p{party}"), (conversation.leg, _ROOM, f"a{party}"))
+                await self._exchange.until(
+                    lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
+                    "conference room",
+                )
         leg = f"hc-{uuid.uuid4().hex}"
         self._require_uninvited(interaction, destination)
         self._invited[leg] = (interaction.id, destination)
@@ -386,6 +388,16 @@ class PartyRooms(AnsweredCalls):
             found = legs.get(leg)
             if call == (interaction.id, number) and found is not None and not found.answered:
                 raise Refused(f"The number {number} is being called into the conference already.")
+
+    @contextmanager
+    def _meeting(self, interaction: Interaction) -> Iterator[None]:
+        """Let nobody's music on the way to a common room count as a hold."""
+        model = self._exchange.model
+        model.expect_meeting(interaction.id, under_way=True)
+        try:
+            yield
+        finally:
+            model.expect_meeting(interaction.id, under_way=False)
 
     def _is_alone(self, leg: str) -> bool:
         """Whether a leg waits, or is in a room with nobody else."""

@@ -8,7 +8,6 @@ the other side turns out to be another process than before (its `app_id` changes
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -29,6 +28,7 @@ from connector.bridge.amqp_topology import Names, Role
 from connector.bridge.codec import MAX_FRAME, Malformed, decode_parts
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.messages import Kind, Message, failure
+from connector.bridge.reconnecting import Pauses
 from connector.bridge.stream import SEND_QUEUE
 from connector.bridge.tcp import TlsClient
 from connector.bridge.transport import Receiver
@@ -121,7 +121,7 @@ class AmqpTransport:
         context = settings.tls.context() if settings.tls is not None else None
         self._receiver = receiver
         self._ended.clear()
-        attempt = 0
+        pauses = Pauses(settings.reconnect_initial, settings.reconnect_max)
         try:
             while not self._stopping.is_set():
                 try:
@@ -134,10 +134,8 @@ class AmqpTransport:
                         return
                     self._tell_lost(reason)
                     if link.was_useful:
-                        attempt = 0
-                longest = min(settings.reconnect_max, settings.reconnect_initial * 2 ** min(attempt, 30))
-                attempt += 1
-                await self._pause(random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
+                        pauses.begin_anew()
+                await pauses.pause(self._stopping)
         finally:
             self._ended.set()
 
@@ -255,13 +253,6 @@ class AmqpTransport:
             log.warning(
                 "bridge lost" if self._was_up else "bridge not reachable", broker=self.where, reason=reason
             )
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
 
     # -- out -------------------------------------------------------------------------------------------
 

@@ -9,11 +9,15 @@ from pathlib import Path
 
 from msgspec.structs import fields
 
+from connector.bridge.catalogue.notices import NOTICES
 from connector.bridge.dialect import IDENTITY, Dialect, MappedDialect, MessageWords, Word, Words
 from connector.bridge.messages import CATALOGUE, Body, MessageSpec
 from connector.bridge.schema import keys_of
 from connector.settings_yaml import ConfigError, Kind, Mapping, Node, Scalar, parse, read_file
 from connector.wording import closest, listed
+
+NAMES = (*CATALOGUE, *(one.name for one in NOTICES))
+"""Every name that a dialect may change: messages, warnings and errors."""
 
 LONGEST_WORD = 200
 """Characters that a bridge's name or key may have."""
@@ -69,6 +73,7 @@ def _built(root: Mapping) -> Dialect:
         body = _words_of(spec.body, source, (name, "body"))
         reply = _words_of(spec.reply, source, (name, "reply")) if spec.reply is not None else None
         words[name] = MessageWords(names[name], body, reply)
+    words |= {name: MessageWords(word) for name, word in names.items() if name not in words}
     if all(each == MessageWords(name) for name, each in words.items()):
         return IDENTITY
     return MappedDialect(words, _secrets(words))
@@ -97,7 +102,8 @@ def _read(root: Mapping) -> _Source:
         if section == "names":
             source.names = dict(_entries(entries, section))
             for name, entry in source.names.items():
-                _must_be_known(name, entry)
+                if name not in NAMES:
+                    raise entry.wrong(_unknown("message of the catalogue", name, list(NAMES)))
                 if any(each.isspace() for each in entry.word):
                     raise entry.wrong(f'expected a name without blanks, found "{entry.word}"')
         elif section == "keys":
@@ -210,7 +216,7 @@ def _all_keys() -> frozenset[str]:
 
 
 def _words_of_names(entries: dict[str, _Entry]) -> dict[str, str]:
-    names = {name: entries[name].word if name in entries else name for name in CATALOGUE}
+    names = {name: entries[name].word if name in entries else name for name in NAMES}
     taken: dict[str, str] = {}
     # What keeps the catalogue's name comes first: the entry that takes it away is the one to blame.
     for name in sorted(names, key=lambda each: each in entries):

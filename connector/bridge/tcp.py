@@ -1,7 +1,6 @@
 """The TCP transport: we connect to the bridge, and connect again for as long as it takes."""
 
 import asyncio
-import random
 import ssl
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import structlog
 from connector.bridge.codec import MAX_FRAME
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.messages import Message
+from connector.bridge.reconnecting import Pauses
 from connector.bridge.stream import SEND_QUEUE, FramedConnection
 from connector.bridge.transport import Receiver
 
@@ -89,7 +89,7 @@ class TcpTransport:
         """
         settings = self._settings
         context = settings.tls.context() if settings.tls is not None else None
-        attempt = 0
+        pauses = Pauses(settings.reconnect_initial, settings.reconnect_max)
         while not self._stopping.is_set():
             try:
                 connection = await self._connect(receiver, context)
@@ -101,10 +101,8 @@ class TcpTransport:
                     return
                 self._tell_lost(reason)
                 if connection.received_any:
-                    attempt = 0
-            longest = min(settings.reconnect_max, settings.reconnect_initial * 2 ** min(attempt, 30))
-            attempt += 1
-            await self._pause(random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
+                    pauses.begin_anew()
+            await pauses.pause(self._stopping)
 
     def send(self, message: Message) -> None:
         """Queue a message; without a connection it is dropped, for the bridge initialises anew."""
@@ -149,13 +147,6 @@ class TcpTransport:
             connection.abort("the transport was stopped")
             if self._connection is connection:
                 self._connection = None
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
 
     def took_up(self, connection: FramedConnection) -> None:
         """Use a connection from now on."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from connector.bridge.dialect import Dialect, MappedDialect, Words
+from connector.bridge.dialect_file import NAMES
 from connector.bridge.messages import CATALOGUE, Body
 from connector.bridge.schema import keys_of
 from connector.processor.options import read_dialect
@@ -47,7 +48,7 @@ def render_template() -> str:
 def _template() -> Iterator[str]:
     yield "# A dialect (docs/dialects.md). Where the bridge has another word, take the # off and put it last."
     yield "names:"
-    for name in CATALOGUE:
+    for name in NAMES:
         yield f"#  {name}: {name}"
     yield "# Keys wherever they are:"
     yield "keys:"

@@ -9,34 +9,22 @@ from connector.bridge.messages import conversation as conversation_wire
 from connector.bridge.messages import extensions as extension_wire
 from connector.bridge.messages import interaction as interaction_wire
 from connector.bridge.messages import session as session_wire
+from connector.processor.handle import CallHandle
 from connector.processor.link import Link
 from connector.processor.nodes import ChannelNode, ConversationNode, InteractionNode
-from connector.processor.problems import Reply, StateUnreachable
+from connector.processor.problems import Reply
 
 ConversationState = conversation_wire.ConversationState
 InteractionState = interaction_wire.InteractionState
 
 
-class Conversation:
+class Conversation(CallHandle[ConversationNode, ConversationState]):
     """One call leg of an interaction."""
 
-    def __init__(self, link: Link, node: ConversationNode) -> None:
-        self.link = link
-        self.node = node
-        self.states: list[ConversationState] = []
+    final = frozenset({ConversationState.RELEASED})
 
     def __repr__(self) -> str:
         return f"<conversation {self.node.nativeid} {self.state} {self.node.cause or ''}>"
-
-    @property
-    def target(self) -> str:
-        """Its address."""
-        return self.node.target
-
-    @property
-    def nativeid(self) -> str:
-        """Its CTI id."""
-        return self.node.nativeid
 
     @property
     def state(self) -> ConversationState | None:
@@ -44,19 +32,9 @@ class Conversation:
         return self.node.state
 
     @property
-    def cause(self) -> conversation_wire.Cause | None:
-        """Why it was released; None before."""
-        return self.node.cause
-
-    @property
     def members(self) -> list[conversation_wire.Member]:
         """The parties as last told."""
         return list(self.node.members.values())
-
-    def note(self) -> None:
-        """Remember the state if it is another one, so that a wait misses none."""
-        if self.node.state is not None and (not self.states or self.states[-1] is not self.node.state):
-            self.states.append(self.node.state)
 
     async def answer(self, *, timeout: float | None = None) -> None:
         """Have the phone pick up."""
@@ -95,27 +73,6 @@ class Conversation:
         """Give the destination up; the call stays."""
         await self._do(conversation_wire.Dispose(), timeout)
 
-    async def wait_state(self, *wanted: ConversationState, timeout: float | None = None) -> ConversationState:
-        """Wait for one of the states, however briefly it lasts.
-
-        Raises:
-            StateUnreachable: it was released, and RELEASED is not what is wanted.
-
-        """
-        start = max(0, len(self.states) - 1)
-
-        def reached() -> ConversationState | None:
-            found = next((each for each in self.states[start:] if each in wanted), None)
-            if found is None and self.node.state is ConversationState.RELEASED:
-                raise StateUnreachable(
-                    f"{self.target} was RELEASED ({self.node.cause}), never {_either(wanted)}."
-                )
-            return found
-
-        return await self.link.until(
-            reached, timeout, lambda: f"{self.target} in {_either(wanted)} (it is {self.node.state})"
-        )
-
     async def wait_members(
         self, ready: Callable[[list[conversation_wire.Member]], bool], *, timeout: float | None = None
     ) -> list[conversation_wire.Member]:
@@ -131,9 +88,6 @@ class Conversation:
             lambda: self.node.closed, timeout, lambda: f"conversation.disposed of {self.target}"
         )
 
-    async def _do(self, body: Body, timeout: float | None) -> Reply:
-        return await self.link.perform(self.target, body, timeout=timeout)
-
     async def _do_until(self, body: Body, wanted: ConversationState, timeout: float | None) -> None:
         """Carry out, and wait until that state or the end of the conversation was told."""
         told = len(self.states)
@@ -145,37 +99,22 @@ class Conversation:
         )
 
 
-class Interaction:
+class Interaction(CallHandle[InteractionNode, InteractionState]):
     """One contact on an agent's channel, with its conversations."""
 
+    final = frozenset({InteractionState.ENDED, InteractionState.COMPLETED})
+
     def __init__(self, link: Link, node: InteractionNode) -> None:
-        self.link = link
-        self.node = node
-        self.states: list[InteractionState] = []
+        super().__init__(link, node)
         self.conversations: dict[str, Conversation] = {}
 
     def __repr__(self) -> str:
         return f"<interaction {self.node.nativeid} {self.state} {list(self.conversations.values())}>"
 
     @property
-    def target(self) -> str:
-        """Its address."""
-        return self.node.target
-
-    @property
-    def nativeid(self) -> str:
-        """Its CTI id."""
-        return self.node.nativeid
-
-    @property
     def state(self) -> InteractionState | None:
         """The state last told."""
         return self.node.state
-
-    @property
-    def cause(self) -> conversation_wire.Cause | None:
-        """Why it ended, if `interaction.ended` said so."""
-        return self.node.cause
 
     @property
     def data(self) -> dict[str, Any]:
@@ -194,11 +133,6 @@ class Interaction:
     def consult_conversation(self) -> Conversation | None:
         """The latest consult conversation, if its destination is initialised."""
         return self.conversations.get(self.node.consult or "")
-
-    def note(self) -> None:
-        """Remember the state if it is another one, so that a wait misses none."""
-        if self.node.state is not None and (not self.states or self.states[-1] is not self.node.state):
-            self.states.append(self.node.state)
 
     async def accept(self, *, timeout: float | None = None) -> None:
         """Have the phone pick up."""
@@ -305,28 +239,6 @@ class Interaction:
         if not self.node.gone:
             await self._do(interaction_wire.Dispose(), timeout)
 
-    async def wait_state(self, *wanted: InteractionState, timeout: float | None = None) -> InteractionState:
-        """Wait for one of the states, however briefly it lasts.
-
-        Raises:
-            StateUnreachable: it ended, and only earlier states are wanted.
-
-        """
-        start = max(0, len(self.states) - 1)
-        over = {InteractionState.ENDED, InteractionState.COMPLETED}
-
-        def reached() -> InteractionState | None:
-            found = next((each for each in self.states[start:] if each in wanted), None)
-            if found is None and self.node.state in over and not over & set(wanted):
-                raise StateUnreachable(
-                    f"{self.target} is {self.state} ({self.node.cause}), never {_either(wanted)}."
-                )
-            return found
-
-        return await self.link.until(
-            reached, timeout, lambda: f"{self.target} in {_either(wanted)} (it is {self.node.state})"
-        )
-
     async def wait_data(
         self, ready: Callable[[dict[str, Any]], bool], *, timeout: float | None = None
     ) -> dict[str, Any]:
@@ -349,9 +261,6 @@ class Interaction:
             timeout,
             lambda: f"initialisation of conversation {nativeid} in {self.target}",
         )
-
-    async def _do(self, body: Body, timeout: float | None) -> Reply:
-        return await self.link.perform(self.target, body, timeout=timeout)
 
 
 class Channel:
@@ -491,7 +400,3 @@ class Channel:
 
     async def _do(self, body: Body, timeout: float | None) -> Reply:
         return await self.link.perform(self.target, body, timeout=timeout)
-
-
-def _either(states: Iterable[object]) -> str:
-    return " or ".join(str(each) for each in states)

@@ -120,6 +120,8 @@ class Interaction:
     cause: Cause | None = None
     departure: Cause | None = None
     """Why the agent's leg is about to end, where a transfer is under way."""
+    meeting: bool = False
+    """Whether agent and parties are on their way into one room, where they will talk on."""
     transferred: set[str] = field(default_factory=set)
     """Legs that a transfer took out: no part of this any more, even while they are still heard."""
     recording: Recording = Recording.OFF

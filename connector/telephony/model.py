@@ -127,6 +127,12 @@ class TelephonyModel:
         if interaction is not None:
             interaction.departure = cause
 
+    def expect_meeting(self, interaction_id: str, *, under_way: bool) -> None:
+        """Announce that agent and parties go to one room (music meanwhile is no hold), or its end."""
+        interaction = self._interactions.get(interaction_id)
+        if interaction is not None:
+            interaction.meeting = under_way
+
     def gather(self, interaction_id: str, leg: str) -> None:
         """Announce that all conversations of an interaction run on this leg of the agent's from now on."""
         interaction = self._interactions.get(interaction_id)
@@ -476,6 +482,7 @@ class TelephonyModel:
             conversation.state is ConversationState.TALKING
             # Whom a leaving agent leaves behind may hear music for a moment: that is no hold.
             and interaction.departure is None
+            and not interaction.meeting
             and judging.is_parked(self.legs, conversation, agent)
         ):
             conversation.step(interaction.id, ConversationState.HELD, emit)

@@ -65,6 +65,20 @@ async def talk(at: Desk, origin: str = "queue") -> tuple[Call, Phone, Phone]:
     return Call(at, session, interaction, customers), agent, customer
 
 
+async def taken_by_a_colleague(at: Desk, call: Call, customer: Phone) -> dict[str, Any]:
+    """Let agent 1002 log in, get the waiting customer, and finish; returns the interaction data."""
+    taker = await at.phones.phone("1002")
+    taker.answer_mode = "auto"
+    colleague = await at.login("1002")
+    received = await colleague.channel.next_interaction()
+    await expect_hears({taker: {"2001"}, customer: {"1002"}})
+    await call.customers.hangup()
+    await received.wait_state(ENDED)
+    await received.complete()
+    await colleague.close()
+    return received.data
+
+
 def lab_with(over: Mapping[str, Any]) -> Mapping[str, Any]:
     return deep_merge({"dial": {"timeout": 2}}, over)
 
@@ -138,16 +152,8 @@ async def test_a_transfer_to_a_phone_that_is_not_there_goes_to_the_queue_if_the_
         await call.primary.blind_transfer("1003")
         await call.interaction.wait_state(ENDED)
         await expect_hears({customer: {"MOH"}})
-        taker = await at.phones.phone("1002")
-        taker.answer_mode = "auto"
-        colleague = await at.login("1002")
-        received = await colleague.channel.next_interaction()
-        assert received.data["QUEUE"] == "sales"
-        await expect_hears({taker: {"2001"}, customer: {"1002"}})
-        await call.customers.hangup()
-        await received.wait_state(ENDED)
-        await received.complete()
-        await colleague.close()
+        data = await taken_by_a_colleague(at, call, customer)
+        assert data["QUEUE"] == "sales"
         await call.over()
 
 
@@ -162,14 +168,7 @@ async def test_if_the_agent_does_not_take_the_caller_back_the_queue_does(
         returned = await call.back()
         await (await agent.next_call(WAIT)).reject()
         await returned.wait_state(ENDED)
-        taker.answer_mode = "auto"
-        colleague = await at.login("1002")
-        received = await colleague.channel.next_interaction()
-        await expect_hears({taker: {"2001"}, customer: {"1002"}})
-        await call.customers.hangup()
-        await received.wait_state(ENDED)
-        await received.complete()
-        await colleague.close()
+        await taken_by_a_colleague(at, call, customer)
         await call.over(returned)
 
 
@@ -219,15 +218,7 @@ async def test_a_party_on_hold_whose_agent_is_gone_goes_to_the_queue(
         await call.primary.hold()
         await agent.calls[0].hangup()
         await call.interaction.wait_state(ENDED)
-        taker = await at.phones.phone("1002")
-        taker.answer_mode = "auto"
-        colleague = await at.login("1002")
-        received = await colleague.channel.next_interaction()
-        await expect_hears({taker: {"2001"}, customer: {"1002"}})
-        await call.customers.hangup()
-        await received.wait_state(ENDED)
-        await received.complete()
-        await colleague.close()
+        await taken_by_a_colleague(at, call, customer)
         await call.over()
 
 
@@ -263,15 +254,7 @@ async def test_a_hold_is_warned_of_at_half_and_ended_at_its_limit(
         assert (await seen(at, Kind.WARNING, "hold.limit"))["code"] == "HOLD_LIMIT"
         await call.primary.wait_state(RELEASED)
         await agents.wait_state(CallState.ENDED, WAIT)
-        taker = await at.phones.phone("1002")
-        taker.answer_mode = "auto"
-        colleague = await at.login("1002")
-        received = await colleague.channel.next_interaction()
-        await expect_hears({taker: {"2001"}, customer: {"1002"}})
-        await call.customers.hangup()
-        await received.wait_state(ENDED)
-        await received.complete()
-        await colleague.close()
+        await taken_by_a_colleague(at, call, customer)
         await call.over()
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from connector.bridge.dialect_file import NAMES
 from connector.bridge.messages import CATALOGUE, Body
 from connector.bridge.schema import keys_of
 
@@ -33,7 +34,7 @@ def renamed() -> dict[str, Any]:
             words = {path: f"own {path[::-1]}" for path in chosen}
             messages.setdefault(name, {})[part] = words
     return {
-        "names": {name: f"Site/{name[::-1]}" for name in CATALOGUE},
+        "names": {name: f"Site/{name[::-1]}" for name in NAMES},
         "keys": {key: f"{key[::-1]}_" for key in sorted(keys)},
         "messages": messages,
     }

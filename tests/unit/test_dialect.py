@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from renamed_dialect import paths_of, renamed_yaml
 
 from connector.app import Connector
+from connector.bridge.catalogue.notices import NOTICES, Notice
 from connector.bridge.codec import decode, encode
 from connector.bridge.dialect import IDENTITY, Dialect
-from connector.bridge.dialect_file import load_dialect, parse_dialect
+from connector.bridge.dialect_file import NAMES, load_dialect, parse_dialect
 from connector.bridge.messages import CATALOGUE, Body, Kind, Message, Result, failure
 from connector.bridge.schema import keys_of
 from connector.config import load_settings
@@ -56,6 +57,14 @@ def test_every_name_and_key_is_translated_and_comes_back(message: Message) -> No
     assert decode(encode(message)) == message
 
 
+@pytest.mark.parametrize("notice", NOTICES, ids=lambda each: each.name)
+def test_warnings_and_errors_have_names_too_and_keep_their_codes(notice: Notice) -> None:
+    message = Message(notice.kind, notice.name, "t", {}, code=notice.code, text="Said.")
+    header = json.loads(encode(message, EVERYTHING))["header"]
+    assert (header["name"], header["code"]) == (f"Site/{notice.name[::-1]}", notice.code)
+    assert decode(encode(message, EVERYTHING), EVERYTHING) == message
+
+
 def _keys_left(wire: Any, shape: type[Body], original: Any) -> list[str]:
     # As many keys, none of the catalogue's; what is opaque is the same object.
     assert len(wire) == len(original)
@@ -73,7 +82,7 @@ def _keys_left(wire: Any, shape: type[Body], original: Any) -> list[str]:
 def test_the_renaming_file_leaves_out_nothing() -> None:
     shapes = [shape for spec in CATALOGUE.values() for shape in (spec.body, spec.reply) if shape]
     assert sum(len(paths_of(shape)) for shape in shapes) > 100
-    assert len(EVERYTHING._into) == len(CATALOGUE)  # type: ignore[attr-defined]
+    assert len(EVERYTHING._into) == len(NAMES)  # type: ignore[attr-defined]
 
 
 def test_data_of_the_site_passes_untouched() -> None:

@@ -263,6 +263,25 @@ def test_music_for_whom_a_leaving_agent_leaves_is_no_hold() -> None:
     ]
 
 
+def test_music_for_who_comes_first_into_a_common_room_is_no_hold() -> None:
+    model = watching()
+    feed(model, *customer_waits(), *agent_rings(), *agent_answers())
+    model.expect_meeting(AGENT, under_way=True)
+    assert not feed(
+        model,
+        facts.LegLeft(CUSTOMER, "b1"),
+        facts.LegJoined(CUSTOMER, "room"),
+        facts.MusicStarted(CUSTOMER),
+        facts.LegLeft(AGENT, "b1"),
+        facts.LegJoined(AGENT, "room"),
+        facts.MusicStopped(CUSTOMER),
+    )
+    model.expect_meeting(AGENT, under_way=False)
+    assert feed(model, facts.LegLeft(AGENT, "room", waits=True), facts.MusicStarted(CUSTOMER)) == [
+        ConversationChanged(AGENT, f"{AGENT}-1", ConversationState.HELD)
+    ]
+
+
 @pytest.mark.parametrize("music_first", [False, True])
 def test_an_agents_leg_that_lost_its_place_on_the_way_waits(*, music_first: bool) -> None:
     model = watching()

@@ -84,7 +84,7 @@ class BaresipEngine:
             reg_interval=300,
         )
         agent = await baresip.UserAgent.create(self._runtime, line, transfer_policy="reject")
-        return BaresipPhone(account, self._pulse, agent, self._calls)
+        return BaresipPhone(account, self._pulse, self._runtime, agent, self._calls)
 
     async def close(self) -> None:
         """Stop the pump and the SIP thread."""
@@ -116,7 +116,7 @@ class BaresipCall(CoreCall):
         self._owner = phone
         self._frames = tones.tone_frames(phone.tone_hz)
         self._at = 0
-        native.on(self._report)
+        native.on(self.report)
         native.on_dtmf(lambda event: self.digit(event.digit))
 
     def pump(self) -> None:
@@ -226,7 +226,8 @@ class BaresipCall(CoreCall):
         finally:
             self.native.off(listen)
 
-    def _report(self, event: StackEvent) -> None:
+    def report(self, event: StackEvent) -> None:
+        """Take the stack's word on the call."""
         match event.event:
             case Event.CALL_RINGING | Event.CALL_PROGRESS:
                 if self.state is CallState.DIALING:
@@ -245,8 +246,11 @@ class BaresipPhone(CorePhone[BaresipCall]):
 
     stack = "baresip"
 
-    def __init__(self, account: SipAccount, pulse: Pulse, agent: Any, pumped: set[BaresipCall]) -> None:
+    def __init__(
+        self, account: SipAccount, pulse: Pulse, runtime: Any, agent: Any, pumped: set[BaresipCall]
+    ) -> None:
         super().__init__(account, pulse)
+        self._runtime = runtime
         self._agent = agent
         self._pumped = pumped
         self._open = True
@@ -269,11 +273,20 @@ class BaresipPhone(CorePhone[BaresipCall]):
     async def dial(self, number: str) -> BaresipCall:
         """Call `number`; returns when the INVITE is out."""
         uri = self.account.uri(number)
+        # A quick refusal (404) may be told in one go with the INVITE's going out, before there is a call.
+        early: list[StackEvent] = []
+        self._runtime.subscribe(early.append)
         try:
             native = await self._agent.dial(uri)
         except baresip.BaresipError as error:
             raise PhoneError(f"{self!r}: could not dial {number}: {error}") from error
-        return self._keep(self.placed(BaresipCall(self, native, CallState.DIALING, number)))
+        finally:
+            self._runtime.unsubscribe(early.append)
+        call = self.placed(BaresipCall(self, native, CallState.DIALING, number))
+        for event in early:
+            if event.call == native.handle:
+                call.report(event)
+        return self._keep(call)
 
     async def close(self) -> None:
         """End every call and unregister; the stack keeps the silent account until the fleet closes."""
