@@ -15,6 +15,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import CallHandling
 from connector.asterisk.hold_limits import HoldLimits
 from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiSettings, AmiTimeout
+from connector.asterisk.mobile import MobileAgents
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
@@ -70,9 +71,11 @@ class AsteriskPbx:
 
         # The procedures of `Pbx`, each as the recipe of its name has it.
         membership = QueueMembership(self._exchange, self._link)
-        self.log_in = _in_port_words(membership.log_in)
-        self.log_out = _in_port_words(membership.log_out)
-        self.set_ready = _in_port_words(membership.set_ready)
+        self._mobile = MobileAgents(self._exchange, self._link, dial, membership)
+        self.mobile_phone = _in_port_words(self._mobile.phone)
+        self.log_in = _in_port_words(self._mobile.log_in)
+        self.log_out = _in_port_words(self._mobile.log_out)
+        self.set_ready = _in_port_words(self._mobile.set_ready)
         self.set_not_ready = _in_port_words(membership.set_not_ready)
 
         notifier = PhoneNotifier(self._exchange, self._link, dial, self._system_link)
@@ -136,6 +139,7 @@ class AsteriskPbx:
         if self._resync is not None:
             self._resync.cancel()
         self._phone_side.close()
+        self._mobile.close()
         await self._supervisors.close()
         if self._hold_limits is not None:
             self._hold_limits.close()
@@ -160,6 +164,7 @@ class AsteriskPbx:
             self._on_event(event)
         self._variables.on_event(event)
         self._exchange.on_event(event)
+        self._mobile.on_event(event)
 
     def _tidy_up(self, change: Change) -> None:
         """Let an agent's leg go that waits for nobody: its held party hung up."""

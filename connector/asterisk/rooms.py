@@ -17,9 +17,11 @@ from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.notify import PhoneNotifier
+from connector.asterisk.queues import interface_of
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.mobile import shown_number
 from connector.telephony.numbers import check_number
 from connector.telephony.pbx import Refused, TimedOut
 from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
@@ -236,7 +238,7 @@ class PartyRooms(AnsweredCalls):
                     "Exten": f"p{self._room(party)}",
                     "Priority": "1",
                     "Timeout": str(int(self._settings.timeout * 1000)),
-                    "CallerID": self._settings.caller_id or interaction.endpoint,
+                    "CallerID": self._settings.caller_id or shown_number(interaction.endpoint),
                     "Async": "true",
                     "ChannelId": leg,
                     "OtherChannelId": f"{leg}-2",
@@ -422,7 +424,7 @@ class PartyRooms(AnsweredCalls):
         """Return what tells the dialplan who takes a primary party that has nobody (`harmony-fallback`)."""
         handling = self._settings.handling
         return {
-            "HARMONY_BACK": interaction.endpoint,
+            "HARMONY_BACK": interface_of(interaction.endpoint),
             "HARMONY_RETURN": "-".join(handling.failed_transfer) or _NO_WAY,
             "HARMONY_ORPHANS": "-".join(handling.orphans) or _NO_WAY,
             "HARMONY_FALLBACK_QUEUE": handling.queue,

@@ -1,4 +1,4 @@
-"""Agents in a table of a real PostgreSQL, at a real desk. Files and SQLite: tests/unit/test_agents_sources.py."""
+"""Agents in a table of a real PostgreSQL, at a real desk (files and SQLite: `test_agents_sources`)."""
 
 import asyncio
 import os

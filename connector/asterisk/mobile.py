@@ -1,0 +1,183 @@
+"""Mobile agents on Asterisk: a Local channel stands for the agent's phone.
+
+A queue or an Originate calls `Local/NUMBER@harmony-mobile/n`. Its first half is the agent's leg in every
+respect: it is answered and moved as a desk phone's leg is; because of `/n` it never takes itself out of the
+path. What is behind its second half (the site's dialplan, a trunk, the agent's mobile) is no concern of the
+model. With `harmony-nailed` the second half joins the standing call in a conference instead.
+"""
+
+import asyncio
+import uuid
+from typing import Final
+
+import structlog
+
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.handling import dialable
+from connector.asterisk.link import AmiError, AmiLink, AmiRefused
+from connector.asterisk.phonecalls import place
+from connector.asterisk.queues import QueueMembership
+from connector.asterisk.settings import ConsultStrategy, DialSettings
+from connector.asterisk.wire import AmiMessage
+from connector.telephony.facts import PlacementFailed
+from connector.telephony.mobile import is_nailed, mobile_endpoint, mobile_number
+from connector.telephony.pbx import PbxProblem, Refused, Seat, TimedOut
+
+log = structlog.get_logger(__name__)
+
+_STANDING_LEG: Final = "hn-"
+_SECOND_HALF: Final = "-2"
+_ROLE: Final = "standing"
+_LATER: Final = 2.0
+"""Seconds after which an Originate whose time is over has told so."""
+
+
+class MobileAgents:
+    """What agents at numbers need beyond membership of queues; other agents pass through unchanged."""
+
+    def __init__(
+        self, exchange: Exchange, link: AmiLink, settings: DialSettings, membership: QueueMembership
+    ) -> None:
+        self._exchange = exchange
+        self._link = link
+        self._settings = settings
+        self._membership = membership
+        self._chores: set[asyncio.Task[None]] = set()
+
+    async def phone(self, number: str, *, nailed: bool) -> str:
+        """Return the endpoint that stands for a number. Nobody is called yet.
+
+        Raises:
+            Refused: it cannot be dialled, or the site has not our dialplan.
+
+        """
+        self._exchange.require_available()
+        if self._settings.consult is not ConsultStrategy.ROOMS:
+            raise Refused("Mobile agents need the connector's dialplan (dial.consult: rooms).")
+        return mobile_endpoint(await dialable(self._link, self._settings, number), nailed=nailed)
+
+    async def log_in(self, seat: Seat) -> None:
+        """Make the agent a member; an agent with a standing call is called first, and must answer."""
+        number = mobile_number(seat.endpoint)
+        if not number:
+            await self._membership.log_in(seat)
+            return
+        self._exchange.require_available()
+        await self.prepare(seat)
+        here = self._exchange.model.presence(seat.endpoint).agent
+        if here in {None, seat.agent} and is_nailed(seat.endpoint):
+            await self._stand(number)
+        try:
+            await self._membership.log_in(seat)
+        except PbxProblem:
+            if self._exchange.model.presence(seat.endpoint).agent is None:
+                await self._end_standing(seat)
+            raise
+
+    async def log_out(self, seat: Seat) -> None:
+        """Take the agent out of the queues, then end the standing call."""
+        await self._membership.log_out(seat)
+        await self._end_standing(seat)
+
+    async def set_ready(self, seat: Seat) -> None:
+        """Let the queues offer calls; a standing call that has ended is placed anew first."""
+        if is_nailed(seat.endpoint):
+            self._exchange.require_available()
+            await self.prepare(seat)
+            await self._stand(mobile_number(seat.endpoint))
+        await self._membership.set_ready(seat)
+
+    async def prepare(self, seat: Seat) -> None:
+        """Tell the dialplan in which context numbers are dialled (Setvar of a global variable)."""
+        if mobile_number(seat.endpoint):
+            value = self._settings.context
+            await self._link.send("Setvar", {"Variable": "HARMONY_MOBILE_CTX", "Value": value})
+
+    def on_event(self, event: AmiMessage) -> None:
+        """Take the agent whose standing call ends out of ready: no call would get through."""
+        leg = event.get("Uniqueid") or ""
+        if event.name != "Hangup" or not _is_standing(leg):
+            return
+        endpoint = mobile_endpoint(event.variables().get("HARMONY_DEST", ""), nailed=True)
+        presence = self._exchange.model.presence(endpoint)
+        if presence.agent is not None and presence.ready:
+            chore = asyncio.get_running_loop().create_task(self._not_ready(Seat(presence.agent, endpoint)))
+            self._chores.add(chore)
+            chore.add_done_callback(self._chores.discard)
+
+    def close(self) -> None:
+        """Drop what is under way."""
+        for chore in self._chores:
+            chore.cancel()
+
+    async def _not_ready(self, seat: Seat) -> None:
+        log.info("standing call ended: the agent is not ready", agent=seat.agent)
+        try:
+            await self._membership.set_not_ready(seat, "")
+        except (AmiError, PbxProblem) as problem:
+            log.warning(
+                "an agent without a standing call is still ready", agent=seat.agent, problem=str(problem)
+            )
+
+    async def _stand(self, number: str) -> None:
+        """Call the number into its conference, unless the standing call is there."""
+        if await self._standing(number):
+            return
+        leg = f"{_STANDING_LEG}{uuid.uuid4().hex}"
+        legs, failures = self._exchange.model.legs, self._exchange.failed_placements
+        failed = PlacementFailed(leg, timed_out=False)
+        failures[leg] = failed
+        try:
+            await self._link.send(
+                "Originate",
+                {
+                    "Channel": f"Local/{number}@{self._settings.context}/n",
+                    **place("harmony-standing", number),
+                    "Timeout": str(int(self._settings.agent_timeout * 1000)),
+                    "CallerID": self._settings.caller_id or number,
+                    "Async": "true",
+                    "ChannelId": leg,
+                    "OtherChannelId": f"{leg}{_SECOND_HALF}",
+                    "Variable": [f"HARMONY_ROLE={_ROLE}", f"HARMONY_DEST={number}"],
+                },
+            )
+            await self._exchange.until(
+                lambda: legs.room_of(leg) is not None or failures.get(leg) is not failed,
+                f"standing call to {number}",
+                self._settings.agent_timeout + _LATER,
+            )
+        except AmiRefused as refusal:
+            raise Refused(f"The telephone system refused the call: {refusal}.") from refusal
+        except TimedOut:
+            await self._hang_up(leg)
+            raise
+        finally:
+            failures.pop(leg, None)
+        if legs.room_of(leg) is None:
+            raise Refused(f"The number {number} did not answer.")
+
+    async def _end_standing(self, seat: Seat) -> None:
+        if not is_nailed(seat.endpoint):
+            return
+        for leg in await self._standing(mobile_number(seat.endpoint)):
+            await self._hang_up(leg)
+            await self._exchange.until(
+                lambda leg=leg: self._exchange.model.legs.get(leg) is None,  # type: ignore[misc]
+                "end of the standing call",
+            )
+
+    async def _standing(self, number: str) -> list[str]:
+        """Return the standing calls to a number: the PBX knows them, also after a restart of ours."""
+        rows = await self._link.send_list("CoreShowChannels")
+        legs = [row.get("Uniqueid") or "" for row in rows if row.variables().get("HARMONY_DEST") == number]
+        return [leg for leg in legs if _is_standing(leg)]
+
+    async def _hang_up(self, leg: str) -> None:
+        try:
+            await self._link.send("Hangup", {"Channel": leg, "Cause": "16"})
+        except AmiRefused as refusal:
+            log.info("leg was gone already", leg=leg, reason=str(refusal))
+
+
+def _is_standing(leg: str) -> bool:
+    return leg.startswith(_STANDING_LEG) and not leg.endswith(_SECOND_HALF)
