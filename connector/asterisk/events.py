@@ -55,7 +55,9 @@ RESERVED_VARIABLES = frozenset(
 
 _CHANNEL = re.compile(r"^(?P<technology>[A-Za-z0-9]+)/(?P<rest>.+)-(?P<serial>[0-9a-f]+)(?P<half>;[12])?$")
 _INTERFACE = re.compile(r"^PJSIP/(?P<endpoint>[^/@]+)$")
-_MOBILE = re.compile(r"^Local/(?P<number>\+?[0-9*#]{1,32})@harmony-(?P<kind>mobile|nailed)(?P<rest>/n|-.+)?$")
+_MOBILE = re.compile(
+    r"^Local/(?P<number>\+?[0-9*#]{1,32})@harmony-(?P<kind>mobile|nailed)(?:/n|-[0-9a-f]+;[12])?$"
+)
 """A mobile agent's phone, as interface or device, or (with a serial number) a channel of it."""
 _JOINTS = frozenset({"Local"})
 _FURNITURE = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Surrogate", "Message", "Bridge"})

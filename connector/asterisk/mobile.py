@@ -3,7 +3,7 @@
 A queue or an Originate calls `Local/NUMBER@harmony-mobile/n`. Its first half is the agent's leg in every
 respect: it is answered and moved as a desk phone's leg is; because of `/n` it never takes itself out of the
 path. What is behind its second half (the site's dialplan, a trunk, the agent's mobile) is no concern of the
-model. With `harmony-nailed` the second half joins the standing call in a conference instead.
+model. With `harmony-nailed` the second half is put together with the standing call instead.
 """
 
 import asyncio
@@ -26,8 +26,10 @@ from connector.telephony.pbx import PbxProblem, Refused, Seat, TimedOut
 log = structlog.get_logger(__name__)
 
 _STANDING_LEG: Final = "hn-"
-_SECOND_HALF: Final = "-2"
-_ROLE: Final = "standing"
+_STANDING_END: Final = "-here"
+_CODEC: Final = "ulaw"
+"""Of its own accord Originate makes Local channels of signed linear; from a conference room nothing is heard
+through two Local channels of different formats (seen in Asterisk 22.10)."""
 _LATER: Final = 2.0
 """Seconds after which an Originate whose time is over has told so."""
 
@@ -96,9 +98,9 @@ class MobileAgents:
     def on_event(self, event: AmiMessage) -> None:
         """Take the agent whose standing call ends out of ready: no call would get through."""
         leg = event.get("Uniqueid") or ""
-        if event.name != "Hangup" or not _is_standing(leg):
+        if event.name != "Hangup" or not leg.startswith(_STANDING_LEG):
             return
-        endpoint = mobile_endpoint(event.variables().get("HARMONY_DEST", ""), nailed=True)
+        endpoint = mobile_endpoint(leg.removeprefix(_STANDING_LEG).removesuffix(_STANDING_END), nailed=True)
         presence = self._exchange.model.presence(endpoint)
         if presence.agent is not None and presence.ready:
             chore = asyncio.get_running_loop().create_task(self._not_ready(Seat(presence.agent, endpoint)))
@@ -120,11 +122,11 @@ class MobileAgents:
             )
 
     async def _stand(self, number: str) -> None:
-        """Call the number into its conference, unless the standing call is there."""
-        if await self._standing(number):
-            return
-        leg = f"{_STANDING_LEG}{uuid.uuid4().hex}"
+        """Place the standing call, unless it is there."""
+        leg = _standing_leg(number)
         legs, failures = self._exchange.model.legs, self._exchange.failed_placements
+        if legs.get(leg) is not None:
+            return
         failed = PlacementFailed(leg, timed_out=False)
         failures[leg] = failed
         try:
@@ -132,17 +134,17 @@ class MobileAgents:
                 "Originate",
                 {
                     "Channel": f"Local/{number}@{self._settings.context}/n",
-                    **place("harmony-standing", number),
+                    **place("harmony-standing", "s"),
                     "Timeout": str(int(self._settings.agent_timeout * 1000)),
                     "CallerID": self._settings.caller_id or number,
                     "Async": "true",
+                    "Codecs": _CODEC,
                     "ChannelId": leg,
-                    "OtherChannelId": f"{leg}{_SECOND_HALF}",
-                    "Variable": [f"HARMONY_ROLE={_ROLE}", f"HARMONY_DEST={number}"],
+                    "OtherChannelId": f"hc-{uuid.uuid4().hex}",
                 },
             )
             await self._exchange.until(
-                lambda: legs.room_of(leg) is not None or failures.get(leg) is not failed,
+                lambda: self._stands(leg) or failures.get(leg) is not failed,
                 f"standing call to {number}",
                 self._settings.agent_timeout + _LATER,
             )
@@ -153,24 +155,19 @@ class MobileAgents:
             raise
         finally:
             failures.pop(leg, None)
-        if legs.room_of(leg) is None:
+        if not self._stands(leg):
             raise Refused(f"The number {number} did not answer.")
 
-    async def _end_standing(self, seat: Seat) -> None:
-        if not is_nailed(seat.endpoint):
-            return
-        for leg in await self._standing(mobile_number(seat.endpoint)):
-            await self._hang_up(leg)
-            await self._exchange.until(
-                lambda leg=leg: self._exchange.model.legs.get(leg) is None,  # type: ignore[misc]
-                "end of the standing call",
-            )
+    def _stands(self, leg: str) -> bool:
+        live = self._exchange.model.legs.get(leg)
+        return live is not None and live.answered
 
-    async def _standing(self, number: str) -> list[str]:
-        """Return the standing calls to a number: the PBX knows them, also after a restart of ours."""
-        rows = await self._link.send_list("CoreShowChannels")
-        legs = [row.get("Uniqueid") or "" for row in rows if row.variables().get("HARMONY_DEST") == number]
-        return [leg for leg in legs if _is_standing(leg)]
+    async def _end_standing(self, seat: Seat) -> None:
+        leg = _standing_leg(mobile_number(seat.endpoint))
+        legs = self._exchange.model.legs
+        if is_nailed(seat.endpoint) and legs.get(leg) is not None:
+            await self._hang_up(leg)
+            await self._exchange.until(lambda: legs.get(leg) is None, "end of the standing call")
 
     async def _hang_up(self, leg: str) -> None:
         try:
@@ -179,5 +176,6 @@ class MobileAgents:
             log.info("leg was gone already", leg=leg, reason=str(refusal))
 
 
-def _is_standing(leg: str) -> bool:
-    return leg.startswith(_STANDING_LEG) and not leg.endswith(_SECOND_HALF)
+def _standing_leg(number: str) -> str:
+    """Return the id of the standing call to a number: there is one at most, and a restart finds it again."""
+    return f"{_STANDING_LEG}{number}{_STANDING_END}"

@@ -18,7 +18,6 @@ from connector.lab.state import LabState
 _TOKEN = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 _RATE = 8000
 _SECONDS = 10
-_BEEP_HERTZ = 1400
 
 
 def fill(text: str, tokens: Mapping[str, str], *, where: str = "") -> str:
@@ -71,15 +70,14 @@ def asterisk(source: Path, target: Path, values: Mapping[str, str]) -> None:
 
 
 def tones(target: Path) -> None:
-    """Write the music on hold (a tone) and the silence, 10 s each, and a beep, as 8 kHz mono WAV files."""
+    """Write the music on hold (a tone) and the silence, as 8 kHz mono WAV files of 10 s."""
     for folder, hertz in (("moh-tone", accounts.MOH_HERTZ), ("moh-silence", 0)):
         shutil.rmtree(target / folder, ignore_errors=True)
         (target / folder).mkdir(parents=True)
-        _tone(target / folder / "loop.wav", hertz, _SECONDS)
-    _tone(target / "beep.wav", _BEEP_HERTZ, 1)
+        _tone(target / folder / "loop.wav", hertz)
 
 
-def _tone(path: Path, hertz: int, seconds: int) -> None:
+def _tone(path: Path, hertz: int) -> None:
     """Write a sine of half scale that starts and ends at a zero crossing: it loops without a click."""
     second = b"".join(
         struct.pack("<h", round(16000 * math.sin(2 * math.pi * hertz * place / _RATE)))
@@ -89,4 +87,4 @@ def _tone(path: Path, hertz: int, seconds: int) -> None:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(_RATE)
-        file.writeframes(second * seconds)
+        file.writeframes(second * _SECONDS)
