@@ -10,7 +10,7 @@ from connector.lab.phones.fleet import PhoneFleet, Stack
 from connector.lab.phones.hearing import HearingError, expect_hears
 from connector.lab.provider import LabInfo
 
-WAIT = 5.0
+WAIT = 10.0
 """Seconds that signalling on the loopback may take; it takes some 20 ms."""
 
 PAIRS: tuple[tuple[Stack, Stack], ...] = (("baresip", "baresip"), ("pjsua2", "pjsua2"), ("baresip", "pjsua2"))

@@ -21,6 +21,9 @@ from connector.processor.link import Direction, Entry
 from connector.processor.playback import Playback
 from connector.processor.server import ReferenceBridge
 
+PROCESS = 30.0
+"""Seconds within which a process of ours starts or ends, on a machine with other work."""
+
 
 async def a_dialled_call(at_desk: Desk) -> None:
     await at_desk.agent_phone()
@@ -122,7 +125,7 @@ def mode_of(file: Path) -> int:
 async def until(process: asyncio.subprocess.Process, wanted: str) -> str:
     assert process.stdout is not None
     seen = ""
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(PROCESS):
         while wanted not in seen:
             line = (await process.stdout.readline()).decode()
             assert line, f"ended without {wanted!r}: {seen}"
@@ -146,12 +149,12 @@ async def bridge_tool(lab: LabInfo, tmp_path: Path) -> AsyncIterator[Path]:
             assert await done.wait() == 0
     finally:
         bridge.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(bridge.communicate(), WAIT)
+        await asyncio.wait_for(bridge.communicate(), PROCESS)
 
 
 async def said_by(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
     process = await start(*arguments, env=env)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(), PROCESS)
     assert b"Traceback" not in out + err
     return process.returncode or 0, (out + err).decode()
 
@@ -212,7 +215,7 @@ async def test_send_brings_its_own_bridge(lab: LabInfo, tmp_path: Path) -> None:
         assert "s3cret-guess" not in text
     finally:
         connector.send_signal(signal.SIGTERM)
-        _, log = await asyncio.wait_for(connector.communicate(), WAIT)
+        _, log = await asyncio.wait_for(connector.communicate(), PROCESS)
     assert connector.returncode == 0
     assert b"s3cret-guess" not in log
     assert "s3cret-guess" not in wire.read_text("utf-8")
