@@ -1,4 +1,4 @@
-"""Mobile agents: names of phones that are numbers, on the way to Asterisk and back; what a session asks for."""
+"""Mobile agents: names of phones that are numbers, on the way to Asterisk and back."""
 
 from typing import Any
 
