@@ -7,8 +7,8 @@ model. With `harmony-nailed` the second half is put together with the standing c
 """
 
 import asyncio
-import uuid
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import structlog
 
@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 _STANDING_LEG: Final = "hn-"
 _STANDING_END: Final = "-here"
+_FAR_HALF: Final = "hf-"
+"""Begins the id of the standing call's second half, towards the agent."""
 _CODEC: Final = "ulaw"
 """Of its own accord Originate makes Local channels of signed linear; from a conference room nothing is heard
 through two Local channels of different formats (seen in Asterisk 22.10)."""
@@ -97,15 +99,31 @@ class MobileAgents:
 
     def on_event(self, event: AmiMessage) -> None:
         """Take the agent whose standing call ends out of ready: no call would get through."""
-        leg = event.get("Uniqueid") or ""
-        if event.name != "Hangup" or not leg.startswith(_STANDING_LEG):
+        if event.name != "Hangup":
             return
-        endpoint = mobile_endpoint(leg.removeprefix(_STANDING_LEG).removesuffix(_STANDING_END), nailed=True)
-        presence = self._exchange.model.presence(endpoint)
-        if presence.agent is not None and presence.ready:
-            chore = asyncio.get_running_loop().create_task(self._not_ready(Seat(presence.agent, endpoint)))
-            self._chores.add(chore)
-            chore.add_done_callback(self._chores.discard)
+        leg = event.get("Uniqueid") or ""
+        if leg.startswith(_FAR_HALF):
+            # While Bridge takes the near half over, it may miss that the far one is gone.
+            self._later(self._end_near_half(_standing_leg(leg.removeprefix(_FAR_HALF))))
+        elif leg.startswith(_STANDING_LEG):
+            number = leg.removeprefix(_STANDING_LEG).removesuffix(_STANDING_END)
+            endpoint = mobile_endpoint(number, nailed=True)
+            presence = self._exchange.model.presence(endpoint)
+            if presence.agent is not None and presence.ready:
+                self._later(self._not_ready(Seat(presence.agent, endpoint)))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        chore = asyncio.get_running_loop().create_task(work)
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
+
+    async def _end_near_half(self, leg: str) -> None:
+        if self._exchange.model.legs.get(leg) is None:
+            return
+        try:
+            await self._hang_up(leg)
+        except AmiError as problem:
+            log.warning("a standing call may not have ended", leg=leg, problem=str(problem))
 
     def close(self) -> None:
         """Drop what is under way."""
@@ -140,7 +158,7 @@ class MobileAgents:
                     "Async": "true",
                     "Codecs": _CODEC,
                     "ChannelId": leg,
-                    "OtherChannelId": f"hc-{uuid.uuid4().hex}",
+                    "OtherChannelId": f"{_FAR_HALF}{number}",
                 },
             )
             await self._exchange.until(

@@ -56,8 +56,9 @@ async def test_a_mobile_agent_takes_a_call_holds_and_ends_it(at_desk: Desk) -> N
     # A waiting caller is not offered to an agent on a call.
     waiting = await at_desk.phones.phone("2002")
     second = await waiting.dial("7000")
+    await expect_hears({waiting: {"MOH"}})
     await interaction.primary.retrieve()
-    await expect_hears({mobile: {"2001"}, customer: {NUMBER}, waiting: {"MOH"}})
+    await expect_hears({mobile: {"2001"}, customer: {NUMBER}})
     assert len(mobile.calls) == 1
     await second.hangup()
     await second.wait_state("ended", WAIT)
@@ -70,22 +71,23 @@ async def test_a_mobile_agent_takes_a_call_holds_and_ends_it(at_desk: Desk) -> N
 
 async def test_a_mobile_agent_consults_and_transfers(at_desk: Desk) -> None:
     mobile, customer = await at_desk.phones.phone(NUMBER), await at_desk.phones.phone("2001")
-    target = await at_desk.phones.phone("1002")
+    target = await at_desk.phones.phone("2002")
     session = await login(at_desk, mode="1")
     await session.channel.activate()
     await session.channel.ready()
     interaction, call = await offered(at_desk, session, mobile, customer)
-    consult = await interaction.consult("1002")
+    consult = await interaction.consult("2002")
     await (await target.next_call(WAIT)).answer()
     await consult.wait_state(TALKING)
-    await expect_hears({mobile: {"1002"}, target: {NUMBER}, customer: {"MOH"}})
+    await expect_hears({mobile: {"2002"}, target: {NUMBER}, customer: {"MOH"}})
     await interaction.alternate()
     await expect_hears({mobile: {"2001"}, target: {"MOH"}, customer: {NUMBER}})
+    (own,) = mobile.calls
     await interaction.consult_transfer()
     await interaction.wait_state(ENDED)
     assert cause_of(interaction) is Cause.TRANSFERRED
-    await expect_hears({target: {"2001"}, customer: {"1002"}})
-    assert mobile.calls == ()
+    await expect_hears({target: {"2001"}, customer: {"2002"}})
+    await own.wait_state("ended", WAIT)
     await call.hangup()
     await interaction.complete()
     await session.close()
