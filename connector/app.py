@@ -55,6 +55,7 @@ class Connector:
         self.directory = AgentDirectory(settings)
         self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
         self._control = Control(self.tree)
+        self._hurry = asyncio.Event()
         for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
 
@@ -86,7 +87,10 @@ class Connector:
         await asyncio.Event().wait()
 
     async def run(self, stop: asyncio.Event, *, ready: Callable[[], None] | None = None) -> None:
-        """Run until `stop` is set; `ready` is called when the tasks are under way. Calls stay up after it."""
+        """Run until `stop` is set; `ready` is called when the tasks are under way. Calls stay up after it.
+
+        Calls that agents have then are waited for, `limits.drain` seconds at most, or until `hurry`.
+        """
         tasks = [
             asyncio.create_task(self.pbx.run(), name="pbx"),
             asyncio.create_task(self.transport.run(self.tree), name="bridge"),
@@ -100,6 +104,7 @@ class Connector:
             done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
+            await self._drain()
         finally:
             stopping.cancel()
             self._control.stop()
@@ -110,6 +115,30 @@ class Connector:
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
             log.info("connector stopped")
+
+    def hurry(self) -> None:
+        """Wait for calls no longer."""
+        self._hurry.set()
+
+    async def _drain(self) -> None:
+        """Take no new sessions, and wait until no agent is on a call."""
+        self._control.pause()
+        news = asyncio.Event()
+        unsubscribe = self.pbx.subscribe(lambda _change: news.set())
+        try:
+            async with asyncio.timeout(self.settings.limits.drain):
+                while self._control.busy and not self._hurry.is_set():
+                    news.clear()
+                    waits = [asyncio.create_task(each.wait()) for each in (news, self._hurry)]
+                    try:
+                        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        for wait in waits:
+                            wait.cancel()
+        except TimeoutError:
+            log.info("calls are still up; they go on without the connector")
+        finally:
+            unsubscribe()
 
 
 def ami_settings(settings: Settings) -> AmiSettings:
@@ -188,6 +217,9 @@ def _pbx(
             settings.extensions.recording.format,
         ),
         proof_timeout=settings.limits.proof_timeout,
+        grace=settings.asterisk.grace,
+        wrap_up=settings.handling.wrap_up,
+        member_check=settings.limits.member_check,
         on_event=on_event,
     )
 

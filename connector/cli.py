@@ -78,8 +78,15 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     async def serve() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def asked() -> None:
+            """Stop when the calls are over; if asked once more, at once."""
+            if stop.is_set():
+                connector.hurry()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, asked)
         reloads: set[asyncio.Task[None]] = set()
 
         def reload() -> None:

@@ -351,6 +351,14 @@ class AsteriskSettings(Section, frozen=True, kw_only=True):
     ping_timeout: Annotated[float, _seconds("Longest wait for the reply to such a check.")] = 3.0
     reconnect_initial: Annotated[float, _seconds("First pause before connecting again.", 0.05)] = 0.5
     reconnect_max: Annotated[float, _seconds("Longest pause before connecting again.", 0.05)] = 30.0
+    grace: Annotated[
+        float,
+        _seconds(
+            "How long a lost link is kept from the bridge; requests are refused meanwhile. "
+            "After it the service is out of service, and the bridge ends its sessions.",
+            0.0,
+        ),
+    ] = 5.0
     system: Annotated[
         SystemUser | None,
         Meta(
@@ -500,6 +508,15 @@ class HandlingSettings(Section, frozen=True, kw_only=True):
         float,
         _seconds("Longest hold: at half of it the agent is warned, then the caller is an orphan.", 1, 86400),
     ] = 3600.0
+    wrap_up: Annotated[
+        float,
+        _seconds(
+            "Longest wrap-up: so long after a call the queues wait for the agent to complete it. 0: no "
+            "wrap-up, the next call may follow at once.",
+            0,
+            86400,
+        ),
+    ] = 60.0
 
 
 class QueueSettings(Section, frozen=True, kw_only=True):
@@ -704,6 +721,17 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     proof_timeout: Annotated[
         float, _seconds("Longest wait for the event of the PBX that proves a request done.", 0.5, 60.0)
     ] = 5.0
+    drain: Annotated[
+        float,
+        _seconds(
+            "Longest wait, on SIGTERM, for the calls of agents to end; a second signal ends it. "
+            "Calls go on without the connector, and the next one finds them.",
+            0.0,
+        ),
+    ] = 30.0
+    member_check: Annotated[
+        float, _seconds("How often is looked whether the queues still have their members.", 0.1, 3600.0)
+    ] = 30.0
     password_free_failures: Annotated[
         int,
         Meta(ge=0, le=100, description="Wrong passwords of one agent in a row before answers are delayed."),

@@ -17,7 +17,7 @@ from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.changes import Change, ConversationChanged, InteractionEnded
 from connector.telephony.interactions import Conversation, Interaction
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import Limits, Refused, TimedOut
 from connector.telephony.states import ANSWERED_STATES, ConversationState
 
 _LIMIT = "This telephone system is used without the connector's dialplan (consult: atxfer), so"
@@ -26,10 +26,11 @@ LIMITS = (
     "A call is held by a consult call only, or on the phone.",
     "Nobody is called into a conference: consult first; more than three cannot talk.",
     "There is no consult call out of a conference.",
+    "A consult call that the agent began on the phone can be released; all else is done on the phone.",
     "A blind transfer to somebody who does not answer ends the call.",
     "If the customer hangs up while the agent talks to them in a consult, all calls end.",
 )
-"""What this strategy cannot do, for `connector check`; told at length in docs/call-handling.md."""
+"""What this strategy cannot do, for `connector check` and desktops; at length in docs/call-handling.md."""
 
 _BEGUN = 2.0
 """Seconds in which Asterisk holds the call after Atxfer, if it lets the agent transfer (usually 0.25)."""
@@ -66,6 +67,11 @@ class AttendedTransfers(AnsweredCalls):
         super().__init__(exchange, link, settings, notifier, variables)
         self._deaf_until: dict[str, float] = {}
         exchange.subscribe(self._note_end_of_consult)
+
+    def limits(self, endpoint: str) -> Limits:
+        """Return what Asterisk's own attended transfer has no code for."""
+        by_phone = self._notifier.can_hold(endpoint)
+        return Limits(frozenset({"blind_conference"} if by_phone else {"blind_conference", "hold"}), LIMITS)
 
     # -- hold ----------------------------------------------------------------------------------------
 
@@ -145,6 +151,11 @@ class AttendedTransfers(AnsweredCalls):
 
     async def cancel(self, interaction: Interaction, consult: Conversation) -> None:
         """Drop the consult call; the agent is back with the primary, if that is still there."""
+        if consult.leg != interaction.primary.leg:
+            # The phone's own second call goes; what the phone does with its first one is its own affair.
+            await self._hang_up(*consult.parties, consult.leg)
+            await self._until(consult, ConversationState.RELEASED)
+            return
         if interaction.primary.released:
             await self._hang_up(interaction.leg)
             await self._until(consult, ConversationState.RELEASED)
@@ -204,6 +215,8 @@ class AttendedTransfers(AnsweredCalls):
         primary, consult = interaction.primary, interaction.consult
         if consult is None or consult.released:
             await self._hang_up(interaction.leg)
+        elif consult.leg != primary.leg:
+            await self._hang_up(*primary.parties, primary.leg)
         elif consult.state is ConversationState.DIALING:
             raise Refused(
                 "While the consult call rings, the first call cannot end alone: release that first."
@@ -260,7 +273,7 @@ class AttendedTransfers(AnsweredCalls):
         """Refuse unless Asterisk itself has the consult: a code would be heard as tones."""
         leg = self._exchange.model.legs.get(interaction.leg)
         if leg is None or leg.joint is None:
-            raise Refused("The consult call is not the telephone system's: go on with it on the phone.")
+            raise Refused("The consult call was begun on the phone: go on with it there, or release it.")
 
     async def _press_code(self, interaction: Interaction, name: str) -> None:
         self._own(interaction)

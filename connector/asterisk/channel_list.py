@@ -5,11 +5,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from connector.asterisk.events import channel_parts, is_furniture, room_of_row
+from connector.asterisk.found_legs import data_of
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
 from connector.telephony.states import DialOutcome
 
 _DIAL = "Dial"
+_QUEUE, _QUEUED = "Queue", "AppQueue"
+"""The application of who waits in a queue, and of the phones that it rings."""
 _FIRST_HALF, _SECOND_HALF = ";1", ";2"
 _BEFORE_OPTIONS = re.compile(r"[^,]*")
 _RINGING, _UP = "5", "6"
@@ -22,13 +25,19 @@ def kinship(rows: Sequence[AmiMessage], fresh: set[str]) -> Iterator[facts.Fact]
     names it; one that rings although no Dial does was placed by an Originate or a queue.
     """
     halves = {_joint(row): row["Uniqueid"] for row in rows if row["Channel"].endswith(_SECOND_HALF)}
+    callees = [row for row in rows if row["Uniqueid"] in fresh and not row["Channel"].endswith(_SECOND_HALF)]
+    for row in callees:
+        if row["Channel"].endswith(_FIRST_HALF) and (other := halves.get(_joint(row))) is not None:
+            yield facts.LegsPaired(row["Uniqueid"], other)
+    callers: dict[str, list[AmiMessage]] = {}
     for row in rows:
-        leg, name = row["Uniqueid"], row["Channel"]
-        if leg not in fresh or name.endswith(_SECOND_HALF):
-            continue
-        if name.endswith(_FIRST_HALF) and (other := halves.get(_joint(row))) is not None:
-            yield facts.LegsPaired(leg, other)
-        caller = next((one["Uniqueid"] for one in rows if _dials(one, row)), None)
+        if row.get("Application") in {_DIAL, _QUEUE}:
+            callers.setdefault(row.get("Linkedid") or "", []).append(row)
+    # Joints first: on whose behalf they dial on must be known then.
+    for row in sorted(callees, key=lambda row: not row["Channel"].endswith(_FIRST_HALF)):
+        leg = row["Uniqueid"]
+        tree = callers.get(row.get("Linkedid") or "", ())
+        caller = next((one["Uniqueid"] for one in tree if _dials(one, row)), None)
         if caller is not None or row["ChannelState"] == _RINGING:
             yield facts.DialStarted(caller, leg)
         if caller is not None and row["ChannelState"] == _UP:
@@ -50,11 +59,9 @@ def _joint(row: AmiMessage) -> str:
 
 def _dials(caller: AmiMessage, callee: AmiMessage) -> bool:
     parts = channel_parts(callee["Channel"])
-    if (
-        parts is None
-        or caller.get("Application") != _DIAL
-        or caller.get("Linkedid") != callee.get("Linkedid")
-    ):
+    if parts is None:
         return False
-    dialled = _BEFORE_OPTIONS.match(caller.get("ApplicationData") or "")
+    if caller.get("Application") == _QUEUE:
+        return callee.get("Application") == _QUEUED
+    dialled = _BEFORE_OPTIONS.match(data_of(caller))
     return dialled is not None and "/".join(parts) in dialled[0].split("&")

@@ -65,6 +65,7 @@ class CallControl:
             variables=(
                 f"__HARMONY_ID={leg}",
                 "HARMONY_ROLE=agent",
+                f"HARMONY_DIALLED={destination}",
                 f"HARMONY_DEST={destination}",
                 f"HARMONY_CTX={self._settings.context}",
                 f"HARMONY_TIMEOUT={int(self._settings.timeout)}",

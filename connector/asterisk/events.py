@@ -22,9 +22,11 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_BACK",
         "HARMONY_CALLERID",
         "HARMONY_CONSULT",
+        "HARMONY_CONSULTS",
         "HARMONY_CTX",
         "HARMONY_CUR",
         "HARMONY_DEST",
+        "HARMONY_DIALLED",
         "HARMONY_FALLBACK_QUEUE",
         "HARMONY_HOLD_LIMIT",
         "HARMONY_ID",
@@ -34,6 +36,9 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_ORPHAN_QUEUE",
         "HARMONY_P1",
         "HARMONY_P2",
+        "HARMONY_QUEUED_FOR",
+        "HARMONY_QUEUED_IN",
+        "HARMONY_REFER",
         "HARMONY_RESUME",
         "HARMONY_ROLE",
         "HARMONY_STATUS",
@@ -79,7 +84,7 @@ _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 _NOBODY = frozenset({"", "<unknown>", "<none>", "(null)"})
 
-_OUTCOMES: Mapping[str, DialOutcome] = {
+DIAL_OUTCOMES: Mapping[str, DialOutcome] = {
     "ANSWER": DialOutcome.ANSWERED,
     "BUSY": DialOutcome.BUSY,
     "NOANSWER": DialOutcome.NO_ANSWER,
@@ -90,6 +95,7 @@ _OUTCOMES: Mapping[str, DialOutcome] = {
     "INVALID": DialOutcome.INVALID,
     "INVALIDARGS": DialOutcome.INVALID,
 }
+"""What Asterisk's DIALSTATUS means."""
 
 _DEVICE_STATES: Mapping[str, EndpointState] = {
     "NOT_INUSE": EndpointState.IDLE,
@@ -179,6 +185,11 @@ def translate_channel_row(row: AmiMessage, consult_of: str = "") -> list[facts.F
     return [*found, *_whereabouts(row, None)] if found else []
 
 
+def translate_named_row(row: AmiMessage) -> list[facts.Fact]:
+    """Return who is at the two ends of a listed leg."""
+    return _named(row) if row.get("Uniqueid") else []
+
+
 def translate_known_row(row: AmiMessage, bridge: str | None) -> list[facts.Fact]:
     """Return the facts of a row about a leg that is known; `bridge` is the one that it was last seen in."""
     try:
@@ -200,7 +211,7 @@ def translate_marks(row: AmiMessage) -> list[facts.Fact]:
     if "HARMONY_X_MUTED" in variables:
         found.append(facts.LegMuted(leg, variables["HARMONY_X_MUTED"] == "1"))
     if row.get("Application") == "ChanSpy":
-        spied = (row.get("ApplicationData") or "").partition(",")[0]
+        spied = (row.get("ApplicationData") or row.get("Data") or "").partition(",")[0]
         linked = row.get("Linkedid") or leg
         found.append(_spying(leg, linked, spied, row.get("Context"), row.get("Exten")))
     return found
@@ -244,6 +255,7 @@ def _created(event: AmiMessage) -> list[facts.LegCreated]:
     if technology in _FURNITURE or (not endpoint and _mobile_endpoint(event["Channel"])):
         return []
     internal = technology in _JOINTS and not endpoint
+    placed = event["ChannelState"] == _STATE_RING and not internal
     told = event.variables()
     variables = {key: value for name, value in told.items() if value and (key := data_key(name)) and key}
     return [
@@ -251,11 +263,12 @@ def _created(event: AmiMessage) -> list[facts.LegCreated]:
             leg=event["Uniqueid"],
             endpoint=endpoint,
             tree=event["Linkedid"],
-            placed=event["ChannelState"] == _STATE_RING and not internal,
+            placed=placed,
             internal=internal,
             number=_text(event.get("CallerIDNum")),
             name=_text(event.get("CallerIDName")),
-            dialled=_text(event.get("Exten")),
+            # A leg that is being called has a place in the dialplan, which is no number.
+            dialled=_text(event.get("Exten")) if placed or internal else "",
             answered=event["ChannelState"] == _STATE_UP,
             variables=variables,
             destination=told.get("HARMONY_DEST", "") if told.get("HARMONY_ROLE") == "agent" else "",
@@ -300,7 +313,7 @@ def _dial_begin(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _dial_end(event: AmiMessage) -> list[facts.Fact]:
-    outcome = _OUTCOMES.get(event["DialStatus"], DialOutcome.FAILED)
+    outcome = DIAL_OUTCOMES.get(event["DialStatus"], DialOutcome.FAILED)
     return [facts.DialEnded(event.get("Uniqueid"), event["DestUniqueid"], outcome)]
 
 
@@ -407,7 +420,9 @@ def _member(event: AmiMessage) -> list[facts.Fact]:
         return []
     member = event.get("MemberName") or event.get("Name") or ""
     reason = event.get("PausedReason") or ""
-    return [facts.MemberChanged(event["Queue"], endpoint, member, event["Paused"] == "1", reason)]
+    penalty, dynamic = int(event.get("Penalty") or 0), event.get("Membership") in {None, "dynamic"}
+    paused = event["Paused"] == "1"
+    return [facts.MemberChanged(event["Queue"], endpoint, member, paused, reason, penalty, dynamic)]
 
 
 def _member_removed(event: AmiMessage) -> list[facts.Fact]:
@@ -432,7 +447,7 @@ def _user_event(event: AmiMessage) -> list[facts.Fact]:
         return [facts.LegOrphaned(event["Uniqueid"])]
     if event["UserEvent"] != "HarmonyDial":
         return []
-    outcome = _OUTCOMES.get(event["Status"], DialOutcome.FAILED)
+    outcome = DIAL_OUTCOMES.get(event["Status"], DialOutcome.FAILED)
     cause = event.get("Cause") or "0"
     return [facts.DialReported(event["Uniqueid"], outcome, int(cause) if cause.isdigit() else 0)]
 

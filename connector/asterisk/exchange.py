@@ -7,12 +7,24 @@ import structlog
 
 from connector.asterisk.events import translate
 from connector.asterisk.wire import AmiMessage
-from connector.telephony.changes import Anomaly, Change, ServiceChanged
-from connector.telephony.facts import Fact, PlacementFailed
+from connector.telephony.changes import Anomaly, Change
+from connector.telephony.facts import EndpointChanged, Fact, MemberChanged, MemberGone, PlacementFailed
 from connector.telephony.model import TelephonyModel
 from connector.telephony.pbx import Listener, PbxDown, TimedOut
 
 log = structlog.get_logger(__name__)
+
+
+def subject_of(fact: Fact) -> str | None:
+    """Return what a fact is about: the leg's id, or a name for the phone or its membership in a queue."""
+    match fact:
+        case EndpointChanged(endpoint=endpoint):
+            return f"phone {endpoint}"
+        case MemberChanged(queue=queue, endpoint=endpoint) | MemberGone(queue=queue, endpoint=endpoint):
+            return f"member {endpoint} of {queue}"
+        case _:
+            leg = getattr(fact, "leg", None)
+            return leg if isinstance(leg, str) else None
 
 
 class Exchange:
@@ -24,12 +36,15 @@ class Exchange:
         self.available = False
         self.failed_placements: dict[str, PlacementFailed] = {}
         self.touched: set[str] | None = None
-        """Legs that events spoke of while the PBX's lists are read; None at other times."""
+        """What events spoke of while the PBX's lists are read (`subject_of`); None at other times."""
         self.reconcile: Callable[[], Awaitable[None]] | None = None
         """Reads the PBX's lists into the model, for a proof that is overdue."""
+        self.when_back: list[Callable[[], None]] = []
+        """Called each time that the PBX is there (again), however short it was away."""
         self._listeners: list[Listener] = []
         self._followers: list[Callable[[Fact], None]] = []
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._woke = False
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Tell `listener` every change from now on. Returns how to stop it."""
@@ -40,15 +55,17 @@ class Exchange:
         """Tell `follower` every fact from now on, once the model has taken it in and told its changes."""
         self._followers.append(follower)
 
-    def on_event(self, event: AmiMessage) -> None:
-        """Take one manager event in."""
+    def on_event(self, event: AmiMessage) -> bool:
+        """Take one manager event in; tell whether it showed something that was waited for."""
+        self._woke = False
         for fact in translate(event):
             self.apply(fact)
+        return self._woke
 
     def apply(self, fact: Fact) -> None:
         """Take one fact in, tell its changes, wake who waited for them."""
-        if self.touched is not None and isinstance(leg := getattr(fact, "leg", None), str):
-            self.touched.add(leg)
+        if self.touched is not None and (subject := subject_of(fact)) is not None:
+            self.touched.add(subject)
         if isinstance(fact, PlacementFailed) and fact.leg in self.failed_placements:
             self.failed_placements[fact.leg] = fact
         self.publish(self.model.apply(fact))
@@ -67,12 +84,14 @@ class Exchange:
                     log.exception("a listener failed", change=type(change).__name__)
         self._wake()
 
-    def set_available(self, *, available: bool, reason: str = "") -> None:
-        """Record whether the PBX can be worked with; tell it once per change."""
-        if available is self.available:
-            return
+    def set_available(self, *, available: bool) -> None:
+        """Record whether the PBX can be worked with, and wake who waits for it; `Service` tells the rest."""
+        back = available and not self.available
         self.available = available
-        self.publish([ServiceChanged(available, reason)])
+        self._wake()
+        if back:
+            for chore in self.when_back:
+                chore()
 
     def require_available(self) -> None:
         """Refuse at once while the PBX cannot be reached.
@@ -122,3 +141,4 @@ class Exchange:
                 )
             elif proven():
                 waiter.set_result(None)
+                self._woke = True

@@ -6,7 +6,7 @@ states and numbers, and sends tones and hang-ups for the strategies that are bui
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import structlog
@@ -18,13 +18,15 @@ from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import Limits, Refused, TimedOut
 from connector.telephony.states import Cause, ConversationState, InteractionState
 
 log = structlog.get_logger(__name__)
 
 _TONE_MS = 120
 _TONE_PAUSE = 0.2
+_ANSWERING = 0.5
+"""Seconds within which the leg is told that answered a call."""
 
 
 class CallHandling(Protocol):
@@ -32,6 +34,10 @@ class CallHandling(Protocol):
 
     Every procedure returns when the PBX has shown the outcome, and raises a `PbxProblem` if it did not.
     """
+
+    def limits(self, endpoint: str) -> Limits:
+        """See `Pbx.limits`."""
+        ...
 
     async def hold(self, interaction_id: str, conversation_id: str) -> None:
         """See `Pbx.hold`."""
@@ -85,6 +91,10 @@ class CallHandling(Protocol):
         """Hang up an agent's leg when nobody is left for it and it only waits."""
         ...
 
+    async def prepare(self, interaction: Interaction) -> None:
+        """Make a call that was just answered ready for what its phone may do without asking."""
+        ...
+
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait elsewhere, if only that brings the others music."""
         ...
@@ -135,6 +145,10 @@ class AnsweredCalls:
         self._notifier = notifier
         self._variables = variables
 
+    def limits(self, _endpoint: str) -> Limits:
+        """Return none: what is not said otherwise can be done."""
+        return Limits()
+
     async def send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
         """Play the tones as if the agent's phone had sent them (PlayDTMF with Receive), paced."""
         _, conversation = self._find(interaction_id, conversation_id)
@@ -147,6 +161,9 @@ class AnsweredCalls:
             leg = self._exchange.model.legs.get(leg_id)
             if leg is not None and leg.waits and not interaction.on_leg(leg_id):
                 await self._hang_up(leg_id)
+
+    async def prepare(self, interaction: Interaction) -> None:
+        """Do nothing: without a dialplan of ours there is nobody to fall back to."""
 
     async def step_out(self, leg: str) -> None:
         """Do nothing: outside rooms the PBX itself sees to the music."""
@@ -227,6 +244,17 @@ class AnsweredCalls:
             return False
         await self._until(conversation, ConversationState.TALKING)
         return True
+
+    async def _await_party(self, consult: Conversation) -> None:
+        """Wait a moment for who answered a consult call: the PBX tells the answer first.
+
+        There may be nobody, but a program of the PBX.
+        """
+        if consult.state is ConversationState.TALKING and not consult.parties:
+            with suppress(TimedOut):
+                await self._exchange.until(
+                    lambda: bool(consult.parties) or consult.released, "party of the consult call", _ANSWERING
+                )
 
     def _live_consult(self, interaction: Interaction) -> Conversation:
         consult = interaction.consult

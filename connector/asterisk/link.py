@@ -25,7 +25,7 @@ from connector.asterisk.link_errors import (
     AmiTlsProblem,
 )
 from connector.asterisk.link_settings import AmiSettings, AmiTls
-from connector.asterisk.protocol import LinkProtocol, Tap
+from connector.asterisk.protocol import LinkProtocol, OnEvent, Tap
 from connector.asterisk.wire import AmiMessage, AmiWireError, Fields
 
 __all__ = [
@@ -57,9 +57,9 @@ class AmiLink:
     """One manager session that comes back by itself.
 
     `on_event` gets every event in order, synchronously, but for the items of lists asked for here; so do not
-    block in it. `on_up` follows each login and comes before that session's first event; `on_down` tells the
-    reason, once per loss. `tap` sees every message of both directions, secrets included: it is the recorder's
-    place.
+    block in it. If it returns True, the tasks that it woke run before the next event. `on_up` follows each
+    login and comes before that session's first event; `on_down` tells the reason, once per loss. `tap` sees
+    every message of both directions, secrets included: it is the recorder's place.
 
     Asterisk lets users in before it has loaded all modules, and refuses their actions as unknown until then
     (seen on 22.10 for QueueStatus, 0.2 s before FullyBooted). It reports the end of its start (FullyBooted)
@@ -74,7 +74,7 @@ class AmiLink:
         self,
         settings: AmiSettings,
         *,
-        on_event: Callable[[AmiMessage], None],
+        on_event: OnEvent,
         on_up: Callable[[], None] = lambda: None,
         on_down: Callable[[str], None] = lambda _reason: None,
         tap: Tap | None = None,

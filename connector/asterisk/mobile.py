@@ -18,8 +18,7 @@ from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.phonecalls import place
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.settings import ConsultStrategy, DialSettings
-from connector.asterisk.wire import AmiMessage
-from connector.telephony.facts import PlacementFailed
+from connector.telephony.facts import Fact, LegEnded, PlacementFailed
 from connector.telephony.mobile import is_nailed, mobile_endpoint, mobile_number
 from connector.telephony.pbx import PbxProblem, Refused, Seat, TimedOut
 
@@ -47,6 +46,8 @@ class MobileAgents:
         self._settings = settings
         self._membership = membership
         self._chores: set[asyncio.Task[None]] = set()
+        exchange.follow(self._on_fact)
+        exchange.when_back.append(self._when_back)
 
     async def phone(self, number: str, *, nailed: bool) -> str:
         """Return the endpoint that stands for a number. Nobody is called yet.
@@ -97,20 +98,37 @@ class MobileAgents:
             value = self._settings.context
             await self._link.send("Setvar", {"Variable": "HARMONY_MOBILE_CTX", "Value": value})
 
-    def on_event(self, event: AmiMessage) -> None:
+    def _on_fact(self, fact: Fact) -> None:
         """Take the agent whose standing call ends out of ready: no call would get through."""
-        if event.name != "Hangup":
+        if not isinstance(fact, LegEnded):
             return
-        leg = event.get("Uniqueid") or ""
-        if leg.startswith(_FAR_HALF):
+        if fact.leg.startswith(_FAR_HALF):
             # While Bridge takes the near half over, it may miss that the far one is gone.
-            self._later(self._end_near_half(_standing_leg(leg.removeprefix(_FAR_HALF))))
-        elif leg.startswith(_STANDING_LEG):
-            number = leg.removeprefix(_STANDING_LEG).removesuffix(_STANDING_END)
-            endpoint = mobile_endpoint(number, nailed=True)
-            presence = self._exchange.model.presence(endpoint)
-            if presence.agent is not None and presence.ready:
-                self._later(self._not_ready(Seat(presence.agent, endpoint)))
+            self._later(self._end_near_half(_standing_leg(fact.leg.removeprefix(_FAR_HALF))))
+        elif fact.leg.startswith(_STANDING_LEG):
+            number = fact.leg.removeprefix(_STANDING_LEG).removesuffix(_STANDING_END)
+            self._without_call(mobile_endpoint(number, nailed=True))
+
+    def _when_back(self) -> None:
+        """After the PBX was away, tell it again what it forgot at a restart, and look for standing calls."""
+        mobile = [one for one in sorted(self._exchange.model.board.endpoints()) if mobile_number(one)]
+        if mobile:
+            self._later(self._prepare_again(Seat("", mobile[0])))
+        for endpoint in mobile:
+            leg = _standing_leg(mobile_number(endpoint))
+            if is_nailed(endpoint) and self._exchange.model.legs.get(leg) is None:
+                self._without_call(endpoint)
+
+    def _without_call(self, endpoint: str) -> None:
+        presence = self._exchange.model.presence(endpoint)
+        if presence.agent is not None and presence.ready:
+            self._later(self._not_ready(Seat(presence.agent, endpoint)))
+
+    async def _prepare_again(self, seat: Seat) -> None:
+        try:
+            await self.prepare(seat)
+        except AmiError as problem:
+            log.warning("mobile agents may not be reached", problem=str(problem))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         chore = asyncio.get_running_loop().create_task(work)

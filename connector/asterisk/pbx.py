@@ -19,18 +19,21 @@ from connector.asterisk.mobile import MobileAgents
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
+from connector.asterisk.projection import MemberWatch
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recording import Recorder
 from connector.asterisk.recovery import Reconciler
 from connector.asterisk.rooms import PartyRooms
+from connector.asterisk.service import Service
 from connector.asterisk.settings import ConsultStrategy, DialSettings, RecordingSettings
 from connector.asterisk.supervision import Supervisors
 from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
+from connector.asterisk.wrapup import WrapUp
 from connector.telephony.changes import Change, ConversationChanged
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
-from connector.telephony.pbx import Listener, PbxDown, Refused, TimedOut
+from connector.telephony.pbx import Limits, Listener, PbxDown, Refused, TimedOut
 from connector.telephony.states import ConversationState
 
 log = structlog.get_logger(__name__)
@@ -45,6 +48,8 @@ _RESYNC_PAUSE = 1.0
 class AsteriskPbx:
     """An Asterisk behind one AMI user, and optionally a second one that may do `system` things.
 
+    A link that is back within `grace` seconds is not told as lost. `wrap_up` is the longest wrap-up in
+    seconds (0: none), `member_check` how often (in seconds) is looked whether the queues have their members.
     `on_event` is called with every event before the model sees it.
     """
 
@@ -56,9 +61,13 @@ class AsteriskPbx:
         system: tuple[str, str] | None = None,
         recording: RecordingSettings | None = None,
         proof_timeout: float = 5.0,
+        grace: float = 0.0,
+        wrap_up: float = 0.0,
+        member_check: float = 30.0,
         on_event: Callable[[AmiMessage], None] | None = None,
     ) -> None:
         self._exchange = Exchange(proof_timeout=proof_timeout)
+        self._service = Service(self._exchange, grace)
         self._on_event = on_event
         self._link = AmiLink(ami, on_event=self._take, on_up=self._up, on_down=self._down)
         self._reconciler = Reconciler(self._exchange, self._link)
@@ -70,12 +79,12 @@ class AsteriskPbx:
         self._resync: asyncio.Task[None] | None = None
 
         # The procedures of `Pbx`, each as the recipe of its name has it.
-        membership = QueueMembership(self._exchange, self._link)
-        self._mobile = MobileAgents(self._exchange, self._link, dial, membership)
-        self.mobile_phone = _in_port_words(self._mobile.phone)
-        self.log_in = _in_port_words(self._mobile.log_in)
-        self.log_out = _in_port_words(self._mobile.log_out)
-        self.set_ready = _in_port_words(self._mobile.set_ready)
+        membership = QueueMembership(self._exchange, self._link, wrap_up=wrap_up > 0)
+        self._member_watch = MemberWatch(self._exchange, self._link, membership, member_check)
+        self._wrap_up = WrapUp(self._exchange, membership, wrap_up)
+        mobile = self._mobile = MobileAgents(self._exchange, self._link, dial, membership)
+        self.mobile_phone, self.set_ready = _in_port_words(mobile.phone), _in_port_words(mobile.set_ready)
+        self.log_in, self.log_out = _in_port_words(mobile.log_in), _in_port_words(mobile.log_out)
         self.set_not_ready = _in_port_words(membership.set_not_ready)
 
         notifier = PhoneNotifier(self._exchange, self._link, dial, self._system_link)
@@ -130,7 +139,9 @@ class AsteriskPbx:
     async def run(self) -> None:
         """Keep the links up until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._link.run())
+            link = group.create_task(self._link.run())
+            watch = group.create_task(self._member_watch.run())
+            link.add_done_callback(lambda _link: watch.cancel())
             if self._system_link is not None:
                 group.create_task(self._system_link.run())
 
@@ -138,9 +149,13 @@ class AsteriskPbx:
         """Log off; calls in progress stay up."""
         if self._resync is not None:
             self._resync.cancel()
+        self._service.close()
         self._phone_side.close()
         self._mobile.close()
+        self._wrap_up.close()
         await self._supervisors.close()
+        if isinstance(self._handling, PartyRooms):
+            self._handling.close()
         if self._hold_limits is not None:
             self._hold_limits.close()
         await self._link.close()
@@ -151,6 +166,10 @@ class AsteriskPbx:
         """See `Pbx.subscribe`."""
         return self._exchange.subscribe(listener)
 
+    def limits(self, endpoint: str) -> Limits:
+        """See `Pbx.limits`."""
+        return self._handling.limits(endpoint)
+
     def watch(self, endpoint: str) -> None:
         """See `Pbx.watch`."""
         self._exchange.publish(self._exchange.model.watch(endpoint))
@@ -159,12 +178,16 @@ class AsteriskPbx:
         """See `Pbx.complete`."""
         self._exchange.publish(self._exchange.model.complete(interaction))
 
-    def _take(self, event: AmiMessage) -> None:
+    def _take(self, event: AmiMessage) -> bool:
         if self._on_event is not None:
             self._on_event(event)
         self._variables.on_event(event)
-        self._exchange.on_event(event)
-        self._mobile.on_event(event)
+        self._service.booting.on_event(event)
+        if event.name == "Shutdown":
+            done = self._exchange.on_event(event)
+            self._service.ending()
+            return done
+        return self._exchange.on_event(event)
 
     def _tidy_up(self, change: Change) -> None:
         """Let an agent's leg go that waits for nobody: its held party hung up."""
@@ -191,11 +214,12 @@ class AsteriskPbx:
         if self._resync is not None:
             self._resync.cancel()
             self._resync = None
-        self._exchange.set_available(available=False, reason=reason)
+        self._service.down(reason)
 
     async def _get_in_step(self) -> None:
         while True:
             try:
+                await self._service.booting.ready()
                 await self._reconciler.read()
             except AmiDown:
                 return
@@ -203,7 +227,7 @@ class AsteriskPbx:
                 log.warning("the PBX's lists could not be read; trying again", problem=str(problem))
                 await asyncio.sleep(_RESYNC_PAUSE)
             else:
-                self._exchange.set_available(available=True)
+                self._service.up()
                 return
 
 

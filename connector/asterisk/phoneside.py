@@ -19,7 +19,13 @@ from connector.asterisk.handling import CallHandling
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.queues import QueueMembership
 from connector.telephony import facts
-from connector.telephony.changes import Change, ConversationAdded, InteractionEnded, PartiesLeftTogether
+from connector.telephony.changes import (
+    Change,
+    ConversationAdded,
+    InteractionEnded,
+    InteractionStarted,
+    PartiesLeftTogether,
+)
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import PbxProblem, Seat, TimedOut
@@ -83,6 +89,10 @@ class PhoneSide:
                 if interaction is not None and consult is not None and consult.leg != interaction.primary.leg:
                     leg, about = consult.leg, interaction
                     self._run(leg, lambda: self._mark(leg, about))
+            case InteractionStarted(interaction=interaction_id):
+                started = self._exchange.model.interaction(interaction_id)
+                if started is not None:
+                    self._run(started.leg, partial(self._handling.prepare, started))
             case PartiesLeftTogether():
                 self._seat_newcomer(change)
             case InteractionEnded(interaction=interaction_id, cause=Cause.REJECTED):
@@ -217,12 +227,3 @@ async def phone_holds(link: AmiLink, leg: str) -> bool | None:
     except AmiRefused:
         return None
     return reply.get("Value") == "1"
-
-
-async def consulted_interaction(link: AmiLink, leg: str) -> str:
-    """Ask Asterisk which interaction a leg consults for, as `PhoneSide` has marked it; empty for none."""
-    try:
-        reply = await link.send("Getvar", {"Channel": leg, "Variable": CONSULT_VARIABLE})
-    except AmiRefused:
-        return ""
-    return reply.get("Value") or ""

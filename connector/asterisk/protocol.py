@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 Tap: TypeAlias = Callable[[str, AmiMessage], None]
 """Sees each message: ">>>" and what was sent (secrets included), or "<<<" and what was received."""
 
+OnEvent: TypeAlias = Callable[[AmiMessage], bool | None]
+"""Takes an event; True: somebody's wait is thereby over, and they should go on before the next event."""
+
 SENT: Final = ">>>"
 RECEIVED: Final = "<<<"
 
@@ -52,9 +55,20 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
     def __init__(self, name: str, action_id: str, text: str, *, wants_list: bool) -> None:
         super().__init__({"Action": name, "ActionID": action_id})
         self.name = name
+        self._id = action_id
         self.wants_list = wants_list
         self._text = text
         self._items: list[AmiMessage] = []
+
+    @property
+    def action_id(self) -> str:
+        """The action's id; panoramisk would look it up in any case of its name."""
+        return self._id
+
+    @property
+    def id(self) -> str:
+        """The same: panoramisk asks for both."""
+        return self._id
 
     def __str__(self) -> str:
         return self._text
@@ -112,14 +126,17 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         self._next_id = next_id
         self._max_pending = max_pending
         self._tap = tap
-        self._on_event: Callable[[AmiMessage], None] | None = None
+        self._on_event: OnEvent | None = None
         self._early: deque[AmiMessage] = deque()
         self._abandoned_lists: OrderedDict[str, None] = OrderedDict()
         self._splitter = MessageSplitter()
+        self._backlog: deque[str] = deque()
+        """Messages that are still to be taken in."""
+        self._gives_way = False
         self._reason = ""
         self._faults = 0
 
-    def start(self, on_event: Callable[[AmiMessage], None]) -> None:
+    def start(self, on_event: OnEvent) -> None:
         """Deliver events from now on, first those that came since the login."""
         if self.lost.done():
             return
@@ -189,38 +206,61 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         if self._splitter.version is not None and not self.greeted.done():
             self.version = self._splitter.version
             self.greeted.set_result(self._splitter.version)
-        for text in texts:
-            try:
-                message = parse_message(text)
-            except AmiWireError as problem:
-                log.warning("dropped a message of the PBX that cannot be read", problem=str(problem))
-                continue
-            if self._tap is not None:
-                self._show(RECEIVED, message)
-            self.handle_message(message)
+        self._backlog.extend(texts)
+        if not self._gives_way:
+            self._work_off()
 
-    def handle_message(self, message: AmiMessage) -> None:
-        """Route by Event first: an event that answers an action has a Response header, too."""
+    def _work_off(self) -> None:
+        """Take in what came, in order; once somebody's wait is over, they go on before the rest is taken in.
+
+        The PBX tells the proof of an operation and much else in one go: the answer does not wait for that.
+        """
+        self._gives_way = False
+        while self._backlog:
+            if self._take_in(self._backlog.popleft()) and self._backlog:
+                self._gives_way = True
+                # Two turns of the loop: one for whoever waited, one to write what they send.
+                self._loop.call_soon(self._loop.call_soon, self._work_off)
+                return
+
+    def _take_in(self, text: str) -> bool:
+        """Parse and route one message; tell whether somebody's wait is thereby over."""
+        try:
+            message = parse_message(text)
+        except AmiWireError as problem:
+            log.warning("dropped a message of the PBX that cannot be read", problem=str(problem))
+            return False
+        if self._tap is not None:
+            self._show(RECEIVED, message)
+        return self.handle_message(message)
+
+    def handle_message(self, message: AmiMessage) -> bool:
+        """Route by Event first: an event that answers an action has a Response header, too.
+
+        Tells whether somebody's wait is thereby over.
+        """
+        action_id = message.action_id
+        action = self.responses.get(action_id) if action_id is not None else None
         if not message.is_event:
             super().handle_message(message)
-            return
-        action_id = message.action_id
+            return action is not None and action.future.done()
         if action_id is not None:
             if action_id in self._abandoned_lists:
                 if (message.get("EventList") or "").lower() in {"complete", "cancelled"}:
                     del self._abandoned_lists[action_id]
-                return
-            action = self.responses.get(action_id)
+                return False
             if action is not None and action.wants_list:
-                if action.add_item(message):
-                    del self.responses[action_id]
-                return
+                if not action.add_item(message):
+                    return False
+                del self.responses[action_id]
+                return True
         if self._on_event is not None:
-            self._deliver(message)
-        elif len(self._early) < _MOST_EARLY_EVENTS:
+            return self._deliver(message)
+        if len(self._early) < _MOST_EARLY_EVENTS:
             self._early.append(message)
         else:
             self.abort("too many events before the login was over")
+        return False
 
     def abort(self, reason: str) -> None:
         """End the connection at once; nothing more is written."""
@@ -234,6 +274,11 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         """Tell all who wait. Nothing is kept for a later connection: what was sent may have been done."""
         if self.closed:
             return
+        if not self._reason:
+            # The PBX closed: what it said before counts.
+            while self._backlog:
+                self._take_in(self._backlog.popleft())
+        self._backlog.clear()
         reason = self._reason or (str(exc) if exc is not None and str(exc) else "closed by the PBX")
         self._reason = reason
         self._on_event = _ignore
@@ -257,16 +302,17 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         if len(self._abandoned_lists) > _MOST_ABANDONED:
             self._abandoned_lists.popitem(last=False)
 
-    def _deliver(self, event: AmiMessage) -> None:
+    def _deliver(self, event: AmiMessage) -> bool:
         if self._on_event is None:
-            return
+            return False
         try:
-            self._on_event(event)
+            return bool(self._on_event(event))
         except Exception:
             self._faults += 1
             # A fault that comes with every event must not flood the log, too.
             if self._faults <= _FAULTS_TOLD or self._faults % _FAULTS_PER_LINE == 0:
                 log.exception("an AMI event could not be handled", amievent=event.name, faults=self._faults)
+            return False
 
     def _show(self, direction: str, message: AmiMessage | str) -> None:
         if self._tap is None:

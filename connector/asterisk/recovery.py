@@ -6,118 +6,148 @@ the PBX.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import structlog
 
 from connector.asterisk.channel_list import alone, kinship
 from connector.asterisk.events import (
-    endpoint_of_channel,
-    endpoint_of_interface,
     translate,
-    translate_channel_row,
     translate_known_row,
     translate_marks,
 )
-from connector.asterisk.exchange import Exchange
+from connector.asterisk.exchange import Exchange, subject_of
+from connector.asterisk.found_legs import (
+    call_of,
+    facts_of_data,
+    facts_of_fresh,
+    missed_report,
+    queue_offers,
+    variables_of,
+)
 from connector.asterisk.link import AmiDown, AmiError, AmiLink
-from connector.asterisk.phoneside import consulted_interaction, phone_holds
+from connector.asterisk.phoneside import phone_holds
+from connector.asterisk.projection import (
+    is_ours,
+    known_members,
+    member_of_row,
+    project,
+    time_of_start,
+)
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
-from connector.telephony.presence import NO_QUEUE
 
 log = structlog.get_logger(__name__)
 
 _UNKNOWN_CAUSE = 0
+_ASKED_AT_ONCE = 50
+"""So many phones are asked before the first has answered."""
+_MOST_READINGS = 5
+"""A leg that moves while it is listed for the first time is looked at again, this often at most."""
 
 
-async def resync(exchange: Exchange, link: AmiLink) -> None:
-    """Read channels, queue members and device states (CoreShowChannels, QueueStatus, DeviceStateList).
+async def resync(exchange: Exchange, link: AmiLink, *, restarted: bool = False) -> None:
+    """Read channels, queue members and device states (Status, QueueStatus, DeviceStateList).
+
+    If the PBX has `restarted`, the agents' memberships are not read from it but written to it.
 
     Events go on meanwhile: lists are no atomic snapshots, so a leg that ended or began while they were read
     is left to its own events.
     """
+    for _ in range(_MOST_READINGS):
+        if await _read(exchange, link, restarted=restarted):
+            break
+    await _ask_for_holds(exchange, link)
+
+
+async def _read(exchange: Exchange, link: AmiLink, *, restarted: bool) -> bool:
+    """Read the lists once; tell whether that told all."""
     legs_before = set(exchange.model.legs.legs)
-    members_before = {
-        (endpoint, queue)
-        for endpoint in exchange.model.board.endpoints()
-        for queue in exchange.model.board.queues(endpoint)
-    }
+    members_before = known_members(exchange)
     newer: set[str] = set()
     exchange.touched = newer
     try:
-        channels = await link.send_list("CoreShowChannels")
-        rows = [row for row in channels if row.name == "CoreShowChannel"]
-        members = [row for row in await link.send_list("QueueStatus") if row.name == "QueueMember"]
+        channels = await link.send_list("Status", {"AllVariables": "true"})
+        rows = [row for row in channels if row.name == "Status"]
+        queues = await link.send_list("QueueStatus")
         devices = [row for row in await link.send_list("DeviceStateList") if row.name == "DeviceStateChange"]
-        consults = await _consults(exchange, link, rows)
     finally:
         exchange.touched = None
 
+    members = [row for row in queues if row.name == "QueueMember"]
     listed = {row.get("Uniqueid") for row in rows}
     for leg in sorted(legs_before - listed - newer):
         exchange.apply(facts.LegEnded(leg, _UNKNOWN_CAUSE))
-    _take_legs(exchange, rows, newer, consults)
-    there = {
-        (endpoint_of_interface(row.get("Location") or "", row.get("StateInterface") or ""), row.get("Queue"))
-        for row in members
-    }
-    for endpoint, queue in members_before - there:
-        if queue != NO_QUEUE:
-            exchange.apply(facts.MemberGone(queue, endpoint))
-    for row in (*members, *devices):
-        for fact in translate(row):
-            exchange.apply(fact)
-    await _ask_for_holds(exchange, link)
+    missed = _take_legs(exchange, rows, newer, [row for row in queues if row.name == "QueueEntry"])
+    kept = {key: one for key, one in members_before.items() if restarted and is_ours(exchange, one)}
+    gone = members_before.keys() - kept.keys() - set(map(member_of_row, members))
+    told = [row for row in members if member_of_row(row) not in kept]
+    listed_facts = (fact for row in (*told, *devices) for fact in translate(row))
+    found = [*(facts.MemberGone(queue, phone) for phone, queue in sorted(gone)), *listed_facts]
+    _apply_all(exchange, (fact for fact in found if subject_of(fact) not in newer))
+    await project(exchange, link, kept.values())
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
-
-
-async def _consults(exchange: Exchange, link: AmiLink, rows: list[AmiMessage]) -> dict[str, str]:
-    """Return which interactions the phones' unknown legs consult for, as it stands on these legs."""
-    found: dict[str, str] = {}
-    for row in rows:
-        leg = row["Uniqueid"]
-        if exchange.model.legs.get(leg) is None and endpoint_of_channel(row.get("Channel") or ""):
-            found[leg] = await consulted_interaction(link, leg)
-    return {leg: interaction for leg, interaction in found.items() if interaction}
+    return not missed
 
 
 async def _ask_for_holds(exchange: Exchange, link: AmiLink) -> None:
     """Bring up to date which phones hold: no list of Asterisk tells it."""
-    for leg in exchange.model.agent_legs():
-        exchange.touched = set()
-        holds = await phone_holds(link, leg.id)
-        newer, exchange.touched = exchange.touched, None
-        if holds is not None and holds is not leg.phone_hold and leg.id not in newer:
-            exchange.apply(facts.PhoneHeld(leg.id) if holds else facts.PhoneResumed(leg.id))
+    legs = exchange.model.agent_legs()
+    for start in range(0, len(legs), _ASKED_AT_ONCE):
+        asked = legs[start : start + _ASKED_AT_ONCE]
+        newer: set[str] = set()
+        exchange.touched = newer
+        try:
+            answers = await asyncio.gather(*(phone_holds(link, leg.id) for leg in asked))
+        finally:
+            exchange.touched = None
+        for leg, holds in zip(asked, answers, strict=True):
+            if holds is not None and holds is not leg.phone_hold and leg.id not in newer:
+                exchange.apply(facts.PhoneHeld(leg.id) if holds else facts.PhoneResumed(leg.id))
 
 
 def _take_legs(
-    exchange: Exchange, rows: list[AmiMessage], newer: set[str], consults: Mapping[str, str]
-) -> None:
-    """Take the legs of the list in, but those of which newer events spoke."""
-    fresh = {row["Uniqueid"] for row in rows} - exchange.model.legs.legs.keys() - newer
-    # A consult that a phone runs on a leg of its own belongs to a call that must be there first.
-    for row in sorted(rows, key=lambda row: row["Uniqueid"] in consults):
+    exchange: Exchange, rows: list[AmiMessage], newer: set[str], waiting: list[AmiMessage]
+) -> bool:
+    """Take the legs of the list in, but those of which newer events spoke.
+
+    Tell whether one of these is unknown: its events are in vain until a list has told what it is.
+    """
+    legs = exchange.model.legs
+    rows = [row for row in rows if row.get("Uniqueid") and row.get("Channel")]
+    missed = any(row["Uniqueid"] not in legs.legs and row["Uniqueid"] in newer for row in rows)
+    steady = [row for row in rows if row["Uniqueid"] not in newer]
+    variables = {row["Uniqueid"]: variables_of(row) for row in steady}
+    fresh = variables.keys() - legs.legs.keys()
+    for row in steady:
         leg = row["Uniqueid"]
-        if leg in newer:
-            continue
-        known = exchange.model.legs.get(leg)
+        known = legs.get(leg)
         if known is None:
-            found = translate_channel_row(row, consults.get(leg, ""))
-        else:
-            found = translate_known_row(row, known.bridge)
-        for fact in found:
-            exchange.apply(fact)
+            _apply_all(exchange, facts_of_fresh(row, variables[leg]))
+            continue
+        _apply_all(exchange, translate_known_row(row, known.bridge))
+        _apply_all(exchange, facts_of_data(row, known, variables[leg]))
+    _apply_all(exchange, queue_offers([row for row in steady if row["Uniqueid"] in fresh], waiting))
     # Last: a call that is dialled is told from one that talks by where its legs are.
     for fact in (*kinship(rows, fresh), *alone(rows)):
         if getattr(fact, "leg", None) not in newer:
             exchange.apply(fact)
+    for row in sorted(steady, key=lambda row: "HARMONY_CONSULT" in variables[row["Uniqueid"]]):
+        leg = row["Uniqueid"]
+        if leg in fresh:
+            # A consult that a phone runs on a leg of its own belongs to a call that must be there first.
+            exchange.apply(call_of(row, variables[leg]))
+        elif exchange.model.consults_in_vain(leg) and (report := missed_report(row, variables[leg])):
+            exchange.apply(report)
     # A mark may be about another row's leg: so they come when all legs are there.
-    for row in rows:
-        if row["Uniqueid"] not in newer:
-            for fact in translate_marks(row):
-                exchange.apply(fact)
+    for row in steady:
+        _apply_all(exchange, translate_marks(row))
+    return missed
+
+
+def _apply_all(exchange: Exchange, told: Iterable[facts.Fact]) -> None:
+    for fact in told:
+        exchange.apply(fact)
 
 
 class Reconciler:
@@ -128,11 +158,15 @@ class Reconciler:
         self._link = link
         self._reading = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
+        self._started = ""
 
     async def read(self) -> None:
-        """Read the lists. Raises an `AmiError` if that fails."""
+        """Read the lists of a PBX that is there (again). Raises an `AmiError` if that fails."""
         async with self._reading:
-            await resync(self._exchange, self._link)
+            started = await time_of_start(self._link)
+            await resync(self._exchange, self._link, restarted=self._started not in {"", started})
+            # Last: after an error all is still to be done.
+            self._started = started
 
     async def settle(self) -> None:
         """Have the lists read once from now on, together with all who ask before that begins.

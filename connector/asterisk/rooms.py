@@ -6,33 +6,34 @@ party's leg; alone in it one hears music), and the agent's leg visits rooms or w
 """
 
 import asyncio
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import structlog
 
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.former_agents import FormerAgents
 from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
-from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.invitations import ROOM_CONTEXT, Invitations
+from connector.asterisk.link import AmiError, AmiLink, AmiRefused
+from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
 from connector.asterisk.notify import PhoneNotifier
-from connector.asterisk.queues import interface_of
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony.interactions import Conversation, Interaction
-from connector.telephony.mobile import shown_number
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import PbxProblem, Refused
 from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
 
 log = structlog.get_logger(__name__)
 
-_ROOM, _IDLE, _CONSULT, _TRANSFER, _ORPHAN, _BYE = (
-    "harmony-room",
+_ROOM, _IDLE, _CONSULT, _TRANSFER, _REFERRED, _ORPHAN, _BYE = (
+    ROOM_CONTEXT,
     "harmony-didle",
     "harmony-dconsult",
     "harmony-xfer",
+    "harmony-refer",
     "harmony-orphan",
     "harmony-bye",
 )
@@ -59,8 +60,17 @@ class PartyRooms(AnsweredCalls):
         variables: LegVariables,
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
-        self._invited: dict[str, tuple[str, str]] = {}
-        """Legs that were called into a conference: the interaction and the number."""
+        self._lone = LoneLegs(exchange, self._get, self._hang_up)
+        self._former_agents = FormerAgents(exchange, variables)
+        self._invitations = Invitations(exchange, link, settings)
+        self._chores: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """Let go of chores that are under way."""
+        for chore in self._chores:
+            chore.cancel()
+        self._invitations.close()
+        self._former_agents.close()
 
     # -- hold ----------------------------------------------------------------------------------------
 
@@ -118,7 +128,9 @@ class PartyRooms(AnsweredCalls):
         destination = await self._checked(number)
         party = self._party(primary)
         await self._introduce(interaction, primary)
-        await self._set(interaction.leg, HARMONY_P2="", **self._where(destination))
+        number = str(interaction.conversations_begun + 1)
+        where = self._where(destination)
+        await self._set(interaction.leg, HARMONY_P2="", HARMONY_CONSULTS=number, **where)
         before = interaction.consult
         await self._move(*self._into_room(party), (interaction.leg, _CONSULT, "s"))
         await self._exchange.until(
@@ -154,30 +166,41 @@ class PartyRooms(AnsweredCalls):
     async def consult_transfer(self, interaction_id: str) -> None:
         """Let the primary's parties and the consult's party go on without the agent, ringing or not."""
         interaction = self._started(interaction_id)
+        await self._await_party(self._live_consult(interaction))
         consult = self._live_consult(interaction)
         party = self._party(interaction.primary)
         room = self._room(party)
         if consult.state is ConversationState.DIALING or not consult.parties:
             # Nobody is there yet, or only a program of the PBX: the number is called anew.
-            number = consult.members[0].address if consult.members else ""
-            where = self._where(check_number(number))
-            await self._set(party, HARMONY_AGENT="", **where, **self._fallback(interaction))
-            await self._leave_by((party, _TRANSFER, "s"), interaction)
+            number = check_number(consult.members[0].address if consult.members else "")
+            if len(interaction.primary.parties) > 1:
+                await self._leave(interaction, (interaction.leg, _BYE, "s"))
+                await self._invitations.call(interaction, interaction.leg, number, room)
+                return
+            await self._set(party, **self._where(number), **self._fallback(interaction))
+            await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, _BYE, "s"))
             return
         await self._gather(interaction, leaving=True)
         target = self._party(consult)
-        await self._variables.set_all(
-            {
-                target: {"HARMONY_AGENT": party},
-                party: {"HARMONY_AGENT": target},
-                interaction.leg: {"HARMONY_P1": "", "HARMONY_P2": ""},
-            }
-        )
-        await self._leave_by((target, _ROOM, f"p{room}"), interaction)
+        await self._variables.set_all({target: {"HARMONY_AGENT": party}, party: {"HARMONY_AGENT": target}})
+        self._lone.bind(target, room)
+        arrival = asyncio.get_running_loop().create_task(self._arrives(target, room))
+        try:
+            await self._leave(interaction, (target, _ROOM, f"p{room}"), (interaction.leg, _BYE, "s"))
+        except BaseException as problem:
+            arrival.cancel()
+            if isinstance(problem, Refused):
+                with suppress(Refused):
+                    await self._set(party, HARMONY_AGENT=interaction.leg)
+            raise
+        chore = asyncio.get_running_loop().create_task(self._return_if_alone(arrival, party, room))
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
 
     async def consult_conference(self, interaction_id: str) -> None:
         """Everybody into the primary's room."""
         interaction = self._started(interaction_id)
+        await self._await_party(self._live_consult(interaction))
         consult = self._live_consult(interaction)
         if consult.state not in ANSWERED_STATES:
             raise Refused(f"The consult call cannot join: it is {consult.state}.")
@@ -206,9 +229,8 @@ class PartyRooms(AnsweredCalls):
             raise Refused("Only a call with one party can be transferred to a number.")
         destination = await self._checked(number)
         party = self._party(conversation)
-        where = self._where(destination)
-        await self._set(party, HARMONY_AGENT="", **where, **self._fallback(interaction))
-        await self._leave_by((party, _TRANSFER, "s"), interaction)
+        await self._set(party, **self._where(destination), **self._fallback(interaction))
+        await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, _BYE, "s"))
 
     async def blind_conference(self, interaction_id: str, conversation_id: str, number: str) -> None:
         """Call `number` into the conversation. Done when it rings; it joins when it answers."""
@@ -226,31 +248,8 @@ class PartyRooms(AnsweredCalls):
                     lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
                     "conference room",
                 )
-        leg = f"hc-{uuid.uuid4().hex}"
-        self._require_uninvited(interaction, destination)
-        self._invited[leg] = (interaction.id, destination)
-        try:
-            await self._link.send(
-                "Originate",
-                {
-                    "Channel": f"Local/{destination}@{self._settings.context}/n",
-                    "Context": _ROOM,
-                    "Exten": f"p{self._room(party)}",
-                    "Priority": "1",
-                    "Timeout": str(int(self._settings.timeout * 1000)),
-                    "CallerID": self._settings.caller_id or shown_number(interaction.endpoint),
-                    "Async": "true",
-                    "ChannelId": leg,
-                    "OtherChannelId": f"{leg}-2",
-                    "Variable": [
-                        f"HARMONY_AGENT={conversation.leg}",
-                        f"HARMONY_TIMEOUT={int(self._settings.timeout)}",
-                    ],
-                },
-            )
-        except AmiRefused as refusal:
-            raise Refused(f"The telephone system refused the call: {refusal}.") from refusal
-        await self._exchange.until(lambda: legs.get(leg) is not None, f"call to {destination}")
+        self._invitations.require_none(interaction, destination)
+        await self._invitations.call(interaction, conversation.leg, destination, self._room(party))
 
     # -- small ones ----------------------------------------------------------------------------------
 
@@ -288,28 +287,31 @@ class PartyRooms(AnsweredCalls):
             await self.release_primary(interaction)
         else:
             party = self._party(conversation)
-            await self._set(party, HARMONY_AGENT="", **self._fallback(interaction))
-            await self._set(interaction.leg, HARMONY_P1="")
+            await self._set(party, **self._fallback(interaction))
             alone = self._other(interaction, conversation) is None
             await self._move((party, _ORPHAN, "s"), *([(interaction.leg, _BYE, "s")] if alone else []))
+            if not alone:
+                # Not earlier: should the move fail, the party is still the agent's.
+                await self._set(interaction.leg, HARMONY_P1="")
             await self._until(conversation, ConversationState.RELEASED)
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
-        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does.
-
-        It may still be on its way when its party hangs up: into silence, or into a room where nobody is now.
-        """
-        for leg in [leg for leg in interaction.legs if not interaction.on_leg(leg)]:
-            with suppress(TimedOut):
-                await self._exchange.until(
-                    lambda leg=leg: interaction.over or self._is_alone(leg),  # type: ignore[misc]
-                    "end of the wait",
-                    _ON_ITS_WAY,
-                )
-            if self._is_alone(leg) and not interaction.on_leg(leg):
-                await self._hang_up(leg)
+        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does."""
+        await self._lone.let_go(interaction)
 
     # -- what the phone does itself ------------------------------------------------------------------
+
+    async def prepare(self, interaction: Interaction) -> None:
+        """Let the caller whom the phone's own key transfers blind come back if nobody takes the call."""
+        context, seconds = self._settings.context, str(int(self._settings.timeout))
+        caller = {"HARMONY_REFER": context, "HARMONY_TIMEOUT": seconds, **self._fallback(interaction)}
+        await self._variables.set_all(
+            {
+                # A code of features.conf dials on a leg of its own: the context is inherited there.
+                interaction.leg: {"TRANSFER_CONTEXT": _REFERRED, "__HARMONY_REFER": context},
+                **dict.fromkeys(interaction.primary.parties, caller),
+            }
+        )
 
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait outside its room: music for the others, not silence."""
@@ -331,6 +333,7 @@ class PartyRooms(AnsweredCalls):
 
     async def seat(self, newcomer: str, party: str) -> None:
         """Bring a party that a phone's transfer has left somewhere into the room of the other party."""
+        self._lone.bind(newcomer, self._room(party))
         await self._set(newcomer, HARMONY_AGENT=party, HARMONY_P1="", HARMONY_P2="")
         await self._set(party, HARMONY_AGENT=newcomer)
         await self._move((newcomer, _ROOM, f"p{self._room(party)}"))
@@ -343,6 +346,7 @@ class PartyRooms(AnsweredCalls):
             await self._set(leg, HARMONY_P1="", HARMONY_P2="")
         await self._set(newcomer, HARMONY_AGENT=party)
         await self._set(party, HARMONY_AGENT=newcomer)
+        self._lone.bind(newcomer, self._room(party))
         with self._departing(first), self._departing(second):
             await self._move((newcomer, _ROOM, f"p{self._room(party)}"), (second.leg, _BYE, "s"))
             await self._hang_up(first.leg)
@@ -382,15 +386,6 @@ class PartyRooms(AnsweredCalls):
 
     # -- how -----------------------------------------------------------------------------------------
 
-    def _require_uninvited(self, interaction: Interaction, number: str) -> None:
-        """Refuse a second call to a number that rings for the same conference: a double click."""
-        legs = self._exchange.model.legs
-        self._invited = {leg: call for leg, call in self._invited.items() if legs.get(leg) is not None}
-        for leg, call in self._invited.items():
-            found = legs.get(leg)
-            if call == (interaction.id, number) and found is not None and not found.answered:
-                raise Refused(f"The number {number} is being called into the conference already.")
-
     @contextmanager
     def _meeting(self, interaction: Interaction) -> Iterator[None]:
         """Let nobody's music on the way to a common room count as a hold."""
@@ -400,14 +395,6 @@ class PartyRooms(AnsweredCalls):
             yield
         finally:
             model.expect_meeting(interaction.id, under_way=False)
-
-    def _is_alone(self, leg: str) -> bool:
-        """Whether a leg waits, or is in a room with nobody else."""
-        legs = self._exchange.model.legs
-        live = legs.get(leg)
-        return live is not None and (
-            live.waits or (legs.room_of(leg) is not None and not legs.hearing(leg).parties)
-        )
 
     def _waits(self, leg: str) -> bool:
         live = self._exchange.model.legs.get(leg)
@@ -424,12 +411,20 @@ class PartyRooms(AnsweredCalls):
         """Return what tells the dialplan who takes a primary party that has nobody (`harmony-fallback`)."""
         handling = self._settings.handling
         return {
-            "HARMONY_BACK": interface_of(interaction.endpoint),
+            "HARMONY_BACK": self._former_agents.back(interaction.endpoint),
             "HARMONY_RETURN": "-".join(handling.failed_transfer) or _NO_WAY,
             "HARMONY_ORPHANS": "-".join(handling.orphans) or _NO_WAY,
             "HARMONY_FALLBACK_QUEUE": handling.queue,
             "HARMONY_PATIENCE": str(handling.patience),
         }
+
+    def _queued(self, party: str) -> dict[str, str]:
+        """Return how a caller waited, as that is not to be seen on a leg that has left the queue."""
+        leg = self._exchange.model.legs.get(party)
+        if leg is None or not leg.queue or not leg.queue_offered or "," in leg.queue:
+            return {}
+        wait = max(0, int(leg.queue_offered - leg.queue_entered)) if leg.queue_entered else 0
+        return {"HARMONY_QUEUED_IN": leg.queue, "HARMONY_QUEUED_FOR": str(wait)}
 
     def _where(self, destination: str) -> dict[str, str]:
         return {
@@ -447,9 +442,9 @@ class PartyRooms(AnsweredCalls):
         own = {"HARMONY_P1" if first else "HARMONY_P2": self._room(party)}
         limit = dialplan_limit(self._settings.handling.hold_limit)
         # A colleague who was asked is no caller: nobody takes care of him.
-        fallback = self._fallback(interaction) if first else {}
+        fallback = {**self._fallback(interaction), **self._queued(party)} if first else {}
         await self._variables.set_all(
-            {leg: {**own, "HARMONY_HOLD_LIMIT": limit}, party: {"HARMONY_AGENT": leg, **fallback}}
+            {leg: {**own, AGENT_MARK: limit}, party: {"HARMONY_AGENT": leg, **fallback}}
         )
 
     async def _visit(
@@ -462,14 +457,42 @@ class PartyRooms(AnsweredCalls):
             moves = [*self._into_room(self._party(leaving)), *moves]
         await self._move(*moves)
 
-    async def _leave_by(self, move: Move, interaction: Interaction) -> None:
-        """Move an outside party and let the agent go in one action: a transfer."""
+    async def _leave(self, interaction: Interaction, *moves: Move) -> None:
+        """Transfer: move outside parties and let the agent go (to `harmony-bye`) in one action.
+
+        Until then the dialplan knows them as the agent's: should the move fail, nobody is forgotten.
+        `harmony-bye` has no `h`, so the agent's going takes nobody along.
+        """
         other_legs = [leg for leg in interaction.legs if leg != interaction.leg]
-        await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
         with self._departing(interaction):
-            await self._move(move, (interaction.leg, _BYE, "s"))
+            await self._move(*moves)
             await self._hang_up(*other_legs)
             await self._exchange.until(lambda: interaction.over, "transfer")
+
+    async def _arrives(self, target: str, room: str) -> bool:
+        """Wait for a leg on its way to a room. Return whether it came there; when in doubt it did."""
+        legs = self._exchange.model.legs
+        arrived = False
+
+        def settled() -> bool:
+            nonlocal arrived
+            arrived = arrived or target in legs.in_room(room)
+            return arrived or legs.get(target) is None
+
+        try:
+            await self._exchange.until(settled, "arrival in the room", _ON_ITS_WAY)
+        except PbxProblem:
+            return True
+        return arrived
+
+    async def _return_if_alone(self, arrival: asyncio.Task[bool], party: str, room: str) -> None:
+        """Make a transferred caller an orphan if the target hung up on its way to the room."""
+        if await arrival or self._exchange.model.legs.in_room(room) != {party}:
+            return
+        try:
+            await self._move((party, _ORPHAN, "s"))
+        except (AmiError, PbxProblem) as problem:
+            log.info("a transferred caller was gone already", leg=party, reason=str(problem))
 
     async def _move(self, *moves: Move) -> None:
         (leg, context, extension), *extra = moves

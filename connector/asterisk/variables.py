@@ -34,6 +34,10 @@ class LegVariables:
         """Events were missed: nothing is known any more."""
         self._known.clear()
 
+    def legs_with(self, name: str, value: str) -> list[str]:
+        """Return the legs of which the PBX told that a variable is so."""
+        return [leg for leg, known in self._known.items() if known.get(name) == value]
+
     async def set(self, leg: str, **variables: str) -> None:
         """Set what is not so already, by one action. Values hold no commas.
 
@@ -66,3 +70,6 @@ class LegVariables:
             await self._link.send("Setvar", fields)
         except AmiRefused as refusal:
             raise Refused("The call ended at this moment.") from refusal
+        # Its event may be still to come; until then the old value must not pass for the present one.
+        if (known := self._known.get(leg)) is not None:
+            known.update(variables)

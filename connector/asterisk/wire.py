@@ -7,6 +7,7 @@ both `Event` and `Response` (OriginateResponse).
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import repeat
 from typing import Final, TypeAlias
 
@@ -23,6 +24,7 @@ LONGEST_MESSAGE: Final = 1 << 20
 _GREETING: Final = b"Asterisk Call Manager/"
 _LONGEST_GREETING: Final = 200
 _END: Final = b"\r\n\r\n"
+_EVENT: Final = "Event: "
 _HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
 _EMPTY_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(?:\([^()]*\))?:")
 _FORBIDDEN: Final = re.compile(r"[\r\n\0]")
@@ -53,22 +55,49 @@ class AmiValueRejected(ValueError):
         self.why = why
 
 
+class _Headers:
+    """The headers of a message: all of them in order, and the first of each name."""
+
+    __slots__ = ("first", "pairs")
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self.pairs = tuple(pairs)
+        # Reversed, so that the first of repeated headers wins.
+        self.first = dict(reversed(self.pairs))
+
+
 class AmiMessage:
     """One AMI message, read only. Lookups take the exact header name first, then any case of it.
 
-    `name` is the Event header's value, or "" for a response.
+    `name` is the Event header's value, or "" for a response. The headers of an event are taken apart when the
+    first of them is asked for: a good part of all events is never looked into.
     """
 
-    __slots__ = ("_first", "_folded", "_pairs", "name")
+    __slots__ = ("_folded", "_known", "_text", "name")
 
     name: str
 
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = tuple(pairs)
-        # Reversed, so that the first of repeated headers wins.
-        self._first = dict(reversed(self._pairs))
+    def __init__(self, pairs: Sequence[tuple[str, str]] = (), *, event: str = "", text: str = "") -> None:
+        """Take headers, or the `text` of an event whose first line is its Event header, `event`."""
+        self._text = text
+        self._known: _Headers | None = None if text else _Headers(pairs)
         self._folded: dict[str, str] | None = None
-        self.name = self._first.get("Event", "")
+        self.name = self._known.first.get("Event", "") if self._known is not None else event
+
+    @property
+    def _headers(self) -> "_Headers":
+        known = self._known
+        if known is None:
+            known = self._known = _Headers(_pairs_of(self._text.split("\r\n")))
+        return known
+
+    @property
+    def _pairs(self) -> tuple[tuple[str, str], ...]:
+        return self._headers.pairs
+
+    @property
+    def _first(self) -> dict[str, str]:
+        return self._headers.first
 
     def __getitem__(self, key: str) -> str:
         value = self.get(key)
@@ -98,6 +127,10 @@ class AmiMessage:
 
     def get(self, key: str, default: str | None = None) -> str | None:
         """Give the first value of a header ("" when it is present and empty), or `default`."""
+        if self._known is None:
+            found = self.name if key == "Event" else _plain_value(self._text, key)
+            if found is not None:
+                return found
         value = self._first.get(key)
         if value is not None:
             return value
@@ -133,13 +166,15 @@ class AmiMessage:
     @property
     def action_id(self) -> str | None:
         """The id of the action that it belongs to."""
+        if self._known is None and "ActionID" not in self._text:
+            return None
         # Asterisk writes it in this one way; asking for any case would index every event.
         return self._first.get("ActionID")
 
     @property
     def id(self) -> str | None:
         """The same, under the name by which panoramisk asks for it."""
-        return self._first.get("ActionID")
+        return self.action_id
 
     @property
     def response(self) -> str:
@@ -152,6 +187,21 @@ class AmiMessage:
         return self._first.get("Message", "")
 
 
+def _plain_value(text: str, header: str) -> str | None:
+    """Find the first value of a header that is not on the first line; None: that needs a closer look."""
+    at = text.find(f"\r\n{header}: ")
+    return _value_at(text, at + len(header) + 4) if at >= 0 else None
+
+
+def _value_at(text: str, start: int) -> str | None:
+    """Return the value that begins there, if a plain header or nothing follows its line."""
+    end = text.find("\r\n", start)
+    if end < 0:
+        return text[start:]
+    colon = text.find(": ", end)
+    return text[start:end] if colon >= 0 and text[end + 2 : colon].isalnum() else None
+
+
 def parse_message(text: str) -> AmiMessage:
     """Read one message: the text between two empty lines, its lines ended by CR LF.
 
@@ -162,6 +212,8 @@ def parse_message(text: str) -> AmiMessage:
         AmiWireError: the text holds no header, or does not begin with one.
 
     """
+    if text.startswith(_EVENT) and (name := _value_at(text, len(_EVENT))):
+        return AmiMessage(event=name, text=text)
     return parse_lines(text.split("\r\n"))
 
 
@@ -172,6 +224,10 @@ def parse_lines(lines: Sequence[str]) -> AmiMessage:
         AmiWireError: as for `parse_message`.
 
     """
+    return AmiMessage(_pairs_of(lines))
+
+
+def _pairs_of(lines: Sequence[str]) -> list[tuple[str, str]]:
     # Nearly all messages are nothing but plain headers; the careful way takes the others.
     pairs = [
         (name, value)
@@ -179,7 +235,7 @@ def parse_lines(lines: Sequence[str]) -> AmiMessage:
         if colon and name.isalnum()
     ]
     if len(pairs) == len(lines) and pairs:
-        return AmiMessage(pairs)
+        return pairs
     pairs = []
     for line in lines:
         name, colon, value = line.partition(": ")
@@ -198,7 +254,7 @@ def parse_lines(lines: Sequence[str]) -> AmiMessage:
             raise AmiWireError("a message does not begin with a header")
     if not pairs:
         raise AmiWireError("an empty message")
-    return AmiMessage(pairs)
+    return pairs
 
 
 def render_action(name: str, fields: Fields, action_id: str) -> bytes:
@@ -221,8 +277,13 @@ def render_action(name: str, fields: Fields, action_id: str) -> bytes:
     return b"".join((*lines, b"\r\n"))
 
 
+@lru_cache(maxsize=256)
+def _is_header_name(header: str) -> bool:
+    return _HEADER_NAME.fullmatch(header) is not None
+
+
 def _line(header: str, value: str) -> bytes:
-    if not _HEADER_NAME.fullmatch(header):
+    if not _is_header_name(header):
         raise AmiValueRejected(header[:80], "is no header name")
     if _FORBIDDEN.search(value):
         raise AmiValueRejected(header, "holds a line break or NUL")

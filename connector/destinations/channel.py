@@ -1,16 +1,21 @@
 """The telephony channel destination: the agent's phone, its state in the queues, and new interactions."""
 
 from connector.bridge.messages import channel as wire
+from connector.bridge.messages import extensions as extension_wire
 from connector.bridge.messages import session as session_wire
 from connector.destinations.base import Destination, Refusal, handles
 from connector.destinations.desks import is_taken
 from connector.destinations.interaction import Interaction
+from connector.destinations.recording import require_extensions
 from connector.destinations.supervision import SupervisingChannel
 from connector.destinations.tree import Tree, endpoint_topic
 from connector.telephony import changes
 from connector.telephony.changes import Change, Presence
 from connector.telephony.facts import EndpointState
 from connector.telephony.pbx import Seat
+
+_REQUESTS = {"hold": "conversation.request.hold", "blind_conference": "conversation.request.blindconference"}
+"""The requests of the procedures that a PBX may be unable to carry out at all."""
 
 _DISPOSE = "channel.request.dispose"
 _INIT = "channel.query.init"
@@ -45,6 +50,15 @@ class Channel(SupervisingChannel):
             ),
         )
 
+    @handles(extension_wire.AskCapabilities)
+    async def capabilities(self, _body: extension_wire.AskCapabilities) -> extension_wire.CapabilitiesReply:
+        """Tell what the site's way of handling calls cannot do here."""
+        require_extensions(self)
+        limits = self.tree.pbx.limits(self.seat.endpoint)
+        return extension_wire.CapabilitiesReply(
+            unsupported=tuple(sorted(_REQUESTS[one] for one in limits.refused)), limits=limits.notes
+        )
+
     @handles(wire.Activate)
     async def activate(self, _body: wire.Activate) -> None:
         """Log the agent into all queues, not ready."""
@@ -71,7 +85,7 @@ class Channel(SupervisingChannel):
     async def not_ready(self, body: wire.NotReady) -> None:
         """Have the queues offer no more calls."""
         self._require_active()
-        reason = body.reason_code_id or ""
+        reason = self._code_of(body.reason_code_id or "")
         presence = self.tree.pbx.model.presence(self.seat.endpoint)
         if not presence.ready and presence.reason == reason:
             self.emit(wire.BecameNotReady(reason=reason or None))
@@ -125,6 +139,20 @@ class Channel(SupervisingChannel):
             self._warn_if_unreachable()
         else:
             self.tell_supervision(change)
+
+    def _code_of(self, reason_id: str) -> str:
+        """Return the code under which a reason goes to the queues; the bridge may have reasons of its own.
+
+        Raises:
+            Refusal: the site keeps agents from choosing it.
+
+        """
+        reason = next((one for one in self.tree.site.not_ready if one.id == reason_id), None)
+        if reason is None:
+            return reason_id
+        if not reason.selectable:
+            raise Refusal(f"The reason {reason_id} cannot be chosen by an agent.")
+        return reason.code
 
     def _mine(self) -> bool:
         return self.tree.pbx.model.presence(self.seat.endpoint).agent == self.seat.agent

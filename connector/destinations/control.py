@@ -27,17 +27,26 @@ class Control(Destination):
         tree.root = self
         tree.listen(SERVICE_TOPIC, self)
         self._was_in_service = tree.pbx.available
+        self._service = ServiceChanged(tree.pbx.available)
         self._told: wire.ServiceStatus | None = None
         self._stopping = False
+        self._pausing = False
 
     @property
     def status(self) -> wire.ServiceStatus:
         """The status that the bridge is told."""
         if self._stopping:
             return wire.ServiceStatus.STOPPING
-        if self.tree.pbx.available:
-            return wire.ServiceStatus.IN_SERVICE
+        if self._service.available:
+            return wire.ServiceStatus.PAUSING if self._pausing else wire.ServiceStatus.IN_SERVICE
+        if self._service.ending:
+            return wire.ServiceStatus.STOPPING
         return wire.ServiceStatus.OUT_OF_SERVICE if self._was_in_service else wire.ServiceStatus.STARTING
+
+    @property
+    def busy(self) -> bool:
+        """Whether an agent with a session is on a call."""
+        return any(isinstance(child, Session) and child.busy for child in self.children.values())
 
     def lane_for(self, name: str, body: Mapping[str, Any]) -> str:
         """Give every new session a lane of its own: checking a password takes a while."""
@@ -89,15 +98,21 @@ class Control(Destination):
         """Check the agent's password and prepare the session destination."""
         if not self.open:
             raise Refusal("No sessions yet: the bridge has not asked for the service status.")
-        if self._stopping:
+        if self._stopping or self._pausing:
             raise Refusal("No new sessions: the connector is being stopped.")
-        if self.status is not wire.ServiceStatus.IN_SERVICE:
+        if not self.tree.pbx.available:
             raise Refusal("No new sessions at the moment: the telephone system cannot be reached.")
         agent = await self._check(body.agent_id, body.agent_password)
         self._end_outlived(agent)
         if self.tree.find(body.destination) is not None:
             raise Refusal(f"The destination {body.destination} exists already.")
         Session(self.tree, body.destination, self, agent, body.session_id)
+
+    def pause(self) -> None:
+        """Tell the bridge to begin no more sessions: the connector will be stopped when calls are over."""
+        self._pausing = True
+        if self.busy and self.status is not self._told:
+            self._tell_status()
 
     def stop(self) -> None:
         """Tell the bridge that the connector is being stopped: no new sessions from now on."""
@@ -121,6 +136,7 @@ class Control(Destination):
     def on_change(self, change: Change) -> None:
         """Tell the bridge when the PBX comes or goes."""
         if isinstance(change, ServiceChanged):
+            self._service = change
             self._was_in_service = self._was_in_service or change.available
             if self.status is not self._told:
                 self._tell_status()

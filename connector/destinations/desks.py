@@ -6,8 +6,7 @@ from connector.telephony.states import InteractionState
 
 def phones_of(pbx: Pbx, agent: str) -> list[str]:
     """Return the phones at which the agent is logged in, sorted."""
-    board = pbx.model.board
-    return [one for one in sorted(board.endpoints()) if board.presence(one).agent == agent]
+    return pbx.model.board.phones_of(agent)
 
 
 def is_taken(pbx: Pbx, seat: Seat) -> bool:

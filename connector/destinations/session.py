@@ -33,6 +33,7 @@ class Session(Destination):
         self.session_id = session_id
         self.out_of_service = False
         """Whether the bridge was told, during this session, that the service was lost."""
+        self._pbx_lost = False
         self._media: set[str] = set()
         self._had_group = False
         tree.listen(SERVICE_TOPIC, self)
@@ -42,6 +43,11 @@ class Session(Destination):
     def group_name(self) -> str:
         """The CTI id of the agent's channel group."""
         return f"group-{self.agent.agent_id}"
+
+    @property
+    def busy(self) -> bool:
+        """Whether the agent is on a call."""
+        return any(group.busy for group in self._groups())
 
     @handles(wire.SessionInit)
     async def init(self, body: wire.SessionInit) -> wire.SessionInitReply:
@@ -99,7 +105,7 @@ class Session(Destination):
         seats = [self._seat_at(phone) for phone in phones_of(pbx, self.agent.agent_id)]
         for seat in seats:
             pbx.watch(seat.endpoint)
-        if any(group.busy for group in groups) or any(is_busy(pbx, seat) for seat in seats):
+        if self.busy or any(is_busy(pbx, seat) for seat in seats):
             raise Refusal("The session cannot be closed: the agent is on a call.")
         told = {phone for group in groups for phone in (group.seat.endpoint, *group.elsewhere)}
         for seat in seats:
@@ -145,8 +151,11 @@ class Session(Destination):
 
     def on_change(self, change: Change) -> None:
         """Tell the agent when the telephone system is lost, the bridge when the group is there again."""
-        if isinstance(change, ServiceChanged) and not change.available:
-            self.out_of_service = True
+        if isinstance(change, ServiceChanged):
+            if change.available or self._pbx_lost:
+                self._pbx_lost = not change.available
+                return
+            self._pbx_lost = self.out_of_service = True
             text = "The telephone system cannot be reached: calls go on, but cannot be controlled from here."
             self.tree.error(self, "pbx.lost", "PBX_LOST", text)
         elif isinstance(change, PresenceChanged) and self._regains_group(change):

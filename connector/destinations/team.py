@@ -8,13 +8,15 @@ from connector.destinations.directory import Agent, Directory
 from connector.telephony.changes import (
     Change,
     InteractionAdded,
+    InteractionCompleted,
     InteractionEnded,
     InteractionStarted,
     PresenceChanged,
 )
 from connector.telephony.pbx import Pbx
 
-LOGGED_OUT, READY, NOT_READY, ON_CALL = "LOGGED_OUT", "READY", "NOT_READY", "ON_CALL"
+LOGGED_OUT, READY, NOT_READY = "LOGGED_OUT", "READY", "NOT_READY"
+ON_CALL, WRAP_UP = "ON_CALL", "WRAP_UP"
 
 Listener = Callable[[wire.TeamMember], None]
 
@@ -36,6 +38,7 @@ class TeamBoard:
             agent.agent_id: (LOGGED_OUT, began) for agent in directory.agents()
         }
         self._subscribers: dict[object, tuple[str, Listener]] = {}
+        self._phones: dict[str, str] = {}
 
     def members(self, team: str) -> tuple[wire.TeamMember, ...]:
         """Return all members of a team."""
@@ -55,12 +58,13 @@ class TeamBoard:
             case PresenceChanged(before=before, now=now):
                 for agent_id in {before.agent, now.agent} - {None}:
                     self._look_at(agent_id)
-            case InteractionAdded(endpoint=endpoint):
+            case InteractionAdded(interaction=one, endpoint=endpoint):
+                self._phones[one] = endpoint
                 self._look_at(self._pbx.model.presence(endpoint).agent)
             case InteractionStarted(interaction=one) | InteractionEnded(interaction=one):
-                interaction = self._pbx.model.interaction(one)
-                if interaction is not None:
-                    self._look_at(self._pbx.model.presence(interaction.endpoint).agent)
+                self._look_at(self._pbx.model.presence(self._phones.get(one, "")).agent)
+            case InteractionCompleted(interaction=one):
+                self._look_at(self._pbx.model.presence(self._phones.pop(one, "")).agent)
             case _:
                 pass
 
@@ -80,8 +84,7 @@ class TeamBoard:
 
     def endpoint_of(self, agent: Agent) -> str | None:
         """Return the phone at which an agent is logged in; None if nowhere."""
-        board = self._pbx.model.board
-        return next((one for one in board.endpoints() if board.presence(one).agent == agent.agent_id), None)
+        return next(iter(self._pbx.model.board.phones_of(agent.agent_id)), None)
 
     def _state_of(self, agent: Agent) -> str:
         endpoint = self.endpoint_of(agent)
@@ -89,6 +92,8 @@ class TeamBoard:
             return LOGGED_OUT
         if any(not one.over for one in self._pbx.model.interactions(endpoint)):
             return ON_CALL
+        if self._pbx.model.occupied(endpoint):
+            return WRAP_UP
         return READY if self._pbx.model.presence(endpoint).ready else NOT_READY
 
     def _member(self, agent: Agent) -> wire.TeamMember:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class NativeLab:
         self._labs = debian_root.cache_folder() / "labs"
         self._folder = self._labs / name
         self._state_file = self._folder / "state.json"
+        self._noting = threading.Lock()
 
     # --- starting and stopping
 
@@ -179,8 +181,11 @@ class NativeLab:
     def _launch(self, state: LabState, service: str, argv: list[str], environment: dict[str, str]) -> None:
         output = self._folder / "log" / f"{service}.out"
         pid = self._jail(state).start(argv, output=output, environment=environment)
-        state.processes = {**state.processes, service: processes.identify(pid)}
-        state.save(self._state_file)
+        started = processes.identify(pid)
+        # Services are started side by side: one must not write the other out of the state.
+        with self._noting:
+            state.processes = {**state.processes, service: started}
+            state.save(self._state_file)
 
     def _stop_service(self, state: LabState, service: str, *, kill: bool) -> None:
         process = state.processes.get(service)

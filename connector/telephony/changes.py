@@ -182,10 +182,11 @@ class QueueMissing:
 
 @dataclass(frozen=True, slots=True)
 class ServiceChanged:
-    """The PBX can be worked with, or no longer; `reason` says why not."""
+    """The PBX can be worked with, or no longer; `reason` says why not, `ending` that it said so itself."""
 
     available: bool
     reason: str = ""
+    ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)

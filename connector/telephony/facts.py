@@ -43,6 +43,30 @@ class LegCreated:
     """The interaction that this leg consults for, where the leg itself says so."""
     supervises: str = ""
     """The leg that a supervisor listens to with this one, where the leg itself says so."""
+    listed: bool = False
+    """Whether the leg was found in a list, and a `CallFound` tells its call when all legs are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFound:
+    """What stands on a leg that was found in a list, all others being known: which calls it is in.
+
+    A *room* is named after its owner, the party that was the first in it.
+    """
+
+    leg: str
+    primary_room: str = ""
+    """Room of the primary conversation; empty as long as no operation gave it one, and when it is over."""
+    consult_room: str = ""
+    """Room of the consult conversation, likewise."""
+    consulting: bool = False
+    """Whether the leg is where consult calls are dialled and, at first, talked."""
+    number: str = ""
+    """The number that was consulted last."""
+    consult: int = 0
+    """Number of that consult among the interaction's conversations; 0: not known."""
+    partner: str = ""
+    """The leg of the agent who has this one as an outside party."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +320,9 @@ class MemberChanged:
     member: str
     paused: bool
     reason: str
+    penalty: int = 0
+    dynamic: bool = True
+    """Whether the membership was made while the PBX ran, and so is lost when it restarts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +348,7 @@ class PbxStopped:
 
 Fact = (
     LegCreated
+    | CallFound
     | LegNamed
     | LegRinging
     | LegAnswered

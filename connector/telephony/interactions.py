@@ -70,6 +70,10 @@ class Conversation:
         """Show the dialled number as the party until somebody answers."""
         self.placeholder = Member(self.next_member_id(), address, "", member_type)
 
+    def expect_nobody(self) -> None:
+        """Take back what was expected, as the parties themselves are known."""
+        self.placeholder, self._numbered = None, 0
+
     def admit(self, interaction: str, leg: Leg, member_type: MemberType, emit: Emit, *, silent: bool) -> None:
         """Make a leg a party; it takes the dialled party's place when nobody stands for that yet."""
         if leg.id in self.parties:
@@ -147,7 +151,11 @@ class Interaction:
     @property
     def live_conversations(self) -> tuple[Conversation, ...]:
         """The conversations that are not released: primary first."""
-        return tuple(conversation for conversation in self.conversations() if not conversation.released)
+        # Asked for with every event that touches the call.
+        primary, consult = self.primary, self.consult
+        if consult is None or consult.released:
+            return () if primary.released else (primary,)
+        return (consult,) if primary.released else (primary, consult)
 
     @property
     def legs(self) -> tuple[str, ...]:
@@ -167,6 +175,15 @@ class Interaction:
     def conversation(self, conversation_id: str) -> Conversation | None:
         """Return the conversation of that id."""
         return next((one for one in self.conversations() if one.id == conversation_id), None)
+
+    @property
+    def conversations_begun(self) -> int:
+        """How many conversations there have been."""
+        return self._conversations
+
+    def number_consult(self, number: int) -> None:
+        """Have the next consult bear this number, unless another one had it already."""
+        self._conversations = max(self._conversations, number - 1)
 
     def next_conversation_id(self) -> str:
         """Return the id of the next conversation after the primary."""

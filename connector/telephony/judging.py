@@ -15,7 +15,9 @@ def is_talking(interaction: Interaction, conversation: Conversation, agent: Leg,
     # A call that the phone itself placed and the PBX answered: a menu, a mailbox, a waiting queue.
     first = conversation.role is Role.PRIMARY or _has_own_leg(interaction, conversation)
     unanswered = conversation.state is ConversationState.DIALING and first
-    return unanswered and agent.placed and agent.answered and not agent.ringing and agent.bridge is None
+    # Once somebody has answered it, that one is about to be joined to the agent's leg.
+    nobody = not agent.ringing and agent.reached is not DialOutcome.ANSWERED and agent.bridge is None
+    return unanswered and agent.placed and agent.answered and nobody
 
 
 def is_parked(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:

@@ -40,6 +40,8 @@ class Leg:
     music: bool = False
     waits: bool = False
     phone_hold: bool = False
+    handed_on: bool = False
+    """Whether the leg's phone has handed its call on: the PBX is about to end it."""
     hangup_by_phone: bool = False
     hangup_asked: bool = False
     outcome: DialOutcome | None = None
@@ -88,8 +90,9 @@ class LegGraph:
 
     def of_endpoint(self, endpoint: str) -> list[Leg]:
         """Return the live legs of a phone, oldest first."""
-        known = self._by_endpoint.get(endpoint, ())
-        return [leg for leg in self.legs.values() if leg.id in known]
+        known = self._by_endpoint.get(endpoint)
+        # Most phones have no leg, and all of a great many legs would be looked at for nothing.
+        return [leg for leg in self.legs.values() if leg.id in known] if known else []
 
     def hearing(self, leg: str) -> Hearing:
         """Whom `leg` is joined to, through bridges and joints."""
@@ -129,6 +132,14 @@ class LegGraph:
                 return leg
             leg = live.dialled_by if live.dialled_by is not None else self._pairs.get(leg)
         return None
+
+    def rung_by(self, leg: str) -> list[str]:
+        """Return the real legs that are being rung on behalf of `leg`."""
+        return [
+            one.id
+            for one in self.legs.values()
+            if not one.internal and not one.answered and self.originator(one.dialled_by) == leg
+        ]
 
     def beside(self, leg: str) -> list[Leg]:
         """Return the other live legs in the leg's own bridge, internal ones included."""
@@ -283,7 +294,8 @@ class LegGraph:
             live.outcome = fact.outcome
         calling = self.legs.get(fact.caller) if fact.caller is not None else None
         if calling is not None:
-            if fact.callee in calling.ringing:
+            # Others that ring for the same attempt are called off once one has answered.
+            if fact.callee in calling.ringing and calling.reached is not DialOutcome.ANSWERED:
                 calling.reached = fact.outcome
             calling.ringing.discard(fact.callee)
             touched.add(calling.id)
@@ -344,7 +356,8 @@ class LegGraph:
             return set()
         match fact:
             case facts.LegNamed():
-                leg.number, leg.name = fact.number or leg.number, fact.name or leg.name
+                if fact.number:
+                    leg.number, leg.name = fact.number, fact.name
                 leg.connected_number, leg.connected_name = fact.connected_number, fact.connected_name
             case facts.LegRinging():
                 leg.alerting = True

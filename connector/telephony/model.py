@@ -5,6 +5,7 @@ live or from a recorded trace. States are not steered step by step: after each f
 touched are looked at anew (who is joined to whom now?) and the difference goes out as changes.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from connector.telephony import causes, facts, judging
@@ -25,6 +26,7 @@ from connector.telephony.changes import (
     SupervisionChanged,
 )
 from connector.telephony.facts import EndpointState
+from connector.telephony.found_calls import read_call
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Hearing, Leg, LegGraph
 from connector.telephony.presence import PresenceBoard
@@ -70,13 +72,29 @@ class TelephonyModel:
             if one.endpoint == endpoint and one.state is not InteractionState.COMPLETED
         ]
 
+    def occupied(self, endpoint: str) -> bool:
+        """Tell whether a call that the phone picked up goes on, or has ended and is not completed."""
+        return any(one.answered for one in self.interactions(endpoint))
+
     def interaction_on(self, leg: str) -> Interaction | None:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return next(iter(self._live_interactions_of(leg)), None)
 
+    def watches(self, endpoint: str) -> bool:
+        """Tell whether the calls of a phone are followed."""
+        return endpoint in self._watched
+
     def agent_legs(self) -> list[Leg]:
         """Return the answered legs of all phones that are watched."""
         return [leg for leg in self.legs.legs.values() if leg.endpoint in self._watched and leg.answered]
+
+    def consults_in_vain(self, leg: str) -> bool:
+        """Return whether a consult is being dialled from a leg, of which nobody rings any more."""
+        interaction, live = self.interaction_on(leg), self.legs.get(leg)
+        consult = interaction.consult if interaction is not None else None
+        if consult is None or live is None or consult.leg != leg:
+            return False
+        return consult.state is ConversationState.DIALING and not live.ringing
 
     def presence(self, endpoint: str) -> Presence:
         """Return who works at a phone, and whether calls may come."""
@@ -165,6 +183,8 @@ class TelephonyModel:
                     self._apply_leg(facts.LegEnded(leg, 0))
             case facts.PlacementFailed():
                 self._placement_failed(fact)
+            case facts.CallFound():
+                self._found(fact)
             case facts.PartiesTransferred():
                 self._transferred(fact)
             case _:
@@ -211,7 +231,7 @@ class TelephonyModel:
             return
         created.supervises = created.supervises or self._supervised.get(fact.leg, "")
         # An answered leg that nobody saw begin is a call in progress, found after a (re)start.
-        if (fact.placed or fact.answered) and fact.leg not in self._by_leg:
+        if (fact.placed or fact.answered) and not fact.listed and fact.leg not in self._by_leg:
             self._appear(created)
 
     def _interactions_of(self, legs: set[str]) -> list[str]:
@@ -340,6 +360,59 @@ class TelephonyModel:
         self._interactions[interaction.id] = interaction
         self._link(leg.id, interaction)
         self._changes.append(InteractionAdded(interaction.id, leg.endpoint))
+
+    def _found(self, fact: facts.CallFound) -> None:
+        """Begin the interaction of a leg that was found in a list, in the middle of whatever it is."""
+        agent = self.legs.get(fact.leg)
+        if agent is None or agent.endpoint not in self._watched or not (agent.placed or agent.answered):
+            return
+        if self.interaction_on(agent.id) is None:
+            self._appear(agent)
+        interaction = self.interaction_on(agent.id)
+        if interaction is None:
+            return
+        if interaction.primary.leg == agent.id:
+            self._resume(interaction, agent, fact)
+        self._look_at(interaction)
+
+    def _resume(self, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> None:
+        call = read_call(self.legs, agent, fact)
+        if call.primary and interaction.state is InteractionState.ALERTING:
+            # Whom a leg was connected with last need not be who called.
+            interaction.primary.expect_nobody()
+        self._seat(interaction, interaction.primary, call.primary)
+        interaction.data = self._collect(interaction)
+        if call.primary_state is not None and interaction.primary.state not in ANSWERED_STATES:
+            self._bring(interaction, interaction.primary, call.primary_state)
+            interaction.step(InteractionState.STARTED, self._changes.append)
+        if call.consult_state is not None:
+            interaction.number_consult(fact.consult)
+            consult = self._begin_consult(interaction, agent.id)
+            consult.expect(fact.number, self._type_of_number(fact.number))
+            self._seat(interaction, consult, call.consult)
+            if call.consult_state is not ConversationState.DIALING:
+                self._bring(interaction, consult, call.consult_state)
+        for conversation in interaction.on_leg(agent.id):
+            if conversation.state is ConversationState.DIALING:
+                for leg in self.legs.rung_by(agent.id):
+                    conversation.candidates.add(leg)
+                    self._link(leg, interaction)
+
+    def _seat(self, interaction: Interaction, conversation: Conversation, parties: Iterable[str]) -> None:
+        for leg_id in parties:
+            leg = self.legs.get(leg_id)
+            if leg is not None:
+                kind = self._type_of(leg, conversation.role)
+                conversation.admit(interaction.id, leg, kind, self._changes.append, silent=True)
+                self._link(leg_id, interaction)
+
+    def _bring(self, interaction: Interaction, conversation: Conversation, state: ConversationState) -> None:
+        """Lead a conversation to the state that it was found in; nobody holds a call before it talks."""
+        conversation.step(interaction.id, ConversationState.TALKING, self._changes.append)
+        if state is ConversationState.TALKING:
+            interaction.talked_last = conversation.id
+        cause = Cause.NORMAL if state is ConversationState.RELEASED else None
+        conversation.step(interaction.id, state, self._changes.append, cause)
 
     def _type_of_number(self, number: str) -> MemberType:
         return MemberType.AGENT if number in self._watched else MemberType.OTHER
@@ -489,7 +562,7 @@ class TelephonyModel:
         elif judging.has_failed(interaction, conversation, agent):
             number = agent.reported[1] if agent.reported is not None else 0
             outcome = agent.reported[0] if agent.reported is not None else agent.reached
-            cause = causes.of_dial(outcome or DialOutcome.FAILED, number)
+            cause = interaction.departure or causes.of_dial(outcome or DialOutcome.FAILED, number)
             conversation.step(interaction.id, ConversationState.RELEASED, emit, cause)
 
     # -- endings -------------------------------------------------------------------------------------
@@ -568,9 +641,11 @@ class TelephonyModel:
         handed_on = [
             (interaction, conversation)
             for leg in dict.fromkeys(fact.by)
-            for interaction in self._live_interactions_of(leg)
-            for conversation in self._handed_on(interaction, leg, fact.parties)
+            for interaction, conversation in self._handed_on_by(leg, fact.parties)
         ]
+        for leg in (self.legs.get(one) for one in fact.by if len(fact.by) > 1):
+            if leg is not None:
+                leg.handed_on = True
         self._introduce([conversation for _, conversation in handed_on])
         for interaction, conversation in handed_on:
             interaction.transferred.update(conversation.parties)
@@ -587,12 +662,21 @@ class TelephonyModel:
         found = [self._interactions.get(one) for one in sorted(self._by_leg.get(agent_leg, ()))]
         return [one for one in found if one is not None and not one.over and agent_leg in one.legs]
 
-    def _handed_on(
-        self, interaction: Interaction, leg: str, parties: tuple[str, ...]
-    ) -> tuple[Conversation, ...]:
-        running = interaction.on_leg(leg)
-        named = tuple(one for one in running if one.parties.keys() & set(parties))
-        return named or running
+    def _handed_on_by(self, leg: str, parties: tuple[str, ...]) -> list[tuple[Interaction, Conversation]]:
+        """Return what a phone's leg has handed on, over or not: the leg's end may be told first."""
+        found: list[tuple[Interaction, Conversation]] = []
+        for interaction in self._live_interactions_of(leg):
+            running = interaction.on_leg(leg)
+            named = [one for one in running if one.parties.keys() & set(parties)]
+            found += [(interaction, one) for one in named or running]
+        if self.legs.get(leg) is not None:
+            return found
+        return [
+            (interaction, one)
+            for interaction in self._interactions.values()
+            for one in interaction.conversations()
+            if one.leg == leg and one.parties
+        ]
 
     def _introduce(self, conversations: list[Conversation]) -> None:
         """Where a party of a transfer is an agent too, its conversation is with the other party now."""

@@ -39,6 +39,16 @@ class Seat:
     penalty: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a PBX, or the way it is used, cannot do at a phone."""
+
+    refused: frozenset[str] = frozenset()
+    """Procedures of `Pbx`, by name, that are always refused."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what is refused or different at times."""
+
+
 Listener = Callable[[Change], None]
 
 
@@ -57,6 +67,10 @@ class Pbx(Protocol):
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Have every change told to `listener`, synchronously and in order. Returns how to stop it."""
+        ...
+
+    def limits(self, endpoint: str) -> Limits:
+        """Return what cannot be done at a phone."""
         ...
 
     def watch(self, endpoint: str) -> None:

@@ -6,6 +6,9 @@ It knows nothing of the connector.
 import asyncio
 import time
 
+PATIENCE = 10.0
+"""Seconds that a reply or the events of a proof may take."""
+
 Message = dict[str, str]
 Action = list[list[str]]
 """Headers of an action: name and value."""
@@ -32,18 +35,26 @@ class RawAmi:
         """Send the actions, each after the reply to the one before.
 
         Returns the seconds from the first until every event of the proof (headers that it must have) came.
+
+        Raises:
+            TimeoutError: they did not come; names those that are missing.
+
         """
         await self._drain()
         wanted = list(proof)
         began = time.perf_counter()
-        for action in actions:
-            await self._act(action)
-        while True:
-            for event in self._events:
-                wanted = [one for one in wanted if not one.items() <= event.items()]
-            if not wanted:
-                return time.perf_counter() - began
-            self._events = [await self._read()]
+        try:
+            async with asyncio.timeout(PATIENCE):
+                for action in actions:
+                    await self._act(action)
+                while True:
+                    for event in self._events:
+                        wanted = [one for one in wanted if not one.items() <= event.items()]
+                    if not wanted:
+                        return time.perf_counter() - began
+                    self._events = [await self._read()]
+        except TimeoutError:
+            raise TimeoutError(f"no proof of {actions[-1]} within {PATIENCE:g} s: {wanted}") from None
 
     async def close(self) -> None:
         """Hang up."""

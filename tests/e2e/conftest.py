@@ -60,7 +60,7 @@ def _left_over(provider: LabProvider) -> dict[str, list[Any]]:
     heading = next(place for place, line in enumerate(rooms) if line.startswith("==="))
     members = [
         (queue, word.strip("()"))
-        for queue in ("support", "sales")
+        for queue in ("support", "sales", "hotline")
         for word in provider.asterisk_cli(f"queue show {queue}").split()
         if word.strip("()").startswith(("PJSIP/", "Local/"))
     ]

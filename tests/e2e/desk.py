@@ -4,8 +4,8 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from connector.processor.amqp import broker_end
 from connector.processor.handles import Interaction
 from connector.processor.server import ReferenceBridge
 from connector.telephony.facts import EndpointState
+from connector.telephony.pbx import TimedOut
 
 WAIT = 10.0
 """Seconds that anything may take which happens at once on an idle machine."""
@@ -72,7 +73,8 @@ def dialect_of(folder: Path) -> Dialect:
 
 def settings_for(info: LabInfo, folder: Path, port: int, over: Mapping[str, Any] | None = None) -> Settings:
     """Load the configuration of the running lab as a user would: from a file."""
-    quick = {"bridge": {"port": port}, "dial": {"agent_timeout": 4, "timeout": 4}}
+    quick = {"bridge": {"port": port}, "dial": {"agent_timeout": 4, "timeout": 4}, "limits": {"drain": 0}}
+    quick["asterisk"] = {"grace": 0.3}
     plain = deep_merge(yaml.safe_load(connector_config(info)), quick)
     if (dialect := dialect_file(folder)) is not None:
         plain["bridge"]["dialect"] = str(dialect)
@@ -121,15 +123,45 @@ class Desk:
     phones: PhoneFleet
     names: Names
     """Names on the broker, if that is how they talk."""
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to run the connector."""
+        self._stop.clear()
+        self._running = asyncio.create_task(self.connector.run(self._stop))
+
+    async def close(self) -> None:
+        """End the connector; calls stay."""
+        self._stop.set()
+        assert self._running is not None
+        await self._running
+
+    async def replace_connector(self) -> None:
+        """End the connector and run one that knows nothing of the calls that there are."""
+        await self.close()
+        await self.renew_connector()
+
+    async def renew_connector(self) -> None:
+        """Run a new connector in the place of one that has ended."""
+        self.connector = Connector(self.connector.settings)
+        self.open()
+        await self.bridge.wait_in_service(WAIT)
 
     async def agent_phone(self, extension: str = "1001", stack: Stack = "baresip") -> Phone:
         """Register an agent's phone: it picks up by itself when a call asks for that."""
         phone = await self.phones.phone(extension, stack)
         phone.honour_auto_answer = True
-        await self._knows(extension)
+        await self.knows(extension)
         return phone
 
-    async def _knows(self, extension: str) -> None:
+    async def log_out(self, agent: str = "1001") -> None:
+        """Take an agent out of the queues, by the PBX itself: no session is left that could."""
+        for queue in self.info.queues:
+            command = f"queue remove member PJSIP/{self.info.agents[agent].extension} from {queue}"
+            await asyncio.to_thread(self.lab.asterisk_cli, command)
+
+    async def knows(self, extension: str) -> None:
         """Wait until the connector has heard that the phone is there: the news follows the registration."""
         pbx, news = self.connector.pbx, asyncio.Event()
         unsubscribe = pbx.subscribe(lambda _change: news.set())
@@ -140,6 +172,24 @@ class Desk:
                     await news.wait()
         finally:
             unsubscribe()
+
+    async def nobody_left(self) -> None:
+        """Wait until the PBX has no leg any more, while the phones would still hold on to theirs.
+
+        Nothing to see where a test has cut the connector off: then the look at the PBX after the test counts.
+        """
+        exchange = self.connector.pbx._exchange
+        if not exchange.available:
+            return
+        legs = exchange.model.legs.legs
+        try:
+            # A test may have kept events away: then the PBX is asked.
+            with suppress(TimedOut):
+                await exchange.until(lambda: not legs, "end of all legs")
+            await exchange.until(lambda: not legs, "end of all legs", WAIT)
+        except TimedOut:
+            left = [leg.number or leg.id for leg in legs.values()]
+            raise AssertionError(f"the test is over, but these legs live on: {left}") from None
 
     async def login(self, agent: str = "1001", *, ready: bool = True) -> Any:
         """Log an agent in at its own phone and go ready."""
@@ -164,7 +214,7 @@ async def desk(
     *,
     transport: str = TRANSPORT,
 ) -> AsyncIterator[Desk]:
-    """Run bridge, connector and phones; at the end the bridge must have found no fault."""
+    """Run bridge, connector and phones; the bridge must find no fault, and no leg be left."""
     accounts = {number: account.password for number, account in info.sip.items()}
     fleet = PhoneFleet(info.host, info.ports.sip, accounts)
     async with fleet as phones, _bridge(folder) as bridge:
@@ -174,15 +224,14 @@ async def desk(
             bridge.attach(broker_end(info.amqp_url, "LAB", names=names, dialect=dialect_of(folder)))
             over = deep_merge(amqp_settings(info, names), over)
         settings = settings_for(info, folder, bridge.port, over)
-        connector = Connector(settings)
-        stop = asyncio.Event()
-        running = asyncio.create_task(connector.run(stop))
+        found = Desk(lab, info, bridge, Connector(settings), phones, names)
+        found.open()
         try:
             await bridge.wait_in_service(WAIT)
-            yield Desk(lab, info, bridge, connector, phones, names)
+            yield found
+            await found.nobody_left()
         finally:
-            stop.set()
-            await running
+            await found.close()
 
 
 async def seen(at: Desk, kind: Kind, name: str) -> dict[str, object]:

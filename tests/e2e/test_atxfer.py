@@ -12,14 +12,17 @@ import pytest
 from calls import DIALING, ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, cause_of, desk
 
+from connector.asterisk.atxfer import LIMITS
 from connector.bridge.catalogue.conversation import Cause
-from connector.lab.phones.base import PhoneCall
+from connector.bridge.catalogue.extensions import CapabilitiesReply
+from connector.lab.phones.base import CallState, PhoneCall
 from connector.lab.phones.hearing import expect_hears, hears
 from connector.lab.provider import LabInfo, LabProvider, tree_folder
 from connector.processor.handles import Conversation
 from connector.processor.problems import BridgeRequestFailed
 
 OUR_DIALPLAN = (tree_folder("asterisk-conf") / "harmony.conf").read_text("utf-8")
+STRATEGY = {"dial": {"consult": "atxfer"}, "extensions": {"enabled": True}}
 OUR_CONTEXTS = re.findall(r"^\[(.+)\]", OUR_DIALPLAN, re.MULTILINE)
 
 
@@ -31,7 +34,7 @@ async def at_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncI
         provider.asterisk_cli(f"dialplan remove context {context}")
     assert "harmony" not in provider.asterisk_cli("dialplan show")
     try:
-        async with desk(provider, lab, tmp_path, {"dial": {"consult": "atxfer"}}) as found:
+        async with desk(provider, lab, tmp_path, STRATEGY) as found:
             yield found
     finally:
         provider.asterisk_cli("dialplan reload")
@@ -460,3 +463,52 @@ async def test_dial_talks_to_a_menu(at_desk: Desk) -> None:
     await interaction.wait_state(ENDED)
     await interaction.complete()
     await session.close()
+
+
+async def test_a_desktop_can_ask_what_the_strategy_cannot_do(at_desk: Desk) -> None:
+    session = await at_desk.login(ready=False)
+    reply = await at_desk.bridge.request(session.channel.target, "channel.query.x-capabilities", {})
+    assert isinstance(reply.body, CapabilitiesReply)
+    assert reply.body.unsupported == ("conversation.request.blindconference", "conversation.request.hold")
+    assert reply.body.limits == LIMITS
+    await session.close()
+
+
+@pytest.mark.parametrize("released", ["consult", "ringing consult", "primary"])
+async def test_of_a_consult_that_the_phone_began_either_call_can_be_released(
+    queue_call: Call, released: str
+) -> None:
+    call = queue_call
+    first = call.agent.calls[0]
+    await first.hold()
+    await call.primary.wait_state(HELD)
+    second = await call.agent.dial("1002")
+    consult = await call.interaction.wait_consult()
+    targets_call = await call.target.next_call(WAIT)
+    if released != "ringing consult":
+        await targets_call.answer()
+        await consult.wait_state(TALKING)
+        await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
+        # What Asterisk has no say in is refused, and nothing moves.
+        for verb in (call.interaction.consult_transfer, call.interaction.consult_conference):
+            with pytest.raises(BridgeRequestFailed, match="begun on the phone: go on with it there"):
+                await verb()
+        with pytest.raises(BridgeRequestFailed, match="The phone itself holds the call"):
+            await call.interaction.alternate()
+        assert (call.primary.state, consult.state) == (HELD, TALKING)
+    if released == "primary":
+        await call.primary.release()
+        await call.customers_call.wait_state(CallState.ENDED, WAIT)
+        await first.wait_state(CallState.ENDED, WAIT)
+        await expect_hears({call.agent: {"1002"}, call.target: {"1001"}})
+        await consult.release()
+        await targets_call.wait_state(CallState.ENDED, WAIT)
+    else:
+        await consult.release()
+        await targets_call.wait_state(CallState.ENDED, WAIT)
+        await second.wait_state(CallState.ENDED, WAIT)
+        assert call.primary.state is HELD
+        await first.resume()
+        await agent_and_customer_talk(call)
+        await call.primary.release()
+    await call.over()

@@ -1,5 +1,6 @@
 """A caller whom nobody talks to any more is not lost: failed transfers, dead phones, endless holds."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,11 @@ async def taken_by_a_colleague(at: Desk, call: Call, customer: Phone) -> dict[st
     return received.data
 
 
+async def phone_may_transfer(at: Desk) -> None:
+    """Wait until the connector has told the PBX what becomes of a transfer by the phone's own key."""
+    await asyncio.gather(*at.connector.pbx._phone_side._chores)
+
+
 def lab_with(over: Mapping[str, Any]) -> Mapping[str, Any]:
     return deep_merge({"dial": {"timeout": 2}}, over)
 
@@ -102,6 +108,31 @@ async def test_a_transfer_to_somebody_busy_rings_the_agent_again(at_desk: Desk, 
     await returned.primary.hold()
     await expect_hears({agent: set(), customer: {"MOH"}})
     await returned.primary.retrieve()
+    await expect_hears({agent: {"2001"}, customer: {"1001"}})
+    await call.customers.hangup()
+    await call.over(returned)
+
+
+@pytest.mark.parametrize(
+    ("number", "because"), [("1002", "BUSY"), ("2009", "CHANUNAVAIL"), ("8888", "CHANUNAVAIL")]
+)
+async def test_a_failed_transfer_by_the_phones_own_key_rings_the_agent_again(
+    at_desk: Desk, number: str, because: str
+) -> None:
+    call, agent, customer = await talk(at_desk)
+    target = await at_desk.phones.phone("1002")
+    target.answer_mode = 486
+    first = agent.calls[0]
+    await phone_may_transfer(at_desk)
+    await first.transfer(number)
+    await call.interaction.wait_state(ENDED)
+    assert call.primary.cause is Cause.TRANSFERRED
+    await first.wait_state(CallState.ENDED, WAIT)
+    returned = await call.back()
+    assert (returned.data["RETURNED_FROM"], returned.data["RETURNED_BECAUSE"]) == (number, because)
+    await expect_hears({customer: {"MOH"}})
+    await (await agent.next_call(WAIT)).answer()
+    await returned.primary.wait_state(TALKING)
     await expect_hears({agent: {"2001"}, customer: {"1001"}})
     await call.customers.hangup()
     await call.over(returned)

@@ -73,6 +73,7 @@ async def test_alternate_with_both_on_hold_goes_to_the_one_that_did_not_talk_las
         assert (call.primary.state, consult.state) == (TALKING, HELD)
         await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
     await call.interaction.consult_transfer()
+    await call.customers_call.hangup()
     await call.over()
 
 

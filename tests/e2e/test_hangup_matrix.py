@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
-from calls import DIALING, ENDED, HELD, RELEASED, TALKING, Call, Origin, make_call
+from calls import DIALING, ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, Origin, make_call
 from desk import WAIT, Desk, cause_of
 
 from connector.bridge.catalogue.conversation import Cause, ConversationState
@@ -13,7 +13,9 @@ from connector.lab.phones.base import Phone
 from connector.lab.phones.hearing import expect_hears
 from connector.processor.handles import Conversation
 
-State = Literal["talking", "held", "ringing", "consulting", "alternated", "conference", "retrieved"]
+State = Literal[
+    "talking", "held", "ringing", "consulting", "alternated", "both held", "conference", "retrieved"
+]
 Who = Literal["agent", "customer", "target"]
 
 LATER_CALLER = "2002"
@@ -47,6 +49,9 @@ MATRIX: Mapping[tuple[State, Who], Outcome] = {
     ("alternated", "agent"): Outcome(Cause.NORMAL, Cause.NORMAL),
     ("alternated", "customer"): Outcome(Cause.NORMAL, HELD, {"agent": set(), "target": {"MOH"}}),
     ("alternated", "target"): Outcome(TALKING, Cause.NORMAL, GO_ON),
+    ("both held", "agent"): Outcome(Cause.NORMAL, Cause.NORMAL),
+    ("both held", "customer"): Outcome(Cause.NORMAL, HELD, {"agent": set(), "target": {"MOH"}}),
+    ("both held", "target"): Outcome(HELD, Cause.NORMAL, ON_HOLD),
     ("conference", "agent"): Outcome(
         Cause.NORMAL, Cause.CONFERENCED, {"customer": {"1002"}, "target": {"2001"}}
     ),
@@ -68,8 +73,10 @@ async def _bring_to(call: Call, state: State) -> Conversation | None:
         consult = await call.interaction.consult("1002")
         await call.target.next_call(WAIT)
         await expect_hears({call.agent: {"RINGBACK"}, call.customer: {"MOH"}})
-    if state in {"consulting", "alternated", "conference"}:
+    if state in {"consulting", "alternated", "both held", "conference"}:
         consult = await call.consult()
+    if state == "both held" and consult is not None:
+        await consult.hold()
     if state == "alternated":
         await call.interaction.alternate()
     if state == "conference":
@@ -85,7 +92,7 @@ async def _is(conversation: Conversation, wanted: ConversationState | Cause) -> 
         await conversation.wait_state(wanted)
 
 
-@pytest.mark.parametrize("origin", ["queue", "dial"])
+@pytest.mark.parametrize("origin", ORIGINS)
 @pytest.mark.parametrize(("state", "who"), MATRIX)
 async def test_somebody_hangs_up(at_desk: Desk, state: State, who: Who, origin: Origin) -> None:
     expected = MATRIX[state, who]
@@ -115,7 +122,8 @@ async def test_somebody_hangs_up(at_desk: Desk, state: State, who: Who, origin: 
     assert cause_of(call.interaction) is Cause.NORMAL
     for each in calls.values():
         await each.wait_state("ended", WAIT)
-    await _next_call_arrives(call)
+    if origin == "queue":
+        await _next_call_arrives(call)
     await call.session.close()
 
 
@@ -131,10 +139,10 @@ async def _end(call: Call, state: State, who: Who) -> None:
 
 
 async def _next_call_arrives(call: Call) -> None:
-    """See that the agent is free: the queue offers the next call, or the phone's number reaches it."""
+    """See that the agent is free: the queue offers the next call."""
     call.agent.answer_mode = "auto"
     caller = await call.desk.phones.phone(LATER_CALLER)
-    later = await caller.dial("7000" if call.origin == "queue" else "1001")
+    later = await caller.dial("7000")
     interaction = await call.session.channel.next_interaction()
     await interaction.primary.wait_state(TALKING)
     await expect_hears({call.agent: {LATER_CALLER}, caller: {"1001"}})

@@ -42,7 +42,8 @@ def codes(at_desk: Desk, kind: Kind) -> list[str | None]:
 
 
 async def test_the_bridge_hears_when_the_pbx_goes_and_comes_back(at_desk: Desk) -> None:
-    session = await at_desk.login("1001", ready=False)
+    password = at_desk.info.agents["1001"].password
+    session = await at_desk.bridge.login("1001", password, extension="1001")
     await asyncio.to_thread(at_desk.lab.asterisk_stop)
     await at_desk.bridge.wait_status("out-of-service", timeout=20)
     await at_desk.bridge.link.until(

@@ -132,23 +132,18 @@ async def test_blind_transfer(call: Call, where: str, held: bool) -> None:
     await gone(call)
 
 
-@pytest.mark.parametrize("where", ["bridge", "room"])
-async def test_a_transfer_to_a_number_that_does_not_exist_changes_nothing(
-    queue_call: Call, where: str
+async def test_a_transfer_to_a_number_that_does_not_exist_changes_nothing_in_a_room(
+    queue_call: Call,
 ) -> None:
     call = queue_call
-    if where == "room":
-        await into_room(call)
-    with pytest.raises(PhoneError, match=r"40[04]"):
+    await into_room(call)
+    with pytest.raises(PhoneError, match="400"):
         await call.agent.calls[0].transfer("8888")
     assert call.primary.state is TALKING
     await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
     await gone(call)
 
 
-@pytest.mark.skip(
-    reason="a race drops both parties about once in 100 transfers: docs/call-handling.md, Not right yet"
-)
 @pytest.mark.parametrize("where", ["bridge", "room"])
 async def test_consult_and_attended_transfer(call: Call, where: str) -> None:
     if where == "room":
@@ -292,9 +287,6 @@ async def test_the_bridge_alternates_a_consult_of_the_phone(call: Call, where: s
     await call.over()
 
 
-@pytest.mark.skip(
-    reason="a race drops both parties about once in 100 transfers: docs/call-handling.md, Not right yet"
-)
 @pytest.mark.parametrize("where", ["bridge", "room"])
 @pytest.mark.parametrize("ringing", [False, True])
 async def test_the_bridge_completes_a_consult_of_the_phone(call: Call, where: str, ringing: bool) -> None:

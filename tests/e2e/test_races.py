@@ -8,12 +8,15 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 
 import pytest
 from calls import ENDED, HELD, RELEASED, TALKING, Call, make_call
-from desk import WAIT, Desk
+from desk import WAIT, Desk, desk
 
+from connector.lab.phones.base import CallState
 from connector.lab.phones.hearing import expect_hears
+from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.problems import BridgeRequestFailed
 
 _SEED = 20261121
@@ -83,6 +86,64 @@ async def test_the_consulted_answers_as_the_consult_is_cancelled(call: Call) -> 
     _print("consulted answers within 10 ms of the cancel", outcomes)
     await call.primary.release()
     await call.over()
+
+
+ORPHANS_TO_SALES = {
+    "handling": {"fallback_queue": "sales", "orphans": ["queue"]},
+    "agents": {"1001": {"queues": ["support"]}, "1003": {"queues": ["sales"]}},
+}
+
+
+async def test_the_consulted_hangs_up_as_the_call_is_transferred(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    """The caller is with nobody then: the agent's leaving makes an orphan, whom another agent gets."""
+    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
+    outcomes: Counter[str] = Counter()
+    async with desk(provider, lab, tmp_path, ORPHANS_TO_SALES) as at:
+        agent, taker = await at.agent_phone(), await at.agent_phone("1003")
+        customer, target = await at.phones.phone("2001"), await at.phones.phone("1002")
+        agent.answer_mode = taker.answer_mode = "auto"
+        session, colleague = await at.login("1001"), await at.login("1003")
+        for _ in range(20):
+            offset = offsets.uniform(-_OFFSET, _OFFSET)
+            call = await customer.dial("7000")
+            interaction = await session.channel.next_interaction()
+            await interaction.primary.wait_state(TALKING)
+            consult = await interaction.consult("1002")
+            targets = await target.next_call(WAIT)
+            await targets.answer()
+            await consult.wait_state(TALKING)
+            transfer, hang_up = _after(-offset, interaction.consult_transfer), _after(offset, targets.hangup)
+            transferred, hung_up = await asyncio.gather(transfer, hang_up, return_exceptions=True)
+            assert hung_up is None
+            assert transferred is None or isinstance(transferred, BridgeRequestFailed)
+            if transferred is not None:
+                await consult.wait_state(RELEASED)
+                assert interaction.primary.state is HELD
+                await agent.calls[0].hangup()
+            await interaction.wait_state(ENDED)
+            # Whom the target left after the transfer is let go, as by anybody who hangs up.
+            let_go = asyncio.ensure_future(call.wait_state(CallState.ENDED, WAIT))
+            taken = asyncio.ensure_future(colleague.channel.next_interaction())
+            await asyncio.wait((let_go, taken), return_when=asyncio.FIRST_COMPLETED)
+            if taken.done():
+                received = taken.result()
+                await received.primary.wait_state(TALKING)
+                await call.hangup()
+                await let_go
+                await received.wait_state(ENDED)
+                await received.complete()
+                outcomes["carried out, orphan" if transferred is None else "refused, orphan"] += 1
+            else:
+                await let_go
+                assert transferred is None
+                taken.cancel()
+                outcomes["carried out, the target hung up on the caller"] += 1
+            await interaction.complete()
+        await session.close()
+        await colleague.close()
+    _print("consulted hangs up within 10 ms of consulttransfer", outcomes)
 
 
 async def test_alternate_forty_times_back_to_back(call: Call) -> None:

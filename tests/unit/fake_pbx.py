@@ -12,7 +12,7 @@ from connector.telephony.facts import Fact
 from connector.telephony.mobile import mobile_endpoint
 from connector.telephony.model import TelephonyModel
 from connector.telephony.numbers import check_number
-from connector.telephony.pbx import Listener, PbxProblem, Seat
+from connector.telephony.pbx import Limits, Listener, PbxProblem, Seat
 
 
 class FakePbx:
@@ -47,6 +47,9 @@ class FakePbx:
             await self.gate.wait()
         if self.refuse is not None:
             raise self.refuse
+
+    def limits(self, _endpoint: str) -> Limits:
+        return Limits(frozenset({"hold"}), ("A call is held on the phone.",))
 
     def watch(self, endpoint: str) -> None:
         self._publish(self.model.watch(endpoint))

@@ -12,7 +12,7 @@ from enum import Enum
 from fake_pbx import FakePbx
 
 from connector.telephony import facts
-from connector.telephony.interactions import Interaction
+from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import PbxDown, Refused, Seat, TimedOut
 from connector.telephony.states import (
     Cause,
@@ -332,10 +332,11 @@ class ScriptedPbx(FakePbx):
             raise Refused(f"The call is {found.state}.")
         return found
 
-    def _conversation(self, interaction: str, conversation: str, *wanted: ConversationState) -> None:
+    def _conversation(self, interaction: str, conversation: str, *wanted: ConversationState) -> Conversation:
         found = self._live(interaction).conversation(conversation)
         if found is None or found.state not in wanted:
             raise Refused("The conversation is in another state.")
+        return found
 
     @staticmethod
     def _shown(ready: Callable[[], bool]) -> None:

@@ -115,6 +115,7 @@ NAMES = [
     "conversation.disposed",
 ]
 EXTENSION = [
+    "channel.query.x-capabilities",
     "channel.query.x-supervision",
     "channel.request.x-supervise",
     "channel.request.x-stopsupervision",

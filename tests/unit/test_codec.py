@@ -2,7 +2,6 @@
 
 import json
 import struct
-import time
 from typing import Any
 
 import pytest
@@ -366,21 +365,3 @@ def test_a_dialect_translates_at_the_edge_only() -> None:
     assert json.loads(wire)["header"]["name"] == "CHANNEL.NOTREADY"
     assert json.loads(wire)["body"] == {"REASON": "x"}
     assert decode(wire, Shouting()) == event
-
-
-def test_the_codec_keeps_up_with_plain_json() -> None:
-    event = event_message("LAB.SESSION.1.g1.c1.i1.v1", channel.BecameNotReady(reason="LUNCH"))
-    document = {"header": headers_of(event), "body": dict(event.body)}
-
-    def best(work: Any) -> float:
-        times = []
-        for _ in range(7):
-            begin = time.perf_counter()
-            for _ in range(500):
-                work()
-            times.append(time.perf_counter() - begin)
-        return min(times)
-
-    plain = best(lambda: json.loads(json.dumps(document)))
-    ours = best(lambda: decode(encode(event)))
-    assert plain / ours >= 0.6, f"{plain / ours:.2f} of plain json's rate"

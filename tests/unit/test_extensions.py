@@ -312,6 +312,7 @@ async def test_where_it_is_not_enabled_nothing_of_it_is_on_the_wire() -> None:
     data = (await bridge.must("interaction.request.getdata", INTERACTION)).body["interaction-data"]
     assert not {"X_RECORDING", "X_MUTED"} & data.keys()
     asked = [("interaction.request.x-mute", INTERACTION), ("channel.query.x-supervision", CHANNEL)]
+    asked.append(("channel.query.x-capabilities", CHANNEL))
     for name, target in asked:
         answer = await bridge.ask(name, target)
         assert answer.error_message == (
@@ -336,6 +337,16 @@ async def test_who_may_supervise_whom(agents: Agents, agent: str, said: str | No
     await bridge.log_in()
     answer = await bridge.supervise(agent)
     assert answer.error_message == said
+
+
+async def test_what_the_pbx_cannot_do_at_a_phone_is_told_when_asked() -> None:
+    bridge = Extended()
+    await bridge.log_in()
+    told = await bridge.must("channel.query.x-capabilities", CHANNEL)
+    assert told.body == {
+        "unsupported": ("conversation.request.hold",),
+        "limits": ("A call is held on the phone.",),
+    }
 
 
 async def test_whoever_else_sits_at_an_agents_phone_is_not_listened_to() -> None:

@@ -71,7 +71,7 @@ def test_the_connectors_user_has_least_privilege() -> None:
         key: set(value.split(",")) for key, value in re.findall(r"^(read|write) = (\S+)$", text, re.MULTILINE)
     }
     assert granted == {
-        "read": {"call", "agent", "user", "dialplan"},
+        "read": {"call", "agent", "user", "dialplan", "system"},
         "write": {"call", "originate", "agent", "reporting"},
     }
     assert "action(include)" not in text

@@ -212,3 +212,35 @@ def test_messages_are_equal_by_their_headers() -> None:
     assert one == other
     assert len({one, other}) == 1
     assert one != AmiMessage([("N", "1"), ("Event", "E")])
+
+
+LINES = st.sampled_from(
+    (
+        *(
+            "Uniqueid: 1.1",
+            "Uniqueid: 2.2",
+            "uniqueid: 3",
+            "Context: a b: c",
+            "Event: Other",
+            "Value: ",
+            "Value:",
+        ),
+        *(
+            "ChanVariable: Uniqueid=9",
+            "ChanVariable(PJSIP/1: 2): X=1",
+            " goes on",
+            "no header",
+            "",
+            "a\nContext: 7",
+        ),
+    )
+)
+
+
+@given(st.lists(LINES, max_size=8))
+def test_a_header_looked_up_alone_is_the_one_of_the_whole_event(lines: list[str]) -> None:
+    text = "\r\n".join(["Event: Hold", *lines])
+    whole = AmiMessage(tuple(parse_message(text)))
+    for name in ("Event", "Uniqueid", "uniqueid", "Context", "Value", "ActionID", "a"):
+        assert parse_message(text).get(name) == whole.get(name), name
+    assert parse_message(text).action_id == whole.action_id

@@ -169,6 +169,28 @@ def test_a_colleague_talks_to_the_customer_after_the_transfer() -> None:
     assert list(colleague.primary.parties) == [CUSTOMER]
 
 
+@pytest.mark.parametrize("ended", [(SECOND,), (AGENT,), (SECOND, AGENT)])
+def test_an_attended_transfer_is_known_although_the_phones_legs_ended_before_it_was_told(
+    ended: tuple[str, ...],
+) -> None:
+    model, _ = consulting()
+    told = [facts.LegEnded(leg, 16) for leg in ended]
+    (left,) = [one for one in feed(model, *told, HANDED_ON) if isinstance(one, PartiesLeftTogether)]
+    assert {left.first, left.second} == {(CUSTOMER,), (TARGET,)}
+
+
+def test_a_consult_that_was_answered_talks_once_the_two_are_joined() -> None:
+    model = on_a_call(*PHONE_HOLDS, *PHONE_DIALS)
+    rings_too = (
+        facts.LegCreated("y-leg", "1003", SECOND, placed=False, number="1003"),
+        facts.DialStarted(SECOND, "y-leg"),
+    )
+    *answered, last = TARGET_ANSWERS
+    other_called_off = facts.DialEnded(SECOND, "y-leg", DialOutcome.CANCELLED)
+    assert feed(model, *rings_too, *answered[:2], other_called_off, *answered[2:]) == []
+    assert feed(model, last) == [changed(CONSULT, TALKING)]
+
+
 def test_a_blind_transfer_ends_the_call_transferred() -> None:
     model = on_a_call()
     told = facts.PartiesTransferred((AGENT,), (CUSTOMER,))

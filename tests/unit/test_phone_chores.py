@@ -25,6 +25,7 @@ class Handling:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.prepared: list[str] = []
         self.refuse = False
         self.gate = asyncio.Event()
         self.gate.set()
@@ -53,6 +54,9 @@ class Handling:
     async def join(self, first: str, second: str) -> None:
         await self._do(f"join {first} and {second}")
 
+    async def prepare(self, interaction: Interaction) -> None:
+        self.prepared.append(interaction.id)
+
     async def leave_if_alone(self, interaction: Interaction) -> None:
         await self._do(f"leave {interaction.id}")
 
@@ -79,9 +83,10 @@ class Link:
             [("Response", "Success"), ("Value", self.answers[fields["Channel"], fields["Variable"]])]
         )
 
-    async def send_list(self, action: str) -> list[AmiMessage]:
+    async def send_list(self, action: str, fields: dict[str, str] | None = None) -> list[AmiMessage]:
         await asyncio.sleep(0)
-        return self.rows if action == "CoreShowChannels" else []
+        assert fields == ({"AllVariables": "true"} if action == "Status" else None)
+        return self.rows if action == "Status" else []
 
 
 class Bench:
@@ -123,6 +128,12 @@ async def test_a_hold_in_a_room_steps_out_and_in_in_this_order() -> None:
     bench.handling.gate.set()
     await bench.settled()
     assert bench.handling.done == [f"out {AGENT}", f"in {AGENT}"]
+
+
+async def test_a_call_is_prepared_once_when_it_is_answered() -> None:
+    bench = Bench(*IN_A_ROOM, facts.PhoneHeld(AGENT), facts.PhoneResumed(AGENT))
+    await bench.settled()
+    assert bench.handling.prepared == [AGENT]
 
 
 async def test_a_party_that_holds_has_no_chores() -> None:
@@ -211,15 +222,16 @@ async def test_who_declines_a_queues_call_goes_not_ready(ready: bool, done: list
     assert bench.handling.done == done
 
 
-def row(leg: str, endpoint: str, bridge: str) -> AmiMessage:
+def row(leg: str, endpoint: str, bridge: str, *variables: str) -> AmiMessage:
     return AmiMessage(
         [
-            ("Event", "CoreShowChannel"),
+            ("Event", "Status"),
             ("Channel", f"PJSIP/{endpoint}-0000000a"),
             ("Uniqueid", leg),
             ("Linkedid", leg),
             ("ChannelState", "6"),
-            ("BridgeId", bridge),
+            ("BridgeID", bridge),
+            *(("Variable", variable) for variable in variables),
         ]
     )
 
@@ -228,13 +240,13 @@ async def test_a_resync_asks_who_holds_and_who_consults_and_asks_again_later() -
     exchange, link = Exchange(proof_timeout=0.2), Link()
     exchange.model.watch("1001")
     link.rows = [
-        row(SECOND, "1001", "b2"),
+        row(SECOND, "1001", "b2", f"HARMONY_CONSULT={AGENT}"),
         row(TARGET, "2002", "b2"),
         row(CUSTOMER, "2001", "b1"),
         row(AGENT, "1001", "b1"),
     ]
-    hold, consult = "CHANNEL(rtp,hold)", "HARMONY_CONSULT"
-    link.answers = {(SECOND, consult): AGENT, (AGENT, consult): "", (AGENT, hold): "1", (SECOND, hold): "0"}
+    hold = "CHANNEL(rtp,hold)"
+    link.answers = {(AGENT, hold): "1", (SECOND, hold): "0"}
     await resync(exchange, link)  # type: ignore[arg-type]
     (interaction,) = exchange.model.interactions("1001")
     assert interaction.consult is not None

@@ -21,9 +21,9 @@ Row = Mapping[str, str]
 
 
 def row(leg: str, channel: str, *, bridge: str = "", place: str = "from-internal,s", **more: str) -> Row:
-    """Return what CoreShowChannels says of an answered leg."""
+    """Return what Status says of an answered leg."""
     context, _, extension = place.partition(",")
-    usual = {"Uniqueid": leg, "Linkedid": "c", "Channel": channel, "ChannelState": "6", "BridgeId": bridge}
+    usual = {"Uniqueid": leg, "Linkedid": "c", "Channel": channel, "ChannelState": "6", "BridgeID": bridge}
     return usual | {"Context": context, "Exten": extension, "CallerIDNum": channel[6:10]} | more
 
 
@@ -36,22 +36,25 @@ HELD = (
 )
 
 
-LISTS = ("CoreShowChannels", "QueueStatus", "DeviceStateList")
+LISTS = ("Status", "QueueStatus", "DeviceStateList")
 
 
 async def other_than_getvar(peer: Peer) -> AmiMessage:
-    """Answer what is asked about variables (none is set); return the first other action."""
-    while (action := await peer.expect())["Action"] == "Getvar":
-        await peer.reply(action, Variable=action["Variable"], Value="")
+    """Answer what is asked about variables (none is set) and the start; return the first other action."""
+    while (action := await peer.expect())["Action"] in {"Getvar", "CoreStatus"}:
+        if action["Action"] == "Getvar":
+            await peer.reply(action, Variable=action["Variable"], Value="")
+        else:
+            await peer.reply(action, CoreStartupDate="2026-11-21", CoreStartupTime="04:00:00")
     return action
 
 
 async def send_list(peer: Peer, asked: AmiMessage, rows: tuple[Row, ...]) -> None:
     """Answer an action that asks for a list; only that of the channels has rows."""
     await peer.reply(asked, EventList="start")
-    if asked["Action"] == "CoreShowChannels":
+    if asked["Action"] == "Status":
         for one in rows:
-            await peer.emit("CoreShowChannel", ("ActionID", asked["ActionID"]), **one)
+            await peer.emit("Status", ("ActionID", asked["ActionID"]), **one)
     await peer.emit(f"{asked['Action']}Complete", ("ActionID", asked["ActionID"]), EventList="Complete")
 
 
@@ -137,7 +140,7 @@ async def test_who_waits_at_once_shares_one_reading() -> None:
         found = await asyncio.gather(*waits, return_exceptions=True)
         assert all(isinstance(one, TimedOut) for one in found)
         asked = [message["Action"] for message in ami.peers[0].received]
-        assert asked.count("CoreShowChannels") <= 3
+        assert asked.count("Status") <= 3
 
 
 def rows_of(*found: Row) -> list[AmiMessage]:
@@ -145,9 +148,9 @@ def rows_of(*found: Row) -> list[AmiMessage]:
 
 
 DIALLING = (
-    row("a", AGENT, Application="Dial", ApplicationData="Local/1002@from-internal,20,g"),
+    row("a", AGENT, Application="Dial", Data="Local/1002@from-internal,20,g"),
     row("l1", "Local/1002@from-internal-00000000;1", Application="AppDial", ChannelState="5"),
-    row("l2", "Local/1002@from-internal-00000000;2", Application="Dial", ApplicationData="PJSIP/1002,20"),
+    row("l2", "Local/1002@from-internal-00000000;2", Application="Dial", Data="PJSIP/1002,20"),
     row("x", "PJSIP/1002-00000003", Application="AppDial", ChannelState="5"),
     row("o", "PJSIP/1003-00000004", ChannelState="5", Linkedid="o"),
 )

@@ -1,4 +1,4 @@
-"""Our own extension of the catalogue: recording, muting, supervision.
+"""Our own extension of the catalogue: recording, muting, supervision, what a channel cannot do.
 
 The vendor's protocol has none of this. Every name has `x-` before its last word, and nothing of it is on the
 wire unless the site's configuration says `extensions.enabled`: a bridge that doesn't know it never meets it.
@@ -93,6 +93,22 @@ class MuteChanged(Body, frozen=True, kw_only=True):
     """The agent is muted, or no longer."""
 
     muted: bool
+
+
+class CapabilitiesReply(Body, frozen=True, kw_only=True):
+    """What this site's way of handling calls cannot do at this phone.
+
+    `unsupported` names the requests that are always refused, `limits` has a sentence for each thing that
+    is refused or different at times. Both may be empty.
+    """
+
+    unsupported: tuple[str, ...]
+    limits: tuple[str, ...]
+
+
+@query("channel.query.x-capabilities", scope=Scope.CHANNEL, origin=ORIGIN, reply=CapabilitiesReply)
+class AskCapabilities(Body, frozen=True, kw_only=True):
+    """Asks what of call handling is not possible here."""
 
 
 @request("channel.request.x-supervise", scope=Scope.CHANNEL, origin=ORIGIN)

@@ -1,0 +1,109 @@
+"""What the rows of `Status` tell beyond events: our variables, and by them which calls a leg is in.
+
+An event says what changes; a leg that is found after a (re)start must itself say the rest. Most stands on it
+as variables that connector and dialplan set for each other anyway (`asterisk/variables.py`).
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from connector.asterisk.events import DIAL_OUTCOMES, data_key, translate_channel_row, translate_named_row
+from connector.asterisk.wire import AmiMessage
+from connector.telephony import facts
+from connector.telephony.legs import Leg
+
+_CONSULTING, _IDLE, _QUEUE = "harmony-dconsult", "harmony-didle", "Queue"
+
+
+def variables_of(row: AmiMessage) -> dict[str, str]:
+    """Return the channel variables of a row that was asked for with `AllVariables`; the newest counts."""
+    found: dict[str, str] = {}
+    for header in row.all("Variable"):
+        name, _, value = header.partition("=")
+        found.setdefault(name, value)
+    return found
+
+
+def facts_of_fresh(row: AmiMessage, variables: Mapping[str, str]) -> Iterator[facts.Fact]:
+    """Iterate over the facts about a leg that nobody saw begin: the leg, where it is, what it waited for."""
+    for fact in translate_channel_row(row, variables.get("HARMONY_CONSULT", "")):
+        if not isinstance(fact, facts.LegCreated):
+            yield fact
+            continue
+        # Who dialled tells the number for as long as the leg lives; the extension only until it moves on.
+        dialled = row.get("DNID") or ""
+        data = {key: value for name, value in variables.items() if value and (key := data_key(name))}
+        yield replace(
+            fact,
+            listed=True,
+            placed=fact.placed or bool(dialled and not fact.internal),
+            dialled=fact.dialled if fact.internal or row.get("DNID") is None else dialled,
+            destination=fact.destination and variables.get("HARMONY_DIALLED", fact.destination),
+            variables={**fact.variables, **data},
+        )
+    yield from translate_named_row(row)
+    yield from _queued(row, variables)
+
+
+def facts_of_data(row: AmiMessage, known: Leg, variables: Mapping[str, str]) -> Iterator[facts.Fact]:
+    """Iterate over the interaction data that changed on a known leg while nobody looked."""
+    now = {key: value for name, value in variables.items() if (key := data_key(name))}
+    for key in [*now, *(known.variables.keys() - now.keys())]:
+        if known.variables.get(key, "") != now.get(key, ""):
+            yield facts.VariableSet(row["Uniqueid"], key, now.get(key, ""))
+
+
+def call_of(row: AmiMessage, variables: Mapping[str, str]) -> facts.CallFound:
+    """Return what stands on a leg about the calls that its phone has."""
+    consult = variables.get("HARMONY_CONSULTS", "")
+    return facts.CallFound(
+        leg=row["Uniqueid"],
+        primary_room=variables.get("HARMONY_P1", ""),
+        consult_room=variables.get("HARMONY_P2", ""),
+        consulting=row.get("Context") == _CONSULTING,
+        number=variables.get("HARMONY_DEST", ""),
+        consult=int(consult) if consult.isdecimal() else 0,
+        partner=variables.get("HARMONY_AGENT", ""),
+    )
+
+
+def missed_report(row: AmiMessage, variables: Mapping[str, str]) -> facts.DialReported | None:
+    """Return how the consult call of a leg that waits went, as its dialplan said while nobody heard."""
+    outcome = DIAL_OUTCOMES.get(variables.get("DIALSTATUS", ""))
+    if row.get("Context") != _IDLE or outcome is None:
+        return None
+    cause = variables.get("HANGUPCAUSE", "")
+    return facts.DialReported(row["Uniqueid"], outcome, int(cause) if cause.isdecimal() else 0)
+
+
+def queue_offers(rows: Sequence[AmiMessage], waiting: Sequence[AmiMessage]) -> Iterator[facts.Fact]:
+    """Iterate over the facts about callers who wait in queues, of whom `QueueEntry` rows tell.
+
+    A queue offers each caller to somebody sooner or later; what counts here is when.
+    """
+    now = time.time()
+    listed = {row["Uniqueid"] for row in rows}
+    for entry in waiting:
+        leg, queue, wait = entry.get("Uniqueid") or "", entry.get("Queue") or "", entry.get("Wait") or ""
+        if leg in listed and queue and wait.isdecimal():
+            yield facts.QueueEntered(leg, queue, 0, now - int(wait))
+            yield facts.QueueOffered(leg, "", queue, now)
+
+
+def _queued(row: AmiMessage, variables: Mapping[str, str]) -> Iterator[facts.Fact]:
+    """Tell the queue that a caller came by: the one that it is in, or what was noted when it left that."""
+    leg = row["Uniqueid"]
+    if row.get("Application") == _QUEUE:
+        queue, wait = data_of(row).partition(",")[0], variables.get("QUEUEWAIT", "")
+    else:
+        queue, wait = variables.get("HARMONY_QUEUED_IN", ""), variables.get("HARMONY_QUEUED_FOR", "")
+    if queue:
+        now, seconds = time.time(), int(wait) if wait.isdecimal() else 0
+        yield facts.QueueEntered(leg, queue, 0, now - seconds)
+        yield facts.QueueOffered(leg, "", queue, now)
+
+
+def data_of(row: AmiMessage) -> str:
+    """Return the arguments of the application that a listed leg runs."""
+    return row.get("ApplicationData") or row.get("Data") or ""

@@ -1,0 +1,149 @@
+"""The connector as a process in the middle of calls: killed, and asked to stop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from calls import HELD, TALKING, make_call
+from desk import WAIT, Desk, deep_merge, desk, dialect_file, dialect_of, own_names
+from found import find_again
+
+from connector.lab.configuration import connector_config
+from connector.lab.phones.base import Phone
+from connector.lab.phones.fleet import PhoneFleet, Stack
+from connector.lab.phones.hearing import expect_hears
+from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.problems import BridgeRequestFailed
+from connector.processor.server import ReferenceBridge
+
+START = 30.0
+"""Seconds that a process may take to be there on a busy machine."""
+
+
+@dataclass
+class ProcessDesk(Desk):
+    """A desk whose connector is a process of its own."""
+
+    file: Path = field(kw_only=True)
+    process: asyncio.subprocess.Process | None = None
+
+    async def agent_phone(self, extension: str = "1001", stack: Stack = "baresip") -> Phone:
+        """Register an agent's phone. Nobody can ask the process whether it knows that."""
+        phone = await self.phones.phone(extension, stack)
+        phone.honour_auto_answer = True
+        return phone
+
+    async def start(self) -> None:
+        """Start the connector and wait until it is in service."""
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "connector",
+            "run",
+            "--config",
+            str(self.file),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await self.bridge.wait_in_service(START)
+
+    async def end(self, number: signal.Signals) -> bytes:
+        """Send a signal, wait for the end, return the log."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return await self.ended()
+
+    async def ended(self) -> bytes:
+        """Wait for the end; return the log."""
+        assert self.process is not None
+        _, log = await asyncio.wait_for(self.process.communicate(), START)
+        assert b"Traceback" not in log
+        return log
+
+
+def statuses(bridge: ReferenceBridge) -> list[object]:
+    """Return all that the bridge was told of the service."""
+    told = [one.message.body for one in bridge.log if one.message.name == "cti.serverstatuschanged"]
+    return [body["status"] for body in told]
+
+
+@pytest.fixture
+async def daemon(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncIterator[ProcessDesk]:
+    """Run a bridge, phones and a connector process."""
+    accounts = {number: account.password for number, account in lab.sip.items()}
+    file = tmp_path / "connector.yaml"
+    async with (
+        PhoneFleet(lab.host, lab.ports.sip, accounts) as phones,
+        ReferenceBridge(processor="LAB", port=0, dialect=dialect_of(tmp_path)) as bridge,
+    ):
+        plain = yaml.safe_load(connector_config(lab, bridge_port=bridge.port))
+        if (dialect := dialect_file(tmp_path)) is not None:
+            plain = deep_merge(plain, {"bridge": {"dialect": str(dialect)}})
+        file.write_text(yaml.safe_dump(plain))
+        connector: Any = None
+        found = ProcessDesk(provider, lab, bridge, connector, phones, own_names(), file=file)
+        await found.start()
+        try:
+            yield found
+        finally:
+            assert found.process is not None
+            if found.process.returncode is None:
+                await found.end(signal.SIGKILL)
+
+
+async def test_a_killed_connector_is_replaced_and_one_stopped_twice_leaves(
+    daemon: ProcessDesk,
+) -> None:
+    call = await make_call(daemon, "queue")
+    await call.interaction.set_data({"ORDER": "4711"})
+    await call.consult()
+    await call.interaction.alternate()
+    await daemon.end(signal.SIGKILL)
+    heard = {call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}}
+    await expect_hears(heard)
+    await daemon.start()
+    consult = await find_again(call)
+    assert consult is not None
+    assert (call.primary.state, consult.state) == (TALKING, HELD)
+    assert call.interaction.data["ORDER"] == "4711"
+    await expect_hears(heard)
+    await call.interaction.alternate()
+    heard = {call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}}
+    await expect_hears(heard)
+
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGTERM)
+    await daemon.bridge.wait_status("pausing-service", timeout=WAIT)
+    await daemon.end(signal.SIGTERM)
+    assert daemon.process.returncode == 0
+    assert statuses(daemon.bridge)[-3:] == ["in-service", "pausing-service", "stopping-service"]
+    await expect_hears(heard)
+    await call.customers_call.hangup()
+    await call.agent.calls[0].hangup()
+    await daemon.log_out()
+
+
+async def test_a_connector_that_is_stopped_waits_for_calls_and_takes_no_new_sessions(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    async with desk(provider, lab, tmp_path, {"limits": {"drain": 60}}, transport="tcp") as at_desk:
+        call = await make_call(at_desk, "direct")
+        closing = asyncio.create_task(at_desk.close())
+        await at_desk.bridge.wait_status("pausing-service", timeout=WAIT)
+        account = at_desk.info.agents["1002"]
+        with pytest.raises(BridgeRequestFailed, match="No new sessions: the connector is being stopped"):
+            await at_desk.bridge.login("1002", account.password, extension=account.extension)
+        await call.primary.hold()
+        await call.primary.retrieve()
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+        assert not closing.done()
+        await call.customers_call.hangup()
+        await closing
+        assert statuses(at_desk.bridge)[-3:] == ["in-service", "pausing-service", "stopping-service"]
+        await at_desk.renew_connector()
+        await at_desk.log_out()

@@ -1,0 +1,181 @@
+"""The link to the PBX breaks in the middle of calls: what happened in the gap is told when it is back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from cable import Cable
+from calls import DIALING, ENDED, HELD, RELEASED, TALKING, make_call
+from desk import WAIT, Desk, cause_of, desk
+from found import log_in_again
+
+from connector.bridge.catalogue.channel import AgentState
+from connector.bridge.catalogue.conversation import Cause
+from connector.lab.phones.hearing import expect_hears
+from connector.lab.provider import LabInfo, LabProvider
+from connector.telephony.pbx import PbxDown
+
+QUICK = {"asterisk": {"host": "127.0.0.1", "reconnect_initial": 0.05, "reconnect_max": 0.1}}
+
+
+@pytest.fixture
+async def cable(lab: LabInfo) -> AsyncIterator[Cable]:
+    async with Cable(lab.host, lab.ports.ami) as found:
+        yield found
+
+
+@pytest.fixture
+async def far_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: Cable) -> AsyncIterator[Desk]:
+    """Run a desk behind the cable; a gap of any length stays within the grace."""
+    over = {"asterisk": QUICK["asterisk"] | {"port": cable.port, "grace": 60}}
+    async with desk(provider, lab, tmp_path, over) as found:
+        yield found
+
+
+@asynccontextmanager
+async def gap(cable: Cable, at_desk: Desk) -> AsyncIterator[None]:
+    """Break the link; in step again at the end."""
+    exchange, pbx = at_desk.connector.pbx._exchange, at_desk.connector.pbx
+    cable.freeze()
+    cable.cut()
+    with pytest.raises(PbxDown):
+        await exchange.until(lambda: not pbx.available, "the loss", WAIT)
+    yield
+    cable.thaw()
+    await in_step(at_desk)
+
+
+async def in_step(at_desk: Desk) -> None:
+    """Wait until the link is up and the PBX's lists are read: within the grace nobody is told that."""
+    pbx = at_desk.connector.pbx
+    await pbx._link.wait_up(WAIT)
+    assert pbx._resync is not None
+    await pbx._resync
+
+
+def statuses(at_desk: Desk) -> list[object]:
+    log = at_desk.bridge.log
+    return [one.message.body["status"] for one in log if one.message.name == "cti.serverstatuschanged"]
+
+
+async def test_a_short_gap_is_not_told_but_requests_are_refused(far_desk: Desk, cable: Cable) -> None:
+    call = await make_call(far_desk, "queue")
+    await call.interaction.set_data({"ORDER": "4711"})
+    async with gap(cable, far_desk):
+        reply = await far_desk.bridge.request(call.primary.target, "conversation.request.hold", {})
+        assert reply.error_message == (
+            "The telephone system cannot be reached at the moment; please try again soon."
+        )
+        reply = await far_desk.bridge.request(
+            "LAB.CONTROL",
+            "cti.request.createsession",
+            {"agentId": "1002", "agentPassword": "x", "sessionId": "s", "destination": "LAB.S"},
+        )
+        assert reply.error_message == (
+            "No new sessions at the moment: the telephone system cannot be reached."
+        )
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    assert call.interaction.data["ORDER"] == "4711"
+    assert statuses(far_desk)[-1] == "in-service"
+    assert "out-of-service" not in statuses(far_desk)
+    await call.primary.hold()
+    async with gap(cable, far_desk):
+        pass
+    await call.primary.retrieve()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.over()
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_consult_goes_on_in_the_gap(far_desk: Desk, cable: Cable, *, answered: bool) -> None:
+    call = await make_call(far_desk, "dial")
+    consult = await call.interaction.consult("1002")
+    ringing = await call.target.next_call(WAIT)
+    async with gap(cable, far_desk):
+        if answered:
+            await ringing.answer()
+            await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
+        else:
+            assert consult.state is DIALING
+            await ringing.reject()
+            await ringing.wait_state("ended", WAIT)
+            await expect_hears({call.agent: set(), call.customer: {"MOH"}})
+    if answered:
+        await consult.wait_state(TALKING)
+        await call.interaction.alternate()
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+        async with gap(cable, far_desk):
+            await ringing.hangup()
+        await consult.wait_state(RELEASED)
+    else:
+        await consult.wait_state(RELEASED)
+        assert (consult.cause, call.primary.state) == (Cause.BUSY, HELD)
+        await call.primary.retrieve()
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.over()
+
+
+async def test_a_call_that_ended_and_one_that_began_in_the_gap(far_desk: Desk, cable: Cable) -> None:
+    call = await make_call(far_desk, "queue")
+    async with gap(cable, far_desk):
+        await call.customers_call.hangup()
+        await call.agent.calls[0].wait_state("ended", WAIT)
+        again = await call.customer.dial("1001")
+        await again.wait_state("talking", WAIT)
+    await call.interaction.wait_state(ENDED)
+    assert cause_of(call.interaction) is Cause.NORMAL
+    await call.interaction.complete()
+    found = await call.session.channel.next_interaction()
+    await found.primary.wait_state(TALKING)
+    assert (found.data["ANI"], found.data["DIRECTION"]) == ("2001", "INBOUND")
+    await found.primary.hold()
+    await expect_hears({call.agent: set(), call.customer: {"MOH"}})
+    await found.primary.release()
+    await found.wait_state(ENDED)
+    await found.complete()
+    await call.session.close()
+
+
+async def test_who_held_and_was_left_in_the_gap_is_let_go(far_desk: Desk, cable: Cable) -> None:
+    call = await make_call(far_desk, "direct")
+    await call.primary.hold()
+    async with gap(cable, far_desk):
+        await call.customers_call.hangup()
+    await call.over()
+
+
+async def test_asterisk_says_that_it_ends_and_everything_is_there_again_after_it(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    async with desk(provider, lab, tmp_path, QUICK) as at_desk:
+        call = await make_call(at_desk, "queue")
+        await call.primary.hold()
+        await asyncio.to_thread(provider.asterisk_stop)
+        await call.interaction.wait_state(ENDED)
+        assert cause_of(call.interaction) is Cause.NORMAL
+        await at_desk.bridge.wait_status("out-of-service", timeout=WAIT)
+        assert statuses(at_desk)[-3:] == ["in-service", "stopping-service", "out-of-service"]
+        await asyncio.to_thread(provider.asterisk_start)
+        await at_desk.bridge.wait_in_service(WAIT)
+        await log_in_again(call)
+        assert call.session.channel.agent_state is AgentState.READY
+        await call.session.close()
+
+
+async def test_a_crash_of_asterisk_within_the_grace_ends_calls_and_leaves_agents_logged_in(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    over = {"asterisk": QUICK["asterisk"] | {"grace": 60}}
+    async with desk(provider, lab, tmp_path, over) as at_desk:
+        call = await make_call(at_desk, "queue")
+        await asyncio.to_thread(provider.asterisk_restart, kill=True)
+        await call.interaction.wait_state(ENDED, timeout=WAIT)
+        await in_step(at_desk)
+        assert cause_of(call.interaction) is Cause.NORMAL
+        await call.interaction.complete()
+        assert call.session.channel.agent_state is AgentState.READY
+        await call.session.close()

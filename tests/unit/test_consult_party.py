@@ -1,0 +1,58 @@
+"""A transfer right after the answer of a consult call, when the PBX has not told yet who answered."""
+
+import asyncio
+
+from telephony_script import AGENT, CUSTOMER
+from test_rooms_chores import TARGET, Bench, settled
+
+from connector.telephony import facts
+from connector.telephony.states import ConversationState
+
+NEAR, FAR = "joint-1", "joint-2"
+
+ANSWERED = (
+    facts.LegLeft(AGENT, "r1", waits=True),
+    facts.MusicStarted(CUSTOMER),
+    facts.LegCreated(NEAR, "", "t", placed=False, internal=True),
+    facts.LegCreated(FAR, "", "t", placed=False, internal=True),
+    facts.LegsPaired(NEAR, FAR),
+    facts.DialStarted(AGENT, NEAR),
+    facts.LegCreated(TARGET, "1002", "t", placed=False, number="1002"),
+    facts.DialStarted(FAR, TARGET),
+    facts.LegAnswered(TARGET),
+    facts.LegAnswered(NEAR),
+    facts.LegJoined(AGENT, "near"),
+    facts.LegJoined(NEAR, "near"),
+)
+"""The agent's side of the consult call talks; the far side is told a moment later."""
+
+
+async def moved_to(*told_later: facts.Fact) -> list[tuple[str, str]]:
+    """Return which legs a consult transfer moves where; some of the facts come while it is under way."""
+    bench = Bench()
+    bench.tell(*ANSWERED)
+    consult = bench.interaction.consult
+    assert consult is not None
+    assert consult.state is ConversationState.TALKING
+    assert not consult.parties
+    transfer = asyncio.create_task(bench.rooms().consult_transfer(bench.interaction.id))
+    await asyncio.sleep(0)
+    bench.tell(*told_later)
+
+    while not any(action == "Redirect" for action, _ in bench.link.sent):
+        assert not transfer.done()
+        await asyncio.sleep(0.01)
+    bench.tell(facts.LegEnded(AGENT, 16), facts.LegEnded(CUSTOMER, 16), facts.LegEnded(TARGET, 16))
+    await transfer
+    await settled()
+    (redirect,) = [fields for action, fields in bench.link.sent if action == "Redirect"]
+    return [(str(redirect[f"{each}Channel"]), str(redirect[f"{each}Context"])) for each in ("", "Extra")]
+
+
+async def test_who_answered_is_waited_for() -> None:
+    far = (facts.LegJoined(FAR, "far"), facts.LegJoined(TARGET, "far"))
+    assert await moved_to(*far) == [(TARGET, "harmony-room"), (AGENT, "harmony-bye")]
+
+
+async def test_where_a_program_answered_the_number_is_called_anew() -> None:
+    assert await moved_to() == [(CUSTOMER, "harmony-xfer"), (AGENT, "harmony-bye")]

@@ -1,0 +1,280 @@
+"""Calls found in the PBX's lists: states, ids and data read off rows and what stands on the legs."""
+
+from collections.abc import Iterable
+
+import pytest
+from test_phone_chores import Link
+
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.recovery import resync
+from connector.asterisk.wire import AmiMessage
+from connector.telephony import facts
+from connector.telephony.changes import Anomaly, Change
+from connector.telephony.interactions import Interaction
+from connector.telephony.states import Cause, ConversationState, InteractionState
+
+TALKING, HELD, DIALING, RELEASED = (
+    ConversationState.TALKING,
+    ConversationState.HELD,
+    ConversationState.DIALING,
+    ConversationState.RELEASED,
+)
+AGENT, CUSTOMER, TARGET = "a-1", "c-1", "x-1"
+
+
+def row(
+    leg: str,
+    endpoint: str,
+    place: str = "from-internal,s",
+    bridge: str = "",
+    state: str = "6",
+    dnid: str = "",
+    application: str = "",
+    name: str = "",
+    **variables: str,
+) -> AmiMessage:
+    """Return what Status says of a leg; its variables are those of the dialplan and the connector."""
+    context, _, extension = place.partition(",")
+    app, _, data = application.partition(" ")
+    return AmiMessage(
+        [
+            ("Event", "Status"),
+            ("Channel", name or f"PJSIP/{endpoint}-0000000a"),
+            ("ChannelState", state),
+            ("CallerIDNum", endpoint),
+            ("Context", context),
+            ("Exten", extension),
+            ("Uniqueid", leg),
+            ("Linkedid", CUSTOMER),
+            ("DNID", dnid),
+            ("BridgeID", bridge),
+            ("Application", app),
+            ("Data", data),
+            *(("Variable", f"{key}={value}") for key, value in variables.items()),
+        ]
+    )
+
+
+class Found:
+    """A model that knows nothing until `read`."""
+
+    def __init__(self, *watched: str) -> None:
+        self.exchange, self.link = Exchange(proof_timeout=0.1), Link()
+        self.changes: list[Change] = []
+        self.exchange.subscribe(self.changes.append)
+        for endpoint in watched or ("1001",):
+            self.exchange.model.watch(endpoint)
+
+    async def read(self, *rows: AmiMessage) -> list[Change]:
+        """Read these rows; return what that changed."""
+        del self.changes[:]
+        self.link.rows = list(rows)
+        await resync(self.exchange, self.link)  # type: ignore[arg-type]
+        assert not [one for one in self.changes if isinstance(one, Anomaly)]
+        return list(self.changes)
+
+    @property
+    def interaction(self) -> Interaction:
+        (found,) = self.exchange.model.interactions("1001")
+        return found
+
+
+def customer(bridge: str = "r1", **more: str) -> AmiMessage:
+    """Return a customer who has a room."""
+    return row(
+        CUSTOMER, "2001", f"harmony-room,p{CUSTOMER}", bridge, dnid="7000", HARMONY_AGENT=AGENT, **more
+    )
+
+
+def shape(interaction: Interaction) -> tuple[str, str | None]:
+    consult = interaction.consult
+    return interaction.primary.state, None if consult is None else consult.state
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ((row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=CUSTOMER), customer()), (HELD, None)),
+        (
+            (row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", HARMONY_P1=CUSTOMER), customer()),
+            (TALKING, None),
+        ),
+        (
+            (
+                row(AGENT, "1001", "harmony-dconsult,s", "b2", HARMONY_P1=CUSTOMER, HARMONY_DEST="1002"),
+                customer(),
+                row(TARGET, "1002", bridge="b2"),
+            ),
+            (HELD, TALKING),
+        ),
+        (
+            (
+                row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", HARMONY_P1=CUSTOMER, HARMONY_P2=TARGET),
+                customer(),
+                row(TARGET, "1002", f"harmony-room,p{TARGET}", "r2"),
+            ),
+            (TALKING, HELD),
+        ),
+        (
+            (
+                row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=CUSTOMER, HARMONY_P2=TARGET),
+                customer(),
+                row(TARGET, "1002", f"harmony-room,p{TARGET}", "r2"),
+            ),
+            (HELD, HELD),
+        ),
+        (
+            # The consulted party sits in the customer's room: that is a conference, whatever P2 says.
+            (
+                row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", HARMONY_P1=CUSTOMER, HARMONY_P2=TARGET),
+                customer(),
+                row(TARGET, "1002", f"harmony-room,p{CUSTOMER}", "r1"),
+            ),
+            (TALKING, None),
+        ),
+        (
+            # The customer hung up in the consult.
+            (
+                row(AGENT, "1001", "harmony-dconsult,s", "b2", HARMONY_P1=CUSTOMER, HARMONY_DEST="1002"),
+                row(TARGET, "1002", bridge="b2"),
+            ),
+            (RELEASED, TALKING),
+        ),
+        (
+            # An operation was about to begin: variables are set, nobody has moved.
+            (
+                row(AGENT, "1001", bridge="b1", HARMONY_P1=CUSTOMER),
+                row(CUSTOMER, "2001", bridge="b1", dnid="7000", HARMONY_AGENT=AGENT),
+            ),
+            (TALKING, None),
+        ),
+    ],
+    ids=[
+        "held",
+        "retrieved",
+        "consult",
+        "alternated",
+        "both held",
+        "conference",
+        "customer gone",
+        "on the way",
+    ],
+)
+async def test_conversations_are_read_off_rooms_and_places(
+    rows: Iterable[AmiMessage], expected: tuple[str, str | None]
+) -> None:
+    found = Found()
+    await found.read(*rows)
+    assert (found.interaction.id, found.interaction.state) == (AGENT, InteractionState.STARTED)
+    assert shape(found.interaction) == expected
+    # A second reading finds nothing new.
+    assert await found.read(*rows) == []
+
+
+async def test_ids_numbers_and_data_of_a_consult() -> None:
+    found = Found("1001", "1002")
+    agent = row(
+        AGENT,
+        "1001",
+        "harmony-dconsult,s",
+        application="Dial Local/1002@from-internal,20,g",
+        HARMONY_P1=CUSTOMER,
+        HARMONY_DEST="1002",
+        HARMONY_CONSULTS="3",
+        HARMONY_ORDER="4711",
+    )
+    joint = "Local/1002@from-internal-00000001"
+    rows = (
+        row(TARGET, "1002", state="5", application="AppDial (Outgoing Line)"),
+        agent,
+        customer(HARMONY_QUEUED_IN="support", HARMONY_QUEUED_FOR="7"),
+        row("l2", "", name=f"{joint};2", state="4", application="Dial PJSIP/1002,20"),
+        row("l1", "", name=f"{joint};1", state="5", application="AppDial (Outgoing Line)"),
+    )
+    await found.read(*rows)
+    interaction = found.interaction
+    assert shape(interaction) == (HELD, DIALING)
+    assert interaction.consult is not None
+    assert interaction.consult.id == f"{AGENT}-3"
+    assert [member.address for member in interaction.consult.members] == ["1002"]
+    assert interaction.consult.candidates == {TARGET}
+    assert interaction.data == {
+        "DIRECTION": "INBOUND",
+        "ANI": "2001",
+        "DNIS": "7000",
+        "QUEUE": "support",
+        "WAIT_TIME": "7",
+        "ORDER": "4711",
+    }
+    (theirs,) = found.exchange.model.interactions("1002")
+    assert (theirs.state, theirs.data["ANI"]) == (InteractionState.ALERTING, "1001")
+
+
+async def test_what_the_bridge_dialled_is_told_from_whom_it_consulted() -> None:
+    found = Found()
+    agent = row(
+        AGENT,
+        "1001",
+        "harmony-didle,s",
+        HARMONY_P1=CUSTOMER,
+        HARMONY_DEST="1002",
+        HARMONY_DIALLED="2001",
+    )
+    # Of the variables that every event carries, two say that the bridge placed the call.
+    told = [("ChanVariable", "HARMONY_ROLE=agent"), ("ChanVariable", "HARMONY_DEST=1002")]
+    await found.read(AmiMessage([*agent, *told]), customer())
+    assert found.interaction.data == {"DIRECTION": "OUTBOUND", "DNIS": "2001"}
+    assert [member.address for member in found.interaction.primary.members] == ["2001"]
+
+
+async def test_a_consult_that_failed_while_nobody_looked_tells_why() -> None:
+    found = Found()
+    dials = "Dial Local/1002@from-internal,20,g"
+    rows = (
+        row(AGENT, "1001", "harmony-dconsult,s", application=dials, HARMONY_P1=CUSTOMER, HARMONY_DEST="1002"),
+        customer(),
+    )
+    await found.read(*rows)
+    consult = found.interaction.consult
+    assert consult is not None
+    assert consult.state is DIALING
+    waits = row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=CUSTOMER, DIALSTATUS="BUSY", HANGUPCAUSE="17")
+    await found.read(waits, customer())
+    assert (consult.state, consult.cause, found.interaction.primary.state) == (RELEASED, Cause.BUSY, HELD)
+
+
+async def test_data_that_changed_while_nobody_looked() -> None:
+    found = Found()
+    rows = (row(AGENT, "1001", bridge="b1", HARMONY_A="1", HARMONY_B="2"), row(CUSTOMER, "2001", bridge="b1"))
+    await found.read(*rows)
+    await found.read(row(AGENT, "1001", bridge="b1", HARMONY_B="3", HARMONY_C="4"), rows[1])
+    data = found.interaction.data
+    assert {key: data[key] for key in data.keys() & {"A", "B", "C"}} == {"B": "3", "C": "4"}
+
+
+async def test_who_is_left_alone_is_told_as_released() -> None:
+    found = Found()
+    await found.read(row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=CUSTOMER))
+    assert shape(found.interaction) == (RELEASED, None)
+
+
+async def test_a_leg_that_moves_while_it_is_first_listed_is_looked_at_again() -> None:
+    found = Found()
+    lists = [
+        [row(AGENT, "1001", bridge="b1", HARMONY_P1=""), row(CUSTOMER, "2001", bridge="b1")],
+        [row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=CUSTOMER), customer()],
+    ]
+
+    class Moving(Link):
+        async def send_list(self, action: str, _fields: dict[str, str] | None = None) -> list[AmiMessage]:
+            if action != "Status":
+                return []
+            rows = lists.pop(0)
+            if lists:
+                # The event of the move comes before the list is complete.
+                found.exchange.apply(facts.LegLeft(AGENT, "b1", waits=True))
+            return rows
+
+    await resync(found.exchange, Moving())  # type: ignore[arg-type]
+    assert not lists
+    assert shape(found.interaction) == (HELD, None)

@@ -1,0 +1,221 @@
+"""What the strategy of rooms does on its own: who is called off, brought back, or rung no more."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from telephony_script import AGENT, CUSTOMER, agent_in_call
+
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.former_agents import FormerAgents
+from connector.asterisk.invitations import Invitations
+from connector.asterisk.link import AmiLink, AmiRefused, Fields
+from connector.asterisk.notify import PhoneNotifier
+from connector.asterisk.rooms import PartyRooms
+from connector.asterisk.settings import DialSettings
+from connector.asterisk.variables import LegVariables
+from connector.asterisk.wire import AmiMessage
+from connector.telephony import facts
+from connector.telephony.facts import Fact
+from connector.telephony.interactions import Interaction
+from connector.telephony.pbx import Refused
+
+TARGET, ROOM = "x-leg", "r1"
+IN_ROOM: tuple[Fact, ...] = (
+    facts.RoomOpened(ROOM, CUSTOMER),
+    facts.LegJoined(AGENT, ROOM),
+    facts.LegJoined(CUSTOMER, ROOM),
+)
+"""Agent and customer in the customer's room."""
+
+
+class Link(AmiLink):
+    """Takes every action, but refuses those named in `refused`; `on_send` may tell facts meanwhile."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Fields]] = []
+        self.refused: set[str] = set()
+        self.on_send: Callable[[str, Fields], None] = lambda _action, _fields: None
+
+    async def send(self, action: str, fields: Fields = {}, **_more: object) -> AmiMessage:  # noqa: B006
+        self.sent.append((action, fields))
+        await asyncio.sleep(0)
+        self.on_send(action, fields)
+        if action in self.refused:
+            raise AmiRefused(action, "Channel does not exist")
+        return AmiMessage([("Response", "Success"), ("Value", "1")])
+
+    def hung_up(self) -> list[str]:
+        return [str(fields["Channel"]) for action, fields in self.sent if action == "Hangup"]
+
+    def variables(self) -> dict[str, str]:
+        """Return what was set last, by leg and name."""
+        found: dict[str, str] = {}
+        for action, fields in self.sent:
+            if action == "Setvar":
+                names = str(fields["Variable"]).removeprefix("ARRAY(").removesuffix(")").split(",")
+                for name, value in zip(names, str(fields["Value"]).split(","), strict=True):
+                    found[f"{fields['Channel']} {name}"] = value
+        return found
+
+
+class Bench:
+    """An agent in a call with a customer, both in the customer's room."""
+
+    def __init__(self) -> None:
+        self.exchange, self.link = Exchange(proof_timeout=0.2), Link()
+        self.exchange.set_available(available=True)
+        self.exchange.model.watch("1001")
+        self.tell(*agent_in_call(), *IN_ROOM)
+        self.variables = LegVariables(self.link)
+        found = self.exchange.model.interaction(AGENT)
+        assert found is not None
+        self.interaction: Interaction = found
+
+    def tell(self, *told: Fact) -> None:
+        for fact in told:
+            self.exchange.apply(fact)
+
+    def rooms(self) -> PartyRooms:
+        settings = DialSettings()
+        notifier = PhoneNotifier(self.exchange, self.link, settings, None)
+        return PartyRooms(self.exchange, self.link, settings, notifier, self.variables)
+
+    async def invite(self) -> tuple[Invitations, str]:
+        """Call 1002 into the room; return the leg of that call, which rings."""
+
+        def placed(action: str, fields: Fields) -> None:
+            if action == "Originate":
+                leg = str(fields["ChannelId"])
+                self.tell(facts.LegCreated(leg, "", leg, placed=False, internal=True))
+
+        self.link.on_send = placed
+        invitations = Invitations(self.exchange, self.link, DialSettings())
+        await invitations.call(self.interaction, AGENT, "1002", CUSTOMER)
+        return invitations, str(self.link.sent[-1][1]["ChannelId"])
+
+
+async def settled() -> None:
+    """Let every chore that was begun come to its end."""
+    while others := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+        await asyncio.wait(others)
+
+
+GOES = {
+    "ends": (facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16)),
+    "ends, the agent first": (facts.LegEnded(AGENT, 16), facts.LegEnded(CUSTOMER, 16)),
+    "is handed on": (facts.LegLeft(CUSTOMER, ROOM, waits=False), facts.LegEnded(AGENT, 16)),
+}
+
+
+@pytest.mark.parametrize("how", GOES)
+async def test_who_is_invited_is_called_off_when_the_room_is_empty(how: str) -> None:
+    bench = Bench()
+    invitations, leg = await bench.invite()
+    first, last = GOES[how]
+    bench.tell(first)
+    await settled()
+    assert bench.link.hung_up() == []
+    bench.tell(last)
+    await settled()
+    assert bench.link.hung_up() == [leg]
+    invitations.require_none(bench.interaction, "1002")
+
+
+async def test_a_call_that_comes_to_be_after_everybody_left_is_called_off() -> None:
+    bench = Bench()
+    invitations = Invitations(bench.exchange, bench.link, DialSettings())
+    calling = asyncio.create_task(invitations.call(bench.interaction, AGENT, "1002", CUSTOMER))
+    await asyncio.sleep(0)
+    leg = str(bench.link.sent[-1][1]["ChannelId"])
+    bench.tell(*GOES["ends"], facts.LegCreated(leg, "", leg, placed=False, internal=True))
+    await calling
+    await settled()
+    assert bench.link.hung_up() == [leg]
+
+
+async def test_who_has_joined_goes_on_hold_as_any_party() -> None:
+    bench = Bench()
+    _, leg = await bench.invite()
+    bench.tell(facts.LegAnswered(leg), facts.LegJoined(leg, ROOM), facts.LegEnded(CUSTOMER, 16))
+    bench.tell(facts.LegLeft(AGENT, ROOM, waits=True))
+    await settled()
+    assert bench.link.hung_up() == []
+
+
+async def test_a_number_that_rings_is_not_called_twice_but_again_once_that_ended() -> None:
+    bench = Bench()
+    invitations, leg = await bench.invite()
+    with pytest.raises(Refused, match="1002 is being called into the conference already"):
+        invitations.require_none(bench.interaction, "1002")
+    invitations.require_none(bench.interaction, "1003")
+    bench.tell(facts.LegEnded(leg, 17), facts.PlacementFailed(leg, timed_out=False))
+    invitations.require_none(bench.interaction, "1002")
+    assert bench.link.hung_up() == []
+
+
+async def test_an_invitation_that_the_pbx_refuses_is_forgotten() -> None:
+    bench = Bench()
+    bench.link.refused = {"Originate"}
+    invitations = Invitations(bench.exchange, bench.link, DialSettings())
+    with pytest.raises(Refused, match="refused the call"):
+        await invitations.call(bench.interaction, AGENT, "1002", CUSTOMER)
+    assert invitations._open == {}
+
+
+def consulting(*, answered: bool) -> tuple[Fact, ...]:
+    """Let the agent talk to a consulted party in a plain bridge, the customer alone in the room."""
+    ringing = (
+        facts.LegLeft(AGENT, ROOM, waits=False),
+        facts.MusicStarted(CUSTOMER),
+        facts.LegCreated(TARGET, "1002", CUSTOMER, placed=False, number="1002"),
+        facts.DialStarted(AGENT, TARGET),
+    )
+    joined = (facts.LegAnswered(TARGET), facts.LegJoined(AGENT, "b2"), facts.LegJoined(TARGET, "b2"))
+    return ringing + (joined if answered else ())
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_transfer_that_cannot_move_them_leaves_the_party_the_agents(answered: bool) -> None:
+    bench = Bench()
+    bench.tell(*consulting(answered=answered))
+    bench.link.refused = {"Redirect"}
+    with pytest.raises(Refused, match="could not be moved"):
+        await bench.rooms().consult_transfer(AGENT)
+    known = bench.link.variables()
+    assert not {f"{AGENT} HARMONY_P1", f"{AGENT} HARMONY_P2"} & known.keys()
+    assert known.get(f"{CUSTOMER} HARMONY_AGENT", AGENT) == AGENT
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_a_caller_whose_target_dies_on_its_way_becomes_an_orphan(arrives: bool) -> None:
+    bench = Bench()
+    bench.tell(*consulting(answered=True))
+
+    def moved(action: str, fields: Fields) -> None:
+        if action == "Redirect" and fields["Context"] == "harmony-room":
+            bench.tell(facts.LegEnded(AGENT, 16))
+            bench.tell(*([facts.LegJoined(TARGET, ROOM)] if arrives else []), facts.LegEnded(TARGET, 16))
+
+    bench.link.on_send = moved
+    await bench.rooms().consult_transfer(AGENT)
+    await settled()
+    redirected = [(f["Channel"], f["Context"]) for action, f in bench.link.sent if action == "Redirect"]
+    orphaned = [] if arrives else [(CUSTOMER, "harmony-orphan")]
+    assert redirected == [(TARGET, "harmony-room"), *orphaned]
+
+
+async def test_a_logout_is_told_to_callers_who_might_come_back() -> None:
+    bench = Bench()
+    former = FormerAgents(bench.exchange, bench.variables)
+    for leg, back in {CUSTOMER: "PJSIP/1001", "other": "PJSIP/1002"}.items():
+        header = [("Event", "VarSet"), ("Uniqueid", leg), ("Variable", "HARMONY_BACK"), ("Value", back)]
+        bench.variables.on_event(AmiMessage(header))
+    bench.tell(facts.MemberChanged("support", "1001", "1001", paused=True, reason=""))
+    assert former.back("1001") == "PJSIP/1001"
+    bench.tell(facts.MemberGone("support", "1001"))
+    await settled()
+    assert bench.link.variables() == {f"{CUSTOMER} HARMONY_BACK": ""}
+    assert (former.back("1001"), former.back("1002")) == ("", "PJSIP/1002")
+    bench.tell(facts.MemberChanged("support", "1001", "1001", paused=True, reason=""))
+    assert former.back("1001") == "PJSIP/1001"
