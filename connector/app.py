@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
+from msgspec.structs import replace
 
+from connector.agents import agents_of
 from connector.asterisk.link import AmiSettings, AmiTls
 from connector.asterisk.pbx import AsteriskPbx
 from connector.asterisk.settings import (
@@ -42,9 +44,14 @@ class Connector:
     """One processor's connector: bridge transport, destinations and PBX."""
 
     def __init__(self, settings: Settings, *, on_event: Callable[[AmiMessage], None] | None = None) -> None:
-        """`on_event` sees every event of the PBX before the model does."""
-        self.settings = settings
-        self.pbx = _pbx(settings, on_event)
+        """`on_event` sees every event of the PBX before the model does.
+
+        Reads the agents, too. Raises ConfigError.
+        """
+        self._configured = settings
+        self.settings = settings = replace(settings, agents=agents_of(settings))
+        self._phones = _phones(settings)
+        self.pbx = _pbx(settings, self._phones, on_event)
         self.transport = _recorded(_transport(settings), settings)
         self.directory = AgentDirectory(settings)
         self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
@@ -52,6 +59,33 @@ class Connector:
         self._hurry = asyncio.Event()
         for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
+
+    async def reload(self) -> None:
+        """Read the agents of `directory.source` again; if they are not right, those of before stay.
+
+        Sessions that are open go on with what they know of their agent. A new password counts at once.
+        """
+        try:
+            agents = await asyncio.to_thread(agents_of, self._configured)
+        except ConfigError as problem:
+            log.error("agents not read again; those of before stay", problem=str(problem))  # noqa: TRY400
+            return
+        if agents == self.settings.agents:
+            log.debug("agents read again: no change")
+            return
+        self.settings = replace(self.settings, agents=agents)
+        self.directory.replace(agents)
+        self._phones.clear()
+        self._phones.update(_phones(self.settings))
+        for agent in agents.values():
+            self.pbx.watch(agent.extension)
+        log.info("agents read again", agents=len(agents))
+
+    async def _refresh(self) -> None:
+        while pause := self._configured.directory.refresh:
+            await asyncio.sleep(pause)
+            await self.reload()
+        await asyncio.Event().wait()
 
     async def run(self, stop: asyncio.Event, *, ready: Callable[[], None] | None = None) -> None:
         """Run until `stop` is set; `ready` is called when the tasks are under way. Calls stay up after it.
@@ -61,6 +95,7 @@ class Connector:
         tasks = [
             asyncio.create_task(self.pbx.run(), name="pbx"),
             asyncio.create_task(self.transport.run(self.tree), name="bridge"),
+            asyncio.create_task(self._refresh(), name="agents"),
         ]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("connector started", processor=self.settings.processor, agents=len(self.settings.agents))
@@ -137,12 +172,24 @@ def _ami_tls(tls: TlsSettings) -> AmiTls | None:
     )
 
 
-def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> AsteriskPbx:
-    dial = settings.dial
-    models = {
+def _models(settings: Settings) -> dict[str, PhoneModel]:
+    return {
         name: PhoneModel(AnswerMethod(phone.answer), phone.auto_answer_header, HoldMethod(phone.hold))
         for name, phone in settings.phones.items()
     }
+
+
+def _phones(settings: Settings) -> dict[str, PhoneModel]:
+    models = _models(settings)
+    return {agent.extension: models[agent.phone] for agent in settings.agents.values()}
+
+
+def _pbx(
+    settings: Settings,
+    phones: Mapping[str, PhoneModel],
+    on_event: Callable[[AmiMessage], None] | None,
+) -> AsteriskPbx:
+    dial = settings.dial
     handling = settings.handling
     system = settings.asterisk.system
     return AsteriskPbx(
@@ -155,8 +202,8 @@ def _pbx(settings: Settings, on_event: Callable[[AmiMessage], None] | None) -> A
             written=writer(settings.numbers),
             permits=dial.permits,
             consult=ConsultStrategy(dial.consult),
-            phones={agent.extension: models[agent.phone] for agent in settings.agents.values()},
-            other_phones=models["default"],
+            phones=phones,
+            other_phones=_models(settings)["default"],
             handling=HandlingSettings(
                 failed_transfer=tuple(Way(way) for way in handling.failed_transfer),
                 orphans=tuple(Way(way) for way in handling.orphans),

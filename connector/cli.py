@@ -1,4 +1,4 @@
-"""The command line: `connector run|check|doctor|replay|record|bridge|send|dialect|site|lab|demo`."""
+"""The command line: `connector run|check|doctor|agents|replay|record|bridge|send|dialect|site|lab|demo`."""
 
 import asyncio
 import gc
@@ -52,7 +52,10 @@ def run(
         typer.Option(help="Record the traffic with the bridge into this file; wins over `bridge.record`."),
     ] = None,
 ) -> None:
-    """Run the connector until SIGTERM or Ctrl-C. Calls in progress stay up when it ends."""
+    """Run the connector until SIGTERM or Ctrl-C. Calls in progress stay up when it ends.
+
+    SIGHUP has the agents of `directory.source` read again.
+    """
     _run(config, site, record_bridge)
 
 
@@ -84,6 +87,14 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, asked)
+        reloads: set[asyncio.Task[None]] = set()
+
+        def reload() -> None:
+            task = loop.create_task(connector.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
         await connector.run(stop)
 
     # What is there now stays: looking through it for garbage again and again only makes calls wait.
@@ -236,6 +247,7 @@ def main() -> None:
 
 
 def _mount() -> None:
+    from connector.agents_commands import app as agents_app
     from connector.doctor.commands import doctor
     from connector.lab.commands import app as lab_app
     from connector.lab.demo import demo
@@ -251,3 +263,4 @@ def _mount() -> None:
     app.command(name="doctor")(doctor)
     app.command(name="demo")(demo)
     app.add_typer(lab_app, name="lab")
+    app.add_typer(agents_app, name="agents")

@@ -15,12 +15,14 @@ from connector.settings_checks import check
 from connector.settings_environ import read_environment
 from connector.settings_schema import (
     AgentSettings,
+    AgentSource,
     AmqpSettings,
     Answer,
     AsteriskSettings,
     BridgeSettings,
     Consult,
     DialSettings,
+    DirectorySettings,
     LimitSettings,
     LogFormat,
     LogLevel,
@@ -41,6 +43,7 @@ from connector.wording import closest, listed
 
 __all__ = [
     "AgentSettings",
+    "AgentSource",
     "AmqpSettings",
     "Answer",
     "AsteriskSettings",
@@ -48,6 +51,7 @@ __all__ = [
     "ConfigError",
     "Consult",
     "DialSettings",
+    "DirectorySettings",
     "LimitSettings",
     "LogFormat",
     "LogLevel",
@@ -127,7 +131,7 @@ def _keep(wanted: type, value: object) -> object:
 def _with_paths(settings: Settings, folder: Path) -> Settings:
     """Return the settings with paths that hold from any working directory."""
     replace = msgspec.structs.replace
-    bridge = settings.bridge
+    bridge, directory = settings.bridge, settings.directory
     return replace(
         settings,
         bridge=replace(
@@ -138,7 +142,24 @@ def _with_paths(settings: Settings, folder: Path) -> Settings:
         ),
         amqp=replace(settings.amqp, tls=_absolute(settings.amqp.tls, folder)),
         asterisk=replace(settings.asterisk, tls=_absolute(settings.asterisk.tls, folder)),
+        directory=replace(
+            directory,
+            file=str(folder.absolute() / directory.file),
+            url=_database(directory.url, folder),
+            tls=_absolute(directory.tls, folder),
+        ),
     )
+
+
+def _database(url: Secret | None, folder: Path) -> Secret | None:
+    """Return the URL of the agents' database; an SQLite file has its whole path in it."""
+    if not url:
+        return None
+    text = url.reveal()
+    kind, separator, path = text.partition(":///")
+    if separator and kind.startswith("sqlite"):
+        text = f"{kind}:///{folder.absolute() / path}"
+    return Secret(text)
 
 
 def _absolute(tls: TlsSettings, folder: Path) -> TlsSettings:

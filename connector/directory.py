@@ -1,8 +1,10 @@
-"""The agents of the configuration: who they are, and whether a password is theirs.
+"""The agent directory: who the agents are, and whether a password is theirs.
 
 Passwords are checked with argon2 in worker threads, so the event loop never waits for them. An agent that
 doesn't exist takes the same work as one that does. Wrong passwords never lock an agent out, they
-make the answers slower.
+make the answers slower: those about the same name first (`limits.password_free_failures`), then all answers
+to the bridge, when passwords are tried with one name after the other
+(`limits.password_failures_per_minute`).
 """
 
 import asyncio
@@ -19,7 +21,7 @@ import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 
-from connector.config import Settings
+from connector.config import AgentSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,13 +36,15 @@ _FORGIVEN_AFTER: Final = 600.0
 """Seconds without a failure after which failures are forgotten."""
 _WAITING_AT_MOST: Final = 4
 """Checks of one name that may be under way or wait; more are refused at once."""
+_DELAYED_AT_MOST: Final = 32
+"""Checks that may wait at once because of wrong passwords of all names together; more are refused."""
 _STRANGERS_AT_MOST: Final = 1000
 """Names of no agent for which failures are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentRecord:
-    """One agent of the configuration, without the password's hash."""
+    """One agent, without the password's hash."""
 
     agent_id: str
     login: str
@@ -66,6 +70,33 @@ class _Failures:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+class _Spray:
+    """Counts the wrong passwords of all names together: the bridge's allowance, so many a minute."""
+
+    def __init__(self, per_minute: int, delay_max: float) -> None:
+        self._full = float(per_minute)
+        self._per_second = per_minute / 60
+        self._delay_max = delay_max
+        self._left = self._full
+        self._at = 0.0
+        self.waiting = 0
+        """Checks that wait now."""
+
+    def delay(self, now: float) -> float:
+        """Return the seconds that a check has to wait; 0 while the allowance lasts."""
+        self._fill(now)
+        return min(self._delay_max, max(0.0, -self._left / self._per_second))
+
+    def failed(self, now: float) -> None:
+        """Take a wrong password off the allowance; the debt is bounded, so that it ends soon after."""
+        self._fill(now)
+        self._left = max(self._left - 1, -self._delay_max * self._per_second)
+
+    def _fill(self, now: float) -> None:
+        self._left = min(self._full, self._left + (now - self._at) * self._per_second)
+        self._at = now
+
+
 class AgentDirectory:
     """Finds agents by id or login name and checks their passwords. `close` it when done."""
 
@@ -76,28 +107,24 @@ class AgentDirectory:
         self._records: dict[str, AgentRecord] = {}
         self._hashes: dict[str, str] = {}
         self._by_login: dict[str, str] = {}
-        for agent_id, agent in settings.agents.items():
-            record = AgentRecord(
-                agent_id=agent_id,
-                login=agent.login or agent_id,
-                first_name=agent.first_name,
-                last_name=agent.last_name,
-                extension=agent.extension,
-                queues=agent.queues,
-                team=agent.team,
-                penalty=agent.penalty,
-                supervises=agent.supervises,
-            )
-            self._records[agent_id] = record
-            self._by_login[record.login] = agent_id
-            self._hashes[agent_id] = agent.password_hash.reveal()
-        self._nobody = _hash_of_nobody(self._hashes)
+        self._nobody = ""
         self._free_failures = settings.limits.password_free_failures
         self._delay_max = settings.limits.password_delay_max
-        self._failures = {agent_id: _Failures() for agent_id in self._records}
+        self._spray = _Spray(settings.limits.password_failures_per_minute, self._delay_max)
+        self._failures: dict[str, _Failures] = {}
         self._strangers: OrderedDict[str, _Failures] = OrderedDict()
         self._hasher = PasswordHasher()
         self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="password")
+        self.replace(settings.agents)
+
+    def replace(self, agents: Mapping[str, AgentSettings]) -> None:
+        """Have these agents, and no others, from now on. Failures that were counted stay counted."""
+        records = {agent_id: _record(agent_id, agent) for agent_id, agent in agents.items()}
+        self._hashes = {agent_id: agent.password_hash.reveal() for agent_id, agent in agents.items()}
+        self._by_login = {record.login: agent_id for agent_id, record in records.items()}
+        self._records = records
+        self._nobody = _hash_of_nobody(self._hashes)
+        self._failures = {agent_id: self._failures.get(agent_id) or _Failures() for agent_id in records}
 
     def __repr__(self) -> str:
         return f"<AgentDirectory of {len(self._records)} agents>"
@@ -107,7 +134,7 @@ class AgentDirectory:
         return self._records.get(agent_id) or self._records.get(self._by_login.get(agent_id, ""))
 
     def agents(self) -> tuple[AgentRecord, ...]:
-        """Return all agents, in the order of the configuration."""
+        """Return all agents, in the order of their source."""
         return tuple(self._records.values())
 
     async def verify(self, agent_id: str, password: str) -> bool:
@@ -123,9 +150,16 @@ class AgentDirectory:
             return False
         async with _turn(failures):
             now = asyncio.get_running_loop().time
-            delay = self._delay(failures, now())
+            delay = max(self._delay(failures, now()), self._spray.delay(now()))
+            if delay and self._spray.waiting >= _DELAYED_AT_MOST:
+                log.warning("password check refused: too many wait after wrong ones", agent=_shown(record))
+                return False
             if delay:
-                await self._sleep(delay)
+                self._spray.waiting += 1
+                try:
+                    await self._sleep(delay)
+                finally:
+                    self._spray.waiting -= 1
             known = record is not None and len(password) <= _LONGEST_PASSWORD
             right = await self._check(record, password if known else "")
             if right:
@@ -133,6 +167,7 @@ class AgentDirectory:
                 return True
             failures.count += 1
             failures.last = now()
+            self._spray.failed(now())
             log.warning("wrong agent id or password", agent=_shown(record), failures=failures.count)
             return False
 
@@ -141,7 +176,8 @@ class AgentDirectory:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def _check(self, record: AgentRecord | None, password: str) -> bool:
-        encoded = self._nobody if record is None else self._hashes[record.agent_id]
+        # An agent may have been taken out of the directory while its check waited.
+        encoded = self._hashes.get(record.agent_id, self._nobody) if record is not None else self._nobody
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._workers, self._hasher.verify, encoded, _encode(password))
@@ -184,6 +220,20 @@ async def _turn(failures: _Failures) -> "AsyncIterator[None]":
             yield
     finally:
         failures.waiting -= 1
+
+
+def _record(agent_id: str, agent: AgentSettings) -> AgentRecord:
+    return AgentRecord(
+        agent_id=agent_id,
+        login=agent.login or agent_id,
+        first_name=agent.first_name,
+        last_name=agent.last_name,
+        extension=agent.extension,
+        queues=agent.queues,
+        team=agent.team,
+        penalty=agent.penalty,
+        supervises=agent.supervises,
+    )
 
 
 def hash_password(password: str) -> str:

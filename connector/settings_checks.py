@@ -9,7 +9,7 @@ import phonenumbers
 
 from connector.bridge.dialect_file import load_dialect
 from connector.bridge.tcp import NO_PASS_PHRASE
-from connector.settings_schema import Answer, Hold, Settings, TlsSettings, Transport
+from connector.settings_schema import AgentSource, Answer, Hold, Settings, TlsSettings, Transport
 from connector.settings_site import SipTransport
 from connector.settings_typed import variable_of
 from connector.settings_yaml import ConfigError, Mapping, Node, dotted, find
@@ -31,6 +31,17 @@ def check(settings: Settings, tree: Node, origin: str) -> None:
         load_dialect(Path(settings.bridge.dialect))
 
 
+def check_agents(settings: Settings, tree: Node, origin: str) -> None:
+    """Check what the agents say of each other and of queues and phones; see `check`.
+
+    Raises:
+        ConfigError: the first contradiction.
+
+    """
+    for path, problem in _agents(settings):
+        raise ConfigError(_place(tree, path, origin), dotted(path), problem)
+
+
 def _place(tree: Node, path: _Path, origin: str) -> str:
     for length in range(len(path), 0, -1):
         parent = find(tree, path[: length - 1])
@@ -42,8 +53,18 @@ def _place(tree: Node, path: _Path, origin: str) -> str:
 def _problems(settings: Settings) -> Iterator[tuple[_Path, str]]:
     yield from _connections(settings)
     yield from _patterns(settings)
-    yield from _references(settings)
+    queue = settings.handling.fallback_queue
+    if queue and queue not in settings.queues:
+        yield ("handling", "fallback_queue"), _missing("queues", queue, list(settings.queues))
     yield from _notified(settings)
+    yield from _queue_numbers(settings)
+    if settings.directory.source is AgentSource.NONE:
+        # Else they are checked when all are known (`connector.agents`).
+        yield from _agents(settings)
+
+
+def _agents(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    yield from _references(settings)
     yield from _names(settings)
     yield from _numbers(settings)
     yield from _written(settings)
@@ -70,6 +91,13 @@ def _connections(settings: Settings) -> Iterator[tuple[_Path, str]]:
             )
         yield from _tls(name, section.tls, used=section.tls.enabled)
     yield from _broker(settings)
+    directory = settings.directory
+    yield from _tls("directory", directory.tls, used=directory.tls.enabled)
+    if directory.tls.server_name:
+        yield (
+            ("directory", "tls", "server_name"),
+            "expected nothing: the name that is checked is the host in directory.url",
+        )
     if asterisk.ping_timeout > asterisk.ping_interval:
         yield (
             ("asterisk", "ping_timeout"),
@@ -153,9 +181,6 @@ def _references(settings: Settings) -> Iterator[tuple[_Path, str]]:
                 yield path, f'expected the `team` of an agent or "*", found "{team}"; {_known(team, teams)}'
         if agent.phone not in settings.phones:
             yield ("agents", agent_id, "phone"), _missing("phones", agent.phone, list(settings.phones))
-    queue = settings.handling.fallback_queue
-    if queue and queue not in settings.queues:
-        yield ("handling", "fallback_queue"), _missing("queues", queue, list(settings.queues))
 
 
 def _notified(settings: Settings) -> Iterator[tuple[_Path, str]]:
@@ -200,13 +225,17 @@ def _names(settings: Settings) -> Iterator[tuple[_Path, str]]:
             )
 
 
-def _numbers(settings: Settings) -> Iterator[tuple[_Path, str]]:
+def _queue_numbers(settings: Settings) -> Iterator[tuple[_Path, str]]:
     taken: dict[str, str] = {}
     for name, queue in settings.queues.items():
         if queue.extension:
             other = taken.setdefault(queue.extension, f"queue {name}")
             if other != f"queue {name}":
                 yield ("queues", name, "extension"), f'"{queue.extension}" belongs to {other} already'
+
+
+def _numbers(settings: Settings) -> Iterator[tuple[_Path, str]]:
+    taken = {queue.extension: f"queue {name}" for name, queue in settings.queues.items() if queue.extension}
     for agent_id, agent in settings.agents.items():
         other = taken.setdefault(agent.extension, f"agent {agent_id}")
         if other != f"agent {agent_id}":

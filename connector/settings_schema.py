@@ -20,6 +20,7 @@ from connector.settings_calls import (
     QueueSettings,
     Way,
 )
+from connector.settings_directory import AgentSource, DirectorySettings
 from connector.settings_fields import (
     HIDDEN,
     AgentId,
@@ -62,6 +63,7 @@ __all__ = [
     "HIDDEN",
     "AgentId",
     "AgentSettings",
+    "AgentSource",
     "AmqpSettings",
     "Answer",
     "AsteriskSettings",
@@ -70,6 +72,7 @@ __all__ = [
     "Consult",
     "DialPattern",
     "DialSettings",
+    "DirectorySettings",
     "Endpoint",
     "ExtensionSettings",
     "FilePath",
@@ -157,6 +160,15 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     password_delay_max: Annotated[
         float, seconds("Longest delay of an answer after many wrong passwords.", 0.0, 60.0)
     ] = 8.0
+    password_failures_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Wrong passwords that the bridge may send in a minute, whosoever they are, before "
+            "all answers are delayed.",
+        ),
+    ] = 60
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -197,6 +209,9 @@ class Settings(Section, frozen=True, kw_only=True):
     agents: Annotated[dict[AgentId, AgentSettings], Meta(description="Agents by id.")] = msgspec.field(
         default_factory=dict
     )
+    directory: Annotated[
+        DirectorySettings, Meta(description="More agents: in a file of their own, or in a database.")
+    ] = DirectorySettings()
     reasons: Annotated[ReasonsSettings, Meta(description="Reasons that agents choose from.")] = (
         ReasonsSettings()
     )

@@ -12,6 +12,7 @@ from connector.asterisk.phonecalls import PhoneCalls, place
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.settings import AnswerMethod, ConsultStrategy, DialSettings
 from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.mobile import shown_number
 from connector.telephony.numbers import check_number
 from connector.telephony.pbx import Refused, Seat
 from connector.telephony.states import ConversationState, Role
@@ -68,7 +69,7 @@ class CallControl:
                 f"HARMONY_DEST={destination}",
                 f"HARMONY_CTX={self._settings.context}",
                 f"HARMONY_TIMEOUT={int(self._settings.timeout)}",
-                f"HARMONY_CALLERID={self._settings.caller_id or seat.endpoint}",
+                f"HARMONY_CALLERID={self._settings.caller_id or shown_number(seat.endpoint)}",
             ),
             there=lambda: model.interaction(leg) is not None,
         )

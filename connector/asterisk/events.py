@@ -10,6 +10,7 @@ from dataclasses import replace
 from connector.asterisk.wire import AmiFieldMissing, AmiMessage
 from connector.telephony import facts
 from connector.telephony.facts import EndpointState
+from connector.telephony.mobile import mobile_endpoint
 from connector.telephony.states import SUPERVISION_MODES, DialOutcome, Recording, Role, Supervision
 
 VARIABLE_PREFIX = "HARMONY_"
@@ -60,6 +61,10 @@ RESERVED_VARIABLES = frozenset(
 
 _CHANNEL = re.compile(r"^(?P<technology>[A-Za-z0-9]+)/(?P<rest>.+)-(?P<serial>[0-9a-f]+)(?P<half>;[12])?$")
 _INTERFACE = re.compile(r"^PJSIP/(?P<endpoint>[^/@]+)$")
+_MOBILE = re.compile(
+    r"^Local/(?P<number>\+?[0-9*#]{1,32})@harmony-(?P<kind>mobile|nailed)(?:/n|-[0-9a-f]+;[12])?$"
+)
+"""A mobile agent's phone, as interface or device, or (with a serial number) a channel of it."""
 _JOINTS = frozenset({"Local"})
 _FURNITURE = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Surrogate", "Message", "Bridge"})
 """Channels that Asterisk makes for itself inside bridges: nobody is at their far end."""
@@ -136,6 +141,8 @@ def room_of_row(row: AmiMessage) -> str:
 
 def endpoint_of_channel(channel: str) -> str:
     """Return the phone of a channel name (`PJSIP/1001-0000002a` is phone 1001), or an empty string."""
+    if mobile := _mobile_endpoint(channel):
+        return mobile if channel.endswith(";1") else ""
     parts = channel_parts(channel)
     return parts[1] if parts is not None and parts[0] == "PJSIP" else ""
 
@@ -143,10 +150,17 @@ def endpoint_of_channel(channel: str) -> str:
 def endpoint_of_interface(interface: str, state_interface: str = "") -> str:
     """Return the phone behind a queue member's interface, else behind its state interface, else ''."""
     for name in (interface, state_interface):
+        if mobile := _mobile_endpoint(name):
+            return mobile
         match = _INTERFACE.match(name)
         if match is not None:
             return match["endpoint"]
     return ""
+
+
+def _mobile_endpoint(name: str) -> str:
+    match = _MOBILE.match(name)
+    return mobile_endpoint(match["number"], nailed=match["kind"] == "nailed") if match is not None else ""
 
 
 def data_key(variable: str) -> str:
@@ -242,16 +256,18 @@ def _at(event: AmiMessage) -> float:
 def _created(event: AmiMessage) -> list[facts.LegCreated]:
     match = _CHANNEL.match(event["Channel"])
     technology = match["technology"] if match is not None else ""
-    if technology in _FURNITURE:
+    endpoint = endpoint_of_channel(event["Channel"])
+    # The far half of a mobile agent's leg is plumbing outside of the picture.
+    if technology in _FURNITURE or (not endpoint and _mobile_endpoint(event["Channel"])):
         return []
-    internal = technology in _JOINTS
+    internal = technology in _JOINTS and not endpoint
     placed = event["ChannelState"] == _STATE_RING and not internal
     told = event.variables()
     variables = {key: value for name, value in told.items() if value and (key := data_key(name)) and key}
     return [
         facts.LegCreated(
             leg=event["Uniqueid"],
-            endpoint="" if internal else endpoint_of_channel(event["Channel"]),
+            endpoint=endpoint,
             tree=event["Linkedid"],
             placed=placed,
             internal=internal,

@@ -10,6 +10,7 @@ import structlog
 
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiError
+from connector.asterisk.queues import interface_of
 from connector.asterisk.variables import LegVariables
 from connector.telephony.changes import Change, PresenceChanged
 from connector.telephony.pbx import PbxProblem
@@ -29,8 +30,8 @@ class FormerAgents:
         exchange.subscribe(self._on_change)
 
     def back(self, endpoint: str) -> str:
-        """Return the phone to which the callers of a phone come back; empty if its agent has logged out."""
-        return "" if endpoint in self._left else endpoint
+        """Return the interface to which callers of a phone come back; empty if its agent has logged out."""
+        return "" if endpoint in self._left else interface_of(endpoint)
 
     def close(self) -> None:
         """Let go of chores that are under way."""
@@ -44,7 +45,7 @@ class FormerAgents:
             self._left.discard(change.endpoint)
             return
         self._left.add(change.endpoint)
-        for leg in self._variables.legs_with(_BACK, change.endpoint):
+        for leg in self._variables.legs_with(_BACK, interface_of(change.endpoint)):
             chore = asyncio.get_running_loop().create_task(self._forget(leg))
             self._chores.add(chore)
             chore.add_done_callback(self._chores.discard)

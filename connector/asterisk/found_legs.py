@@ -108,6 +108,7 @@ def _queued(row: AmiMessage, variables: Mapping[str, str]) -> Iterator[facts.Fac
     """Tell the queue that a caller came by: the one that it is in, or what was noted when it left that."""
     leg = row["Uniqueid"]
     if row.get("Application") == _QUEUE:
+        # The ring counts here, and a second is what the clock begins: it may be one or more too many.
         queue, wait = data_of(row).partition(",")[0], variables.get("QUEUEWAIT", "")
     else:
         queue, wait = variables.get("HARMONY_QUEUED_IN", ""), variables.get("HARMONY_QUEUED_FOR", "")

@@ -15,6 +15,7 @@ from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.settings import DialSettings
 from connector.telephony import facts
 from connector.telephony.interactions import Interaction
+from connector.telephony.mobile import shown_number
 from connector.telephony.pbx import PbxDown, Refused
 
 log = structlog.get_logger(__name__)
@@ -73,7 +74,7 @@ class Invitations:
                     "Exten": f"p{room}",
                     "Priority": "1",
                     "Timeout": str(int(self._settings.timeout * 1000)),
-                    "CallerID": self._settings.caller_id or interaction.endpoint,
+                    "CallerID": self._settings.caller_id or shown_number(interaction.endpoint),
                     "Async": "true",
                     "ChannelId": leg,
                     "OtherChannelId": f"{leg}-2",

@@ -15,6 +15,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import CallHandling
 from connector.asterisk.hold_limits import HoldLimits
 from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiSettings, AmiTimeout
+from connector.asterisk.mobile import MobileAgents
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
@@ -81,9 +82,9 @@ class AsteriskPbx:
         membership = QueueMembership(self._exchange, self._link, wrap_up=wrap_up > 0)
         self._member_watch = MemberWatch(self._exchange, self._link, membership, member_check)
         self._wrap_up = WrapUp(self._exchange, membership, wrap_up)
-        self.log_in = _in_port_words(membership.log_in)
-        self.log_out = _in_port_words(membership.log_out)
-        self.set_ready = _in_port_words(membership.set_ready)
+        mobile = self._mobile = MobileAgents(self._exchange, self._link, dial, membership)
+        self.mobile_phone, self.set_ready = _in_port_words(mobile.phone), _in_port_words(mobile.set_ready)
+        self.log_in, self.log_out = _in_port_words(mobile.log_in), _in_port_words(mobile.log_out)
         self.set_not_ready = _in_port_words(membership.set_not_ready)
 
         notifier = PhoneNotifier(self._exchange, self._link, dial, self._system_link)
@@ -150,6 +151,7 @@ class AsteriskPbx:
             self._resync.cancel()
         self._service.close()
         self._phone_side.close()
+        self._mobile.close()
         self._wrap_up.close()
         await self._supervisors.close()
         if isinstance(self._handling, PartyRooms):

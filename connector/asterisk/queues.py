@@ -14,6 +14,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.telephony.changes import QueueMissing
 from connector.telephony.facts import MemberChanged, MemberGone
+from connector.telephony.mobile import is_nailed, mobile_number
 from connector.telephony.pbx import Refused, Seat, TimedOut
 from connector.telephony.presence import NO_QUEUE, WRAP_UP, takes_calls
 
@@ -25,7 +26,9 @@ _LONGEST_REASON = 80
 
 
 def interface_of(endpoint: str) -> str:
-    """Return the Asterisk interface of a phone."""
+    """Return the Asterisk interface of a phone, or of what stands for a mobile agent's."""
+    if number := mobile_number(endpoint):
+        return f"Local/{number}@harmony-{'nailed' if is_nailed(endpoint) else 'mobile'}/n"
     return f"PJSIP/{endpoint}"
 
 

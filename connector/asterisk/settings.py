@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from connector.telephony.mobile import mobile_number
+
 
 class ConsultStrategy(StrEnum):
     """How answered calls are held, consulted about, transferred and joined."""
@@ -94,4 +96,6 @@ class DialSettings:
 
     def phone_at(self, endpoint: str) -> PhoneModel:
         """Return what the phone at an endpoint can do: a property of the phone, whoever works there."""
+        if mobile_number(endpoint):
+            return PhoneModel()
         return self.phones.get(endpoint, self.other_phones)

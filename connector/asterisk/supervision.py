@@ -27,6 +27,7 @@ from connector.telephony.changes import (
 )
 from connector.telephony.interactions import Interaction
 from connector.telephony.legs import Leg
+from connector.telephony.mobile import shown_number
 from connector.telephony.pbx import PbxProblem, Refused, Seat
 from connector.telephony.states import ConversationState, InteractionState, Supervision
 
@@ -93,11 +94,12 @@ class Supervisors:
         model = self._exchange.model
         leg = f"hs-{uuid.uuid4().hex}"
         model.expect_supervision(leg, interaction.id)
+        shown = shown_number(interaction.endpoint)
         await self._phones.ring(
             seat,
             leg,
             place(_SUPERVISE, mode),
-            caller_id=f'"{interaction.endpoint}" <{interaction.endpoint}>',
+            caller_id=f'"{shown}" <{shown}>',
             variables=(f"HARMONY_ID={interaction.id}", "HARMONY_ROLE=supervisor"),
             there=lambda: model.legs.get(leg) is not None,
         )

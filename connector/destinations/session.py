@@ -13,6 +13,9 @@ from connector.telephony.changes import Change, PresenceChanged, ServiceChanged
 from connector.telephony.pbx import Seat
 
 _EXTENSION = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
+_NO_MOBILE = frozenset({"", "0", "none", "off", "false"})
+_PER_CALL = frozenset({"1", "on", "true", "call-by-call", "callbycall"})
+_NAILED = frozenset({"2", "nailed", "nailed-up", "nailedup"})
 _CLOSE = "session.request.close"
 _DISPOSE = "session.request.dispose"
 _LOGOUT_REASONS = "session.request.externallogoutreasons"
@@ -58,8 +61,9 @@ class Session(Destination):
         """Prepare the group: the agent sits at `extension`, or at the directory's phone."""
         if body.name != self.group_name:
             raise Refusal(f"There is no channel group {body.name}: this session's is {self.group_name}.")
-        extension = body.extension or self.agent.extension
-        if _EXTENSION.fullmatch(extension) is None:
+        mobile = await self._mobile_phone(body.extensions)
+        extension = mobile or body.extension or self.agent.extension
+        if not mobile and _EXTENSION.fullmatch(extension) is None:
             raise Refusal("The extension may hold 1 to 40 letters, digits, and _ . + - only.")
         seat = self._seat_at(extension)
         wanted = body.properties
@@ -183,6 +187,17 @@ class Session(Destination):
             queues=tuple(self.agent.queues),
             penalty=self.agent.penalty,
         )
+
+    async def _mobile_phone(self, wanted: wire.GroupExtensions) -> str:
+        """Return the endpoint of the number at which the agent is reached; empty for a desk phone."""
+        mode = wanted.mobileagent_mode.strip().lower()
+        if mode in _NO_MOBILE:
+            return ""
+        if mode not in _PER_CALL | _NAILED:
+            raise Refusal("The mobile agent's mode must be 1 (call by call) or 2 (nailed-up), or none.")
+        if not wanted.mobileagent_dialnumber.strip():
+            raise Refusal("A mobile agent needs a number to be called at: mobileagent-dialnumber is empty.")
+        return await self.tree.pbx.mobile_phone(wanted.mobileagent_dialnumber, nailed=mode in _NAILED)
 
     def _groups(self) -> list[ChannelGroup]:
         return [one for one in self.children.values() if isinstance(one, ChannelGroup)]

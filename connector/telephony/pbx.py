@@ -81,6 +81,13 @@ class Pbx(Protocol):
         """End the wrap-up of an ended interaction."""
         ...
 
+    async def mobile_phone(self, number: str, *, nailed: bool) -> str:
+        """Return the endpoint of a mobile agent's phone, which is any number that agents may dial.
+
+        It is called for every call, or, `nailed`, once at the login for all of them.
+        """
+        ...
+
     async def log_in(self, seat: Seat) -> None:
         """Make the agent a member of all queues of the seat, not ready."""
         ...

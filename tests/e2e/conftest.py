@@ -62,7 +62,7 @@ def _left_over(provider: LabProvider) -> dict[str, list[Any]]:
         (queue, word.strip("()"))
         for queue in ("support", "sales", "hotline")
         for word in provider.asterisk_cli(f"queue show {queue}").split()
-        if word.strip("()").startswith("PJSIP/")
+        if word.strip("()").startswith(("PJSIP/", "Local/"))
     ]
     return {"channels": channels, "rooms": rooms[heading + 1 :], "members": members}
 

@@ -59,17 +59,25 @@ async def newcomer(settings: Settings) -> AsyncIterator[AsteriskPbx]:
         await running
 
 
-async def agree(call: Call, pbx: AsteriskPbx, state: str) -> None:
-    """Wait until a newcomer shows what the connector in service shows; events reach the two one by one."""
+async def agree(call: Call, pbx: AsteriskPbx, state: str, *, but: str = "") -> None:
+    """Wait until a newcomer shows what the connector in service shows; events reach the two one by one.
+
+    The data key `but` is left out.
+    """
+
+    def difference() -> list[tuple[str, str]]:
+        shown = view(pbx.model).items() ^ view(known.model).items()
+        return sorted(one for one in shown if not (but and one[0].endswith(f" {but}")))
+
     known, news = call.desk.connector.pbx, asyncio.Event()
     unsubscribe = [each.subscribe(lambda _change: news.set()) for each in (known, pbx)]
     try:
         async with asyncio.timeout(WAIT):
-            while view(pbx.model) != view(known.model):
+            while difference():
                 news.clear()
                 await news.wait()
     except TimeoutError:
-        assert view(pbx.model) == view(known.model), state
+        raise AssertionError(f"{state}: found and known differ in {difference()}") from None
     finally:
         for stop in unsubscribe:
             stop()

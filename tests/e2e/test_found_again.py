@@ -12,17 +12,18 @@ from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 
 
-async def same(call: Call, state: str) -> None:
-    """Compare what a newcomer finds with what the connector in service knows."""
+async def same(call: Call, state: str, *, but: str = "") -> None:
+    """Compare what a newcomer finds with what the connector in service knows, `but` for a key of the data."""
     async with newcomer(call.desk.connector.settings) as pbx:
-        await agree(call, pbx, state)
+        await agree(call, pbx, state, but=but)
 
 
 @pytest.mark.parametrize("call", ORIGINS, indirect=True)
 async def test_every_state_is_found_with_ids_data_and_members(call: Call) -> None:
     primary = call.primary
     await call.interaction.set_data({"ORDER": 'a=b;c, "d"'})
-    await same(call, "talking")
+    # How long the caller waited before the ring stands on the leg from the first operation on.
+    await same(call, "talking", but="WAIT_TIME")
     await primary.hold()
     await same(call, "held")
     await primary.retrieve()
@@ -136,10 +137,11 @@ async def test_a_consult_that_fails_after_a_restart_leaves_the_customer_on_hold(
 
 async def test_an_agent_who_waits_for_nobody_is_let_go_after_a_restart(tcp_desk: Desk) -> None:
     call = await make_call(tcp_desk, "direct")
+    (agents_call,) = call.agent.calls
     await call.primary.hold()
     await tcp_desk.close()
     await call.customers_call.hangup()
     await tcp_desk.renew_connector()
-    await call.agent.calls[0].wait_state("ended", WAIT)
+    await agents_call.wait_state("ended", WAIT)
     await log_in_again(call)
     await call.session.close()

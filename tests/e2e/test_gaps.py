@@ -121,9 +121,10 @@ async def test_a_consult_goes_on_in_the_gap(far_desk: Desk, cable: Cable, *, ans
 
 async def test_a_call_that_ended_and_one_that_began_in_the_gap(far_desk: Desk, cable: Cable) -> None:
     call = await make_call(far_desk, "queue")
+    (agents_call,) = call.agent.calls
     async with gap(cable, far_desk):
         await call.customers_call.hangup()
-        await call.agent.calls[0].wait_state("ended", WAIT)
+        await agents_call.wait_state("ended", WAIT)
         again = await call.customer.dial("1001")
         await again.wait_state("talking", WAIT)
     await call.interaction.wait_state(ENDED)

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from connector.telephony import facts
 from connector.telephony.changes import Change, ServiceChanged
 from connector.telephony.facts import Fact
+from connector.telephony.mobile import mobile_endpoint
 from connector.telephony.model import TelephonyModel
+from connector.telephony.numbers import check_number
 from connector.telephony.pbx import Limits, Listener, PbxProblem, Seat
 
 
@@ -54,6 +56,10 @@ class FakePbx:
 
     def complete(self, interaction: str) -> None:
         self._publish(self.model.complete(interaction))
+
+    async def mobile_phone(self, number: str, *, nailed: bool) -> str:
+        await self._do(f"mobile_phone {number}")
+        return mobile_endpoint(check_number(number), nailed=nailed)
 
     async def log_in(self, seat: Seat) -> None:
         await self._do("log_in")

@@ -5,13 +5,14 @@ import threading
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 from structlog.testing import capture_logs
 
 from connector.config import AgentSettings, AsteriskSettings, LimitSettings, QueueSettings, Secret, Settings
-from connector.directory import AgentDirectory, hash_password
+from connector.directory import AgentDirectory, _Spray, hash_password
 
 if TYPE_CHECKING:
     from connector.destinations.directory import Directory
@@ -233,6 +234,65 @@ async def test_nothing_tells_a_password_or_hash(directory: AgentDirectory) -> No
     shown = f"{records}{directory!r}{directory.get('1001')!r}{directory.agents()!r}"
     assert "hunter2" not in shown
     assert "argon2" not in shown
+
+
+async def test_one_password_tried_with_many_names_slows_all_answers(sleeps: Sleeps) -> None:
+    plain = settings(**{str(one): "x" for one in range(1001, 1011)})
+    limited = msgspec.structs.replace(
+        plain, limits=LimitSettings(password_failures_per_minute=6, password_delay_max=8.0)
+    )
+    directory = AgentDirectory(limited, sleep=sleeps)
+    for agent in range(1001, 1008):
+        assert not await directory.verify(str(agent), "guess")
+    assert sleeps.asked == []
+    # The allowance is gone: the right password waits too, but is right.
+    assert await directory.verify("1010", "x")
+    (asked,) = sleeps.asked
+    assert 0 < asked <= 8.0
+    await directory.close()
+
+
+def test_the_allowance_of_wrong_passwords_fills_up_again() -> None:
+    spray = _Spray(per_minute=60, delay_max=8.0)
+    assert spray.delay(1000.0) == 0.0
+    for _ in range(1000):
+        spray.failed(1000.0)
+    assert spray.delay(1000.0) == 8.0
+    assert spray.delay(1005.0) == 3.0
+    assert spray.delay(1008.0) == 0.0
+
+
+async def test_checks_that_wait_because_of_wrong_passwords_are_bounded() -> None:
+    go = asyncio.Event()
+    delayed = 0
+
+    async def wait(_seconds: float) -> None:
+        nonlocal delayed
+        delayed += 1
+        await go.wait()
+
+    plain = settings(**{str(one): "x" for one in range(1001, 1041)})
+    directory = AgentDirectory(plain, sleep=wait)
+    directory._spray._left, directory._spray._at = -8.0, asyncio.get_running_loop().time()
+    checks = [asyncio.create_task(directory.verify(str(one), "x")) for one in range(1001, 1041)]
+    async with asyncio.timeout(10):
+        done, _ = await asyncio.wait(checks, return_when=asyncio.FIRST_COMPLETED)
+        assert not any(check.result() for check in done)
+        go.set()
+        answers = await asyncio.gather(*checks)
+    assert (delayed, answers.count(True)) == (32, 32)
+    await directory.close()
+
+
+async def test_agents_are_replaced_while_failures_stay(directory: AgentDirectory) -> None:
+    for _ in range(3):
+        await directory.verify("1001", "guess")
+    agents = settings(**{"1001": "new", "1009": "y"}).agents
+    directory.replace(agents)
+    assert [one.agent_id for one in directory.agents()] == ["1001", "1009"]
+    assert directory._failures["1001"].count == 3
+    assert await directory.verify("1001", "new")
+    assert directory.get("login1002") is None
 
 
 def test_hash_password() -> None:

@@ -278,3 +278,12 @@ async def test_a_leg_that_moves_while_it_is_first_listed_is_looked_at_again() ->
     await resync(found.exchange, Moving())  # type: ignore[arg-type]
     assert not lists
     assert shape(found.interaction) == (HELD, None)
+
+
+@pytest.mark.parametrize(("waited", "told"), [("7", "7"), ("0", "0"), ("", "0")])
+async def test_a_caller_who_is_still_in_the_queues_hands_tells_queue_and_wait(waited: str, told: str) -> None:
+    found = Found()
+    caller = row(CUSTOMER, "2001", bridge="b1", dnid="7000", application="Queue support,tT", QUEUEWAIT=waited)
+    await found.read(row(AGENT, "1001", bridge="b1", application="AppQueue (Outgoing Line)"), caller)
+    data = found.interaction.data
+    assert (data["QUEUE"], data["WAIT_TIME"], data["DNIS"]) == ("support", told, "7000")

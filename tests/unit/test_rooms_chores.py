@@ -208,14 +208,14 @@ async def test_a_caller_whose_target_dies_on_its_way_becomes_an_orphan(arrives: 
 async def test_a_logout_is_told_to_callers_who_might_come_back() -> None:
     bench = Bench()
     former = FormerAgents(bench.exchange, bench.variables)
-    for leg, back in {CUSTOMER: "1001", "other": "1002"}.items():
+    for leg, back in {CUSTOMER: "PJSIP/1001", "other": "PJSIP/1002"}.items():
         header = [("Event", "VarSet"), ("Uniqueid", leg), ("Variable", "HARMONY_BACK"), ("Value", back)]
         bench.variables.on_event(AmiMessage(header))
     bench.tell(facts.MemberChanged("support", "1001", "1001", paused=True, reason=""))
-    assert former.back("1001") == "1001"
+    assert former.back("1001") == "PJSIP/1001"
     bench.tell(facts.MemberGone("support", "1001"))
     await settled()
     assert bench.link.variables() == {f"{CUSTOMER} HARMONY_BACK": ""}
-    assert (former.back("1001"), former.back("1002")) == ("", "1002")
+    assert (former.back("1001"), former.back("1002")) == ("", "PJSIP/1002")
     bench.tell(facts.MemberChanged("support", "1001", "1001", paused=True, reason=""))
-    assert former.back("1001") == "1001"
+    assert former.back("1001") == "PJSIP/1001"

@@ -1,0 +1,72 @@
+"""Agents in a table of a real PostgreSQL, at a real desk (files and SQLite: `test_agents_sources`)."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from desk import Desk, desk
+from postgres import postgres
+
+from connector.bridge.messages import control
+from connector.lab.provider import LabInfo, LabProvider
+
+PASSWORD = "correct horse"
+
+
+async def command(folder: Path, url: str, *words: str, typed: str) -> None:
+    """Run `connector agents …` as a user does; the database's password comes from the environment."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "connector", "agents", *words, "--config", folder / "agents-only.yaml"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"CONNECTOR_DIRECTORY__URL": url},
+    )
+    said, _ = await process.communicate(f"{typed}\n".encode())
+    assert process.returncode == 0, said.decode()
+
+
+def write_config(folder: Path) -> None:
+    plain = {
+        "processor": "LAB",
+        "bridge": {"host": "127.0.0.1"},
+        "asterisk": {"username": "harmony", "secret": "x"},
+        "queues": {"support": None},
+        "directory": {"source": "sql"},
+    }
+    (folder / "agents-only.yaml").write_text(yaml.safe_dump(plain))
+
+
+async def works(at: Desk, folder: Path, url: str) -> None:
+    """Log the agent in, ask about it, give it another password, which counts after a reload."""
+    session = await at.bridge.login("ada", PASSWORD, extension="1001")
+    await session.channel.activate()
+    asked = control.AgentInfo(
+        agent_id="ada", requesting_agent_login="ada", requesting_agent_password=PASSWORD
+    )
+    reply = await at.bridge.request("", asked)
+    assert reply.body.full_name == "Ada Ashdown"
+    await session.close()
+    await command(folder, url, "passwd", "ada", typed="new")
+    await at.connector.reload()
+    for password, right in ((PASSWORD, False), ("new", True)):
+        wanted = control.ValidateAgentCredentials(agent_id="ada", agent_login="ada", agent_password=password)
+        assert (await at.bridge.request("", wanted)).ok is right
+
+
+async def test_an_agent_of_a_postgresql_logs_in_and_changes_the_password(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    # Not below the test's own folder: nobody but its owner may enter that.
+    with tempfile.TemporaryDirectory() as folder:
+        async with postgres(Path(folder)) as url:
+            write_config(tmp_path)
+            add = ("add", "ada", "--extension", "1001", "--first-name", "Ada", "--last-name", "Ashdown")
+            await command(tmp_path, url, *add, "--queue", "support", typed=PASSWORD)
+            # Without the lab's own agents: one of them has this phone.
+            over = {"agents": None, "directory": {"source": "sql", "url": url}}
+            async with desk(provider, lab, tmp_path, over) as at:
+                await works(at, tmp_path, url)
