@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.former_agents import FormerAgents
 from connector.asterisk.handling import AnsweredCalls
@@ -52,12 +53,11 @@ class RoomMoves(AnsweredCalls):
         self._lone = LoneLegs(exchange, self._get, self._hang_up)
         self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
 
     def close(self) -> None:
         """Let go of chores that are under way."""
-        for chore in self._chores:
-            chore.cancel()
+        self._chores.cancel()
         self._invitations.close()
         self._former_agents.close()
 

@@ -72,9 +72,7 @@ class RoomTransfers(RoomMoves):
                     back[party] = back.get(party, {}) | {"HARMONY_AGENT": interaction.leg}
                     await self._variables.set_all(back)
             raise
-        chore = asyncio.get_running_loop().create_task(self._return_if_alone(arrival, party, room))
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
+        self._chores.start(self._return_if_alone(arrival, party, room))
 
     async def blind_transfer(self, interaction_id: str, conversation_id: str, number: str) -> None:
         """Send the conversation's party to `number`; the agent leaves."""
