@@ -18,6 +18,10 @@ _BEFORE_OPTIONS = re.compile(r"[^,]*")
 _RINGING, _UP = "5", "6"
 
 
+_HEAR_MUSIC = frozenset("pvw")
+"""First letters of the extensions by which somebody enters a room who hears music when alone there."""
+
+
 def kinship(rows: Sequence[AmiMessage], fresh: set[str]) -> Iterator[facts.Fact]:
     """Iterate over the facts about the `fresh` legs that only the rows together tell.
 
@@ -48,7 +52,7 @@ def alone(rows: Sequence[AmiMessage]) -> Iterator[facts.Fact]:
     """Iterate over the facts about music: an outside party hears it while nobody else is in its room."""
     people = Counter(row.get("BridgeId") for row in rows if not is_furniture(row["Channel"]))
     for row in rows:
-        if room_of_row(row).startswith("p"):
+        if room_of_row(row)[:1] in _HEAR_MUSIC:
             waits = people[row.get("BridgeId")] == 1
             yield facts.MusicStarted(row["Uniqueid"]) if waits else facts.MusicStopped(row["Uniqueid"])
 

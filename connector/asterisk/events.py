@@ -11,7 +11,7 @@ from connector.asterisk.wire import AmiFieldMissing, AmiMessage
 from connector.telephony import facts
 from connector.telephony.facts import EndpointState
 from connector.telephony.mobile import mobile_endpoint
-from connector.telephony.states import SUPERVISION_MODES, DialOutcome, Recording, Supervision
+from connector.telephony.states import SUPERVISION_MODES, DialOutcome, Recording, Role, Supervision
 
 VARIABLE_PREFIX = "HARMONY_"
 """Channel variables of this prefix are interaction data, but for the connector's own."""
@@ -31,6 +31,7 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_HOLD_LIMIT",
         "HARMONY_ID",
         "HARMONY_LEFT",
+        "HARMONY_SIDE",
         "HARMONY_NUMBER",
         "HARMONY_ORPHANS",
         "HARMONY_ORPHAN_QUEUE",
@@ -70,8 +71,13 @@ _FURNITURE = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Surrogate", 
 
 _IDLE, _CONSULTING, _VISITING = "harmony-didle", "harmony-dconsult", "harmony-room"
 """Contexts in which an agent's leg is while its parties are on hold."""
+_ENTRANCES = frozenset("apvw")
+"""First letters of the extensions by which legs enter a room there."""
 _SUPERVISING, _WHISPERING = "harmony-supervise", "harmony-whisper"
 """Contexts of a supervisor's leg (extensions are modes), and of Local channels that spy for a leg."""
+
+ROOMS: Mapping[str, Role] = {"HARMONY_P1": Role.PRIMARY, "HARMONY_P2": Role.CONSULT}
+"""Variables on an agent's leg that name the rooms of its conversations."""
 
 _MODES: Mapping[str, Supervision] = {mode.value: mode for mode in SUPERVISION_MODES}
 _RECORDINGS: Mapping[str, Recording] = {each.value: each for each in (Recording.ON, Recording.PAUSED)}
@@ -130,7 +136,7 @@ def room_of_row(row: AmiMessage) -> str:
     """Return the extension by which a listed leg is in one of our rooms (`aROOM`, `pROOM`), else ''."""
     extension = row.get("Exten") or ""
     joined = row.get("BridgeId") or row.get("BridgeID")
-    return extension if joined and row.get("Context") == _VISITING and extension[:1] in {"a", "p"} else ""
+    return extension if joined and row.get("Context") == _VISITING and extension[:1] in _ENTRANCES else ""
 
 
 def endpoint_of_channel(channel: str) -> str:
@@ -375,6 +381,8 @@ def _local_bridge(event: AmiMessage) -> list[facts.Fact]:
 def _variable(event: AmiMessage) -> list[facts.Fact]:
     if event["Variable"] == "HARMONY_X_MUTED":
         return [facts.LegMuted(event["Uniqueid"], event["Value"] == "1")]
+    if (role := ROOMS.get(event["Variable"])) is not None:
+        return [facts.RoomAssigned(event["Uniqueid"], role, event["Value"])]
     key = data_key(event["Variable"])
     return [facts.VariableSet(event["Uniqueid"], key, _unescaped(event["Value"]))] if key else []
 

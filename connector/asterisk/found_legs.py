@@ -8,7 +8,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from connector.asterisk.events import DIAL_OUTCOMES, data_key, translate_channel_row, translate_named_row
+from connector.asterisk.events import (
+    DIAL_OUTCOMES,
+    ROOMS,
+    data_key,
+    translate_channel_row,
+    translate_named_row,
+)
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
 from connector.telephony.legs import Leg
@@ -77,6 +83,13 @@ def facts_of_data(row: AmiMessage, known: Leg, variables: Mapping[str, str]) -> 
     for key in [*now, *(known.variables.keys() - now.keys())]:
         if known.variables.get(key, "") != now.get(key, ""):
             yield facts.VariableSet(row["Uniqueid"], key, now.get(key, ""))
+
+
+def facts_of_rooms(known: Leg, variables: Mapping[str, str]) -> Iterator[facts.Fact]:
+    """Iterate over the rooms that an agent's leg was told while nobody looked."""
+    for name, role in ROOMS.items():
+        if (room := variables.get(name, "")) != known.rooms.get(role, ""):
+            yield facts.RoomAssigned(known.id, role, room)
 
 
 def call_of(row: AmiMessage, variables: Mapping[str, str]) -> facts.CallFound:

@@ -193,7 +193,7 @@ class AnsweredCalls:
             raise Refused(f"The conversation has no member {member_id}.")
         if len(parties) == 1:
             raise Refused("Only a member of a conference can be dropped: release the conversation instead.")
-        await self._hang_up(leg)
+        await self._dismiss(conversation, leg)
         await self._exchange.until(lambda: leg not in conversation.parties, f"end of member {member_id}")
 
     # -- how -----------------------------------------------------------------------------------------
@@ -318,6 +318,10 @@ class AnsweredCalls:
         except AmiRefused as refusal:
             raise Refused("The call ended at this moment.") from refusal
         return reply.get("Value") or ""
+
+    async def _dismiss(self, _conversation: Conversation, party: str) -> None:
+        """Take a party out of a conversation for good."""
+        await self._hang_up(party)
 
     async def _hang_up(self, *legs: str) -> None:
         for leg in legs:

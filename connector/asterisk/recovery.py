@@ -22,6 +22,7 @@ from connector.asterisk.found_legs import (
     entangled,
     facts_of_data,
     facts_of_fresh,
+    facts_of_rooms,
     missed_report,
     queue_offers,
     variables_of,
@@ -143,6 +144,9 @@ def _take_legs(
     # A mark may be about another row's leg: so they come when all legs are there.
     for row in steady:
         _apply_all(exchange, translate_marks(row))
+        there = legs.get(row["Uniqueid"])
+        if there is not None:
+            _apply_all(exchange, facts_of_rooms(there, variables[there.id]))
 
 
 def _apply_all(exchange: Exchange, told: Iterable[facts.Fact]) -> None:

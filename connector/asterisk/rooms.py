@@ -15,12 +15,15 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.former_agents import FormerAgents
 from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
-from connector.asterisk.invitations import ROOM_CONTEXT, Invitations
+from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
+from connector.asterisk.invitations import Invitations
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
+from connector.asterisk.meeting import ROOM_VARIABLES, Meetings, Move
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
+from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
 from connector.telephony.pbx import PbxProblem, Refused
@@ -28,8 +31,7 @@ from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState
 
 log = structlog.get_logger(__name__)
 
-_ROOM, _IDLE, _CONSULT, _TRANSFER, _REFERRED, _ORPHAN, _BYE = (
-    ROOM_CONTEXT,
+_IDLE, _CONSULT, _TRANSFER, _REFERRED, _ORPHAN, _BYE = (
     "harmony-didle",
     "harmony-dconsult",
     "harmony-xfer",
@@ -44,9 +46,6 @@ _NO_WAY = "none"
 _NOT_YET = 0.02
 """Seconds after which a leg that was being moved can be moved again."""
 
-Move = tuple[str, str, str]
-"""A leg, and the context and extension it goes to."""
-
 
 class PartyRooms(AnsweredCalls):
     """`CallHandling` by rooms."""
@@ -60,6 +59,7 @@ class PartyRooms(AnsweredCalls):
         variables: LegVariables,
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
+        self._meetings = Meetings(exchange)
         self._lone = LoneLegs(exchange, self._get, self._hang_up)
         self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
@@ -81,9 +81,8 @@ class PartyRooms(AnsweredCalls):
         await self._no_phone_hold(interaction, conversation)
         if await self._hold_by_phone(interaction, conversation):
             return
-        party = self._party(conversation)
         await self._introduce(interaction, conversation)
-        await self._move(*self._into_room(party), (conversation.leg, _IDLE, "s"))
+        await self._move(*self._meetings.into_room(conversation), (conversation.leg, _IDLE, "s"))
         await self._until(conversation, ConversationState.HELD)
 
     async def retrieve(self, interaction_id: str, conversation_id: str) -> None:
@@ -126,13 +125,12 @@ class PartyRooms(AnsweredCalls):
             raise Refused("There is a consult call already.")
         await self._no_phone_hold(interaction, primary)
         destination = await self._checked(number)
-        party = self._party(primary)
         await self._introduce(interaction, primary)
         number = str(interaction.conversations_begun + 1)
         where = self._where(destination)
         await self._set(interaction.leg, HARMONY_P2="", HARMONY_CONSULTS=number, **where)
         before = interaction.consult
-        await self._move(*self._into_room(party), (interaction.leg, _CONSULT, "s"))
+        await self._move(*self._meetings.into_room(primary), (interaction.leg, _CONSULT, "s"))
         await self._exchange.until(
             lambda: (
                 interaction.over
@@ -151,16 +149,26 @@ class PartyRooms(AnsweredCalls):
         target = self._party_or_none(consult)
         if back is None:
             await self._hang_up(interaction.leg)
+        elif consult.leg == interaction.primary.leg and self._meetings.goes_on_without(consult):
+            if consult.state is ConversationState.TALKING:
+                await self._visit(interaction, interaction.primary, leaving=None)
+            await self._set(interaction.leg, HARMONY_P2="")
+            self._exchange.apply(facts.LegsParted(interaction.leg, self._party(consult)))
         elif consult.leg != interaction.primary.leg:
             # The phone's own second call goes; what the phone does with its first one is its own affair.
-            await self._hang_up(*consult.parties, consult.leg)
+            await self._let_go(consult)
+            await self._hang_up(consult.leg)
         elif consult.state is ConversationState.HELD and target is not None:
-            await self._hang_up(*consult.parties)
+            await self._let_go(consult)
         else:
-            moves: list[Move] = [(interaction.leg, _ROOM, f"a{self._room(back)}")]
-            if consult.state is ConversationState.TALKING and target is not None:
-                moves.insert(0, (target, _BYE, "s"))
+            moves: list[Move] = [(interaction.leg, ROOM, self._meetings.extension(interaction.primary))]
+            others = [] if consult.state is not ConversationState.TALKING else sorted(consult.parties)
+            if len(others) == 1 and not self._meetings.has_other_calls(consult, others[0]):
+                moves.insert(0, (others[0], _BYE, "s"))
+                others = []
             await self._move(*moves)
+            for leg in others:
+                await self._dismiss(consult, leg)
         await self._until(consult, ConversationState.RELEASED)
 
     async def consult_transfer(self, interaction_id: str) -> None:
@@ -169,29 +177,48 @@ class PartyRooms(AnsweredCalls):
         await self._await_party(self._live_consult(interaction))
         consult = self._live_consult(interaction)
         party = self._party(interaction.primary)
-        room = self._room(party)
         if consult.state is ConversationState.DIALING or not consult.parties:
             # Nobody is there yet, or only a program of the PBX: the number is called anew.
             number = check_number(consult.members[0].address if consult.members else "")
             if len(interaction.primary.parties) > 1:
+                room = self._meetings.room(interaction.primary)
                 await self._leave(interaction, (interaction.leg, _BYE, "s"))
                 await self._invitations.call(interaction, interaction.leg, number, room)
                 return
+            self._meetings.require_free(interaction.primary)
             await self._set(party, **self._where(number), **self._fallback(interaction))
             await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, _BYE, "s"))
             return
         await self._gather(interaction, leaving=True)
-        target = self._party(consult)
-        await self._variables.set_all({target: {"HARMONY_AGENT": party}, party: {"HARMONY_AGENT": target}})
+        moving, staying = self._meetings.by_number(interaction, consult)
+        await self._hand_over(interaction, moving, staying)
+
+    async def _hand_over(self, interaction: Interaction, moving: Conversation, staying: Conversation) -> None:
+        """Bring the party of one conversation to those of the other, where they are, and let the agent go."""
+        target, party = self._party(moving), self._party(staying)
+        room, former = self._meetings.room(staying), self._meetings.room(moving)
+        attends, bye = self._meetings.attends(moving), (interaction.leg, _BYE, "s")
+        wanted = self._notes(moving, room) | self._notes(staying, room)
+        colleague = self._exchange.model.interaction_on(target)
+        # Who is an agent has the customer as its own from now on.
+        fallback = self._fallback(colleague) if colleague is not None else {}
+        wanted[target] = wanted.get(target, {}) | {"HARMONY_AGENT": party}
+        wanted[party] = wanted.get(party, {}) | {"HARMONY_AGENT": target} | fallback
+        await self._variables.set_all(wanted)
+        if not attends:
+            await self._leave(interaction, bye)
+            return
         self._lone.bind(target, room)
         arrival = asyncio.get_running_loop().create_task(self._arrives(target, room))
         try:
-            await self._leave(interaction, (target, _ROOM, f"p{room}"), (interaction.leg, _BYE, "s"))
+            await self._leave(interaction, self._meetings.seat(target, room), bye)
         except BaseException as problem:
             arrival.cancel()
             if isinstance(problem, Refused):
                 with suppress(Refused):
-                    await self._set(party, HARMONY_AGENT=interaction.leg)
+                    back = self._notes(moving, former)
+                    back[party] = back.get(party, {}) | {"HARMONY_AGENT": interaction.leg}
+                    await self._variables.set_all(back)
             raise
         chore = asyncio.get_running_loop().create_task(self._return_if_alone(arrival, party, room))
         self._chores.add(chore)
@@ -206,14 +233,17 @@ class PartyRooms(AnsweredCalls):
             raise Refused(f"The consult call cannot join: it is {consult.state}.")
         await self._gather(interaction)
         await self._no_phone_hold(interaction, consult)
-        room = self._room(self._party(interaction.primary))
-        target = self._party(consult)
-        await self._variables.set_all(
-            {target: {"HARMONY_AGENT": interaction.leg}, interaction.leg: {"HARMONY_P2": ""}}
-        )
-        moves: list[Move] = [(target, _ROOM, f"p{room}")]
+        self._meetings.require_attendance(interaction.primary, consult)
+        moving, staying = self._meetings.by_number(interaction, consult)
+        room = self._meetings.room(staying)
+        wanted = self._notes(moving, room) | self._notes(staying, room)
+        wanted[interaction.leg] = {"HARMONY_P1": room, "HARMONY_P2": "", "HARMONY_SIDE": "agent"}
+        for leg in moving.parties:
+            wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": interaction.leg}
+        await self._variables.set_all(wanted)
+        moves: list[Move] = [self._meetings.seat(self._party(moving), room)]
         if self._exchange.model.legs.room_of(interaction.leg) != room:
-            moves.append((interaction.leg, _ROOM, f"a{room}"))
+            moves.append((interaction.leg, ROOM, f"a{room}"))
         await self._move(*moves)
         await self._until(consult, ConversationState.RELEASED)
         await self._until(interaction.primary, ConversationState.TALKING)
@@ -227,6 +257,7 @@ class PartyRooms(AnsweredCalls):
             raise Refused(f"The call cannot be transferred: it is {conversation.state}.")
         if len(conversation.parties) > 1 or len(interaction.live_conversations) > 1:
             raise Refused("Only a call with one party can be transferred to a number.")
+        self._meetings.require_free(conversation)
         destination = await self._checked(number)
         party = self._party(conversation)
         await self._set(party, **self._where(destination), **self._fallback(interaction))
@@ -237,11 +268,12 @@ class PartyRooms(AnsweredCalls):
         interaction, conversation = self._find(interaction_id, conversation_id)
         self._require(conversation, ConversationState.TALKING, "extended")
         await self._no_phone_hold(interaction, conversation)
+        self._meetings.require_attendance(conversation)
         destination = await self._checked(number)
-        party = self._party(conversation)
         await self._share_room(interaction, conversation)
         self._invitations.require_none(interaction, destination)
-        await self._invitations.call(interaction, conversation.leg, destination, self._room(party))
+        room = self._meetings.room(conversation)
+        await self._invitations.call(interaction, conversation.leg, destination, room)
 
     # -- small ones ----------------------------------------------------------------------------------
 
@@ -251,11 +283,13 @@ class PartyRooms(AnsweredCalls):
         consult = interaction.consult
         if consult is not None and not consult.released:
             await self._set(interaction.leg, HARMONY_P1="")
-            own = () if primary.leg == consult.leg else (primary.leg,)
-            await self._hang_up(*primary.parties, *own)
+            await self._let_go(primary)
+            if primary.leg != consult.leg:
+                await self._hang_up(primary.leg)
         elif primary.state is ConversationState.HELD and len(primary.parties) == 1:
             await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
-            await self._hang_up(*primary.parties, interaction.leg)
+            await self._let_go(primary)
+            await self._hang_up(interaction.leg)
         else:
             if len(primary.parties) > 1:
                 await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
@@ -279,6 +313,9 @@ class PartyRooms(AnsweredCalls):
             await self.release_primary(interaction)
         else:
             party = self._party(conversation)
+            if self._meetings.is_agents(party):
+                await self.release_primary(interaction)
+                return
             await self._set(party, **self._fallback(interaction))
             alone = self._other(interaction, conversation) is None
             await self._move((party, _ORPHAN, "s"), *([(interaction.leg, _BYE, "s")] if alone else []))
@@ -337,15 +374,18 @@ class PartyRooms(AnsweredCalls):
         if not room:
             return
         await self._set(leg, HARMONY_RESUME="")
-        if self._exchange.model.legs.in_room(room):
-            await self._move((leg, _ROOM, f"a{room}"))
+        call = self._meetings.visited(leg, room)
+        if call is not None and self._exchange.model.among_agents(call):
+            await self._move((leg, ROOM, f"v{room}"))
+        elif self._exchange.model.legs.in_room(room):
+            await self._move((leg, ROOM, f"a{room}"))
 
     async def seat(self, newcomer: str, party: str) -> None:
         """Bring a party that a phone's transfer has left somewhere into the room of the other party."""
         self._lone.bind(newcomer, self._room(party))
         await self._set(newcomer, HARMONY_AGENT=party, HARMONY_P1="", HARMONY_P2="")
         await self._set(party, HARMONY_AGENT=newcomer)
-        await self._move((newcomer, _ROOM, f"p{self._room(party)}"))
+        await self._move(self._meetings.seat(newcomer, self._room(party)))
 
     async def join(self, first_id: str, second_id: str) -> None:
         """Leave the parties of two calls of one phone to one another, in the room of the first."""
@@ -357,7 +397,7 @@ class PartyRooms(AnsweredCalls):
         await self._set(party, HARMONY_AGENT=newcomer)
         self._lone.bind(newcomer, self._room(party))
         with self._departing(first), self._departing(second):
-            await self._move((newcomer, _ROOM, f"p{self._room(party)}"), (second.leg, _BYE, "s"))
+            await self._move(self._meetings.seat(newcomer, self._room(party)), (second.leg, _BYE, "s"))
             await self._hang_up(first.leg)
             await self._exchange.until(lambda: first.over and second.over, "transfer")
 
@@ -375,17 +415,18 @@ class PartyRooms(AnsweredCalls):
             raise Refused("The phone itself holds both calls: take one of them back there first.")
         keep = primary if free == [primary] else consult
         other = consult if keep is primary else primary
-        gone, party, staying = other.leg, self._party(other), self._party(keep)
+        gone = other.leg
         await self._introduce(interaction, keep, keep.leg)
         await self._introduce(interaction, other, keep.leg)
         await self._set(gone, HARMONY_P1="", HARMONY_P2="")
         if not self._waits(keep.leg):
             # First this one: from now on the dialplan's safety net looks after both parties.
-            await self._move(*self._into_room(staying), (keep.leg, _IDLE, "s"))
+            await self._move(*self._meetings.into_room(keep), (keep.leg, _IDLE, "s"))
             await self._exchange.until(lambda: self._waits(keep.leg), f"{keep.role} conversation on hold")
+        moves = self._meetings.into_room(other)
         self._exchange.model.gather(interaction.id, keep.leg)
         try:
-            await self._move(*self._into_room(party), (gone, _BYE, "s"))
+            await self._move(*moves, (gone, _BYE, "s"))
         except Refused:
             await self._hang_up(gone)
             raise
@@ -403,10 +444,12 @@ class PartyRooms(AnsweredCalls):
         await self._introduce(interaction, conversation)
         if legs.room_of(party) is not None:
             return
+        room = self._meetings.room(conversation)
+        enter = (conversation.leg, ROOM, self._meetings.extension(conversation))
         with self._meeting(interaction):
-            await self._move((party, _ROOM, f"p{party}"), (conversation.leg, _ROOM, f"a{party}"))
+            await self._move(*self._meetings.into_room(conversation), enter)
             await self._exchange.until(
-                lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == party,
+                lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == room,
                 "common room",
                 timeout,
             )
@@ -428,9 +471,29 @@ class PartyRooms(AnsweredCalls):
     def _room(self, party: str) -> str:
         return self._exchange.model.legs.room_of(party) or party
 
-    def _into_room(self, party: str) -> list[Move]:
-        """Return the move that gives a party its room; none if it has one."""
-        return [] if self._exchange.model.legs.room_of(party) else [(party, _ROOM, f"p{party}")]
+    def _party_or_none(self, conversation: Conversation) -> str | None:
+        return self._meetings.party_or_none(conversation)
+
+    def _notes(self, conversation: Conversation, room: str) -> dict[str, dict[str, str]]:
+        limit = dialplan_limit(self._settings.handling.hold_limit)
+        return {leg: {**more, AGENT_MARK: limit} for leg, more in self._meetings.notes(conversation, room)}
+
+    async def _let_go(self, conversation: Conversation) -> None:
+        """End a conversation for all its parties."""
+        for leg in sorted(conversation.parties):
+            await self._dismiss(conversation, leg)
+
+    async def _dismiss(self, conversation: Conversation, party: str) -> None:
+        """Hang a party up; another agent goes back to the own other call, if there is one."""
+        own = self._meetings.counterpart(conversation, party)
+        if own is None or not self._meetings.has_other_calls(conversation, party):
+            await self._hang_up(party)
+            return
+        is_here = self._meetings.attends(conversation)
+        await self._set(party, **{ROOM_VARIABLES[own.role]: ""})
+        if is_here:
+            await self._move((party, _IDLE, "s"))
+        self._exchange.apply(facts.LegsParted(party, conversation.leg))
 
     def _fallback(self, interaction: Interaction) -> dict[str, str]:
         """Return what tells the dialplan who takes a primary party that has nobody (`harmony-fallback`)."""
@@ -464,22 +527,28 @@ class PartyRooms(AnsweredCalls):
         """Let agent's and party's legs know of each other, for the dialplan's safety net."""
         first = conversation is interaction.primary
         party, leg = self._party(conversation), agent or conversation.leg
-        own = {"HARMONY_P1" if first else "HARMONY_P2": self._room(party)}
+        room = self._meetings.room(conversation)
         limit = dialplan_limit(self._settings.handling.hold_limit)
         # A colleague who was asked is no caller: nobody takes care of him.
         fallback = {**self._fallback(interaction), **self._queued(party)} if first else {}
-        await self._variables.set_all(
-            {leg: {**own, AGENT_MARK: limit}, party: {"HARMONY_AGENT": leg, **fallback}}
-        )
+        wanted = self._notes(conversation, room)
+        wanted[leg] = {ROOM_VARIABLES[conversation.role]: room, "HARMONY_SIDE": "agent", AGENT_MARK: limit}
+        if party not in wanted:
+            wanted[party] = {"HARMONY_AGENT": leg, **fallback}
+        elif room in {party, leg}:
+            # Who was called notes by whom: the name of the own room does not tell it.
+            wanted[room]["HARMONY_AGENT"] = leg if room == party else party
+        await self._variables.set_all(wanted)
 
     async def _visit(
         self, interaction: Interaction, conversation: Conversation, *, leaving: Conversation | None
     ) -> None:
-        party = self._party(conversation)
-        moves: list[Move] = [(conversation.leg, _ROOM, f"a{self._room(party)}")]
+        if self._meetings.is_agents(self._party(conversation)):
+            await self._introduce(interaction, conversation)
+        moves: list[Move] = [(conversation.leg, ROOM, self._meetings.extension(conversation))]
         if leaving is not None and leaving.state is ConversationState.TALKING:
             await self._introduce(interaction, leaving)
-            moves = [*self._into_room(self._party(leaving)), *moves]
+            moves = [*self._meetings.into_room(leaving), *moves]
         await self._move(*moves)
 
     async def _leave(self, interaction: Interaction, *moves: Move) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from connector.telephony.states import DialOutcome, Recording, Supervision
+from connector.telephony.states import DialOutcome, Recording, Role, Supervision
 
 
 class EndpointState(StrEnum):
@@ -157,6 +157,24 @@ class LegOrphaned:
     """An outside party was taken out of its conversation, to be looked after by others."""
 
     leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomAssigned:
+    """An agent's leg was told the room of one of its conversations; empty: it has none any more."""
+
+    leg: str
+    role: Role
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegsParted:
+    """An agent has let another agent's leg go, which lives on with a call of its own."""
+
+    leg: str
+    """The leg that was let go."""
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +378,8 @@ Fact = (
     | DialReported
     | PlacementFailed
     | LegOrphaned
+    | LegsParted
+    | RoomAssigned
     | LegJoined
     | LegLeft
     | RoomOpened

@@ -28,7 +28,11 @@ class FoundCall:
 def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
     """Return what the calls of `agent`, an answered or placed leg, are now. All legs must be in the graph."""
     heard = graph.hearing(agent.id)
+    partner = graph.get(found.partner)
     primary = _parties(graph, found.primary_room, agent, heard)
+    if partner is not None and found.primary_room == agent.id:
+        # The room where other agents meet this one: whoever called may be elsewhere for a while.
+        primary = tuple(dict.fromkeys((partner.id, *primary)))
     if found.consulting:
         consult = tuple(sorted(heard.parties - set(primary)))
         dials = agent.bridge is None
@@ -47,7 +51,6 @@ def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
         # Everybody has left while nobody looked.
         return FoundCall((), _TALKING if heard.program else _RELEASED)
     # An agent who was consulted has the other agent as a party, whether that one is there just now or not.
-    partner = graph.get(found.partner)
     beside = {partner.id} if partner is not None else set()
     parties = (*sorted(beside), *sorted(heard.parties - beside))
     if heard.parties or heard.program:

@@ -20,6 +20,21 @@ def is_talking(interaction: Interaction, conversation: Conversation, agent: Leg,
     return unanswered and agent.placed and agent.answered and nobody
 
 
+def awaits_colleague(graph: LegGraph, conversation: Conversation, agent: Leg, heard: Hearing) -> bool:
+    """Whether the agent's leg is alone where it meets the other agents of a conversation.
+
+    They hold the call or attend to another one; on this agent's side it is not held.
+    """
+    room = agent.rooms.get(conversation.role)
+    return bool(room) and not heard.parties and graph.room_of(agent.id) == room
+
+
+def is_elsewhere(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:
+    """Whether the agent's leg is in another room than the one where it meets the other agents."""
+    room, now = agent.rooms.get(conversation.role), graph.room_of(agent.id)
+    return bool(room) and now is not None and now != room
+
+
 def is_parked(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:
     """Whether the agent waits elsewhere or all parties hear music; not if the agent is about to leave."""
     if agent.hangup_asked:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from connector.telephony import facts
-from connector.telephony.states import DialOutcome, Recording, Supervision
+from connector.telephony.states import DialOutcome, Recording, Role, Supervision
 
 _NORMAL_CLEARING = 16
 
@@ -32,6 +32,8 @@ class Leg:
     alerting: bool = False
     answered: bool = False
     variables: dict[str, str] = field(default_factory=dict)
+    rooms: dict[Role, str] = field(default_factory=dict)
+    """The rooms of an agent's conversations, as far as this leg was told them."""
     dialled_by: str | None = None
     rung: bool = False
     """Whether the PBX told of an attempt to reach this leg."""
@@ -169,7 +171,7 @@ class LegGraph:
                 return self._leave(leg, bridge, waits=waits)
             case facts.RoomOpened(bridge=bridge, room=room):
                 self._rooms[bridge] = room
-                return set()
+                return set(self._bridges.get(bridge, ()))
             case facts.LegsPaired(one=one, two=two):
                 self._pairs[one] = two
                 self._pairs[two] = one
@@ -379,6 +381,8 @@ class LegGraph:
                 leg.phone_hold = False
             case facts.VariableSet():
                 leg.variables[fact.name] = fact.value
+            case facts.RoomAssigned():
+                leg.rooms[fact.role] = fact.room
             case facts.LegRecorded():
                 leg.recording = fact.state
             case facts.LegMuted():

@@ -80,6 +80,10 @@ class TelephonyModel:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return next(iter(self._live_interactions_of(leg)), None)
 
+    def among_agents(self, conversation: Conversation) -> bool:
+        """Whether all parties of a conversation are legs of agents who have an interaction with them."""
+        return bool(conversation.parties) and all(map(self.interaction_on, conversation.parties))
+
     def watches(self, endpoint: str) -> bool:
         """Tell whether the calls of a phone are followed."""
         return endpoint in self._watched
@@ -212,8 +216,8 @@ class TelephonyModel:
                 self._transferred_away(leg)
             case facts.LegEnded(cause=cause) if ending is not None:
                 self._leg_ended(ending, cause)
-            case facts.LegOrphaned(leg=leg):
-                self._orphaned(leg)
+            case facts.LegOrphaned() | facts.LegsParted():
+                self._set_apart(fact)
             case _:
                 pass
         if isinstance(fact, facts.LegEnded):
@@ -520,17 +524,30 @@ class TelephonyModel:
     def _home_of(self, interaction: Interaction, agent: Leg, leg: str, heard: Hearing) -> Conversation | None:
         live = interaction.on_leg(agent.id)
         for conversation in live:
-            if leg in conversation.candidates:
+            if leg in conversation.candidates or self._is_handed_over(conversation, leg):
                 return conversation
         consult = interaction.consult
         if consult is not None and consult in live and not heard.parties & interaction.primary.parties.keys():
             return consult
         return live[0] if live else None
 
+    def _is_handed_over(self, conversation: Conversation, leg: str) -> bool:
+        """Whether an agent at the far end is leaving this conversation's to that leg."""
+        leaving = [
+            each for party in sorted(conversation.parties) for each in self._live_interactions_of(party)
+        ]
+        return any(
+            each.departure is Cause.TRANSFERRED and any(leg in one.parties for one in each.live_conversations)
+            for each in leaving
+        )
+
     def _merge_conference(self, interaction: Interaction, heard: Hearing) -> None:
         """Parties of both conversations heard at once: the consult is part of the primary from now on."""
         primary, consult = interaction.primary, interaction.consult
         if consult is None or consult.released or primary.released or consult.leg != primary.leg:
+            return
+        if interaction.departure is not None:
+            # Whom a transfer joins may hear the leaving agent for a moment: that is no conference.
             return
         if not (heard.parties & primary.parties.keys() and heard.parties & consult.parties.keys()):
             return
@@ -545,6 +562,9 @@ class TelephonyModel:
         self, interaction: Interaction, conversation: Conversation, agent: Leg, heard: Hearing
     ) -> None:
         talking = judging.is_talking(interaction, conversation, agent, heard)
+        with_colleagues = conversation.state in ANSWERED_STATES and self.among_agents(conversation)
+        if with_colleagues and not talking:
+            talking = judging.awaits_colleague(self.legs, conversation, agent, heard)
         emit = self._changes.append
         if talking and agent.phone_hold and conversation.state in ANSWERED_STATES:
             conversation.step(interaction.id, ConversationState.HELD, emit)
@@ -556,7 +576,10 @@ class TelephonyModel:
             # Whom a leaving agent leaves behind may hear music for a moment: that is no hold.
             and interaction.departure is None
             and not interaction.meeting
-            and judging.is_parked(self.legs, conversation, agent)
+            and (
+                judging.is_parked(self.legs, conversation, agent)
+                or (with_colleagues and judging.is_elsewhere(self.legs, conversation, agent))
+            )
         ):
             conversation.step(interaction.id, ConversationState.HELD, emit)
         elif judging.has_failed(interaction, conversation, agent):
@@ -568,6 +591,10 @@ class TelephonyModel:
     # -- endings -------------------------------------------------------------------------------------
 
     def _leg_ended(self, leg: Leg, cause: int) -> None:
+        for leaving in self._live_interactions_of(leg.id):
+            left = [one for one in leaving.live_conversations if one.parties]
+            if leaving.departure is Cause.TRANSFERRED and len(left) > 1:
+                self._introduce(left)
         for interaction_id in sorted(self._by_leg.get(leg.id, ())):
             interaction = self._interactions.get(interaction_id)
             if interaction is None or interaction.over:
@@ -590,6 +617,12 @@ class TelephonyModel:
             if not conversation.parties and conversation.state in ANSWERED_STATES:
                 conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)
 
+    def _set_apart(self, fact: facts.LegOrphaned | facts.LegsParted) -> None:
+        if isinstance(fact, facts.LegsParted):
+            self._parted(fact.leg, fact.by)
+        else:
+            self._orphaned(fact.leg)
+
     def _orphaned(self, leg: str) -> None:
         """End what the party had with an agent; what others do with it is none of that."""
         for interaction in [self._interactions.get(one) for one in sorted(self._by_leg.get(leg, ()))]:
@@ -597,6 +630,21 @@ class TelephonyModel:
             if interaction is not None and live is not None and leg not in interaction.legs:
                 self._party_left(interaction, live)
                 self._by_leg[leg].discard(interaction.id)
+
+    def _parted(self, leg: str, by: str) -> None:
+        """End what an agent's leg had with `by`, and with all others in that conversation."""
+        emit, live = self._changes.append, self.legs.get(leg)
+        for interaction in self._live_interactions_of(leg):
+            for conversation in [one for one in interaction.on_leg(leg) if by in one.parties]:
+                others = sorted(conversation.parties)
+                interaction.transferred.update(others)
+                for party in others:
+                    conversation.dismiss(interaction.id, party, emit)
+                conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)
+                for other in [each for party in others for each in self._live_interactions_of(party)]:
+                    if live is not None:
+                        other.transferred.add(leg)
+                        self._party_left(other, live)
 
     def _agent_left(self, interaction: Interaction, leg: Leg, number: int) -> None:
         emit = self._changes.append

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from calls import HELD, TALKING, make_call
+from calls import ENDED, HELD, TALKING, make_call
 from desk import WAIT, Desk, desk
 from site_labs import BASE, DIALPLAN, FILES, QUEUES, complaints, configured, running, site_files
 
@@ -18,10 +18,8 @@ CARRIER_SECRET = "a-trunk's-secret"
 async def consult_and_transfer(at: Desk) -> None:
     """Take a call from the queue, consult a colleague, and leave the customer to that one."""
     call = await make_call(at, "queue")
-    consult = await call.interaction.consult("1002")
-    assert call.primary.state is HELD
-    await (await call.target.next_call(WAIT)).answer()
-    await consult.wait_state(TALKING)
+    consult = await call.consult()
+    assert (call.primary.state, consult.state) == (HELD, TALKING)
     await call.interaction.consult_transfer()
     await call.over()
     await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
@@ -126,6 +124,7 @@ async def out_and_in(at: Desk) -> None:
     assert [member.address for member in out.primary.members] == [THEIRS]
     await out.primary.release()
     await customers_call.wait_state("ended", WAIT)
+    await out.wait_state(ENDED)
     await out.complete()
 
     agent.answer_mode = "auto"
@@ -136,5 +135,6 @@ async def out_and_in(at: Desk) -> None:
     assert [member.address for member in back.primary.members] == [THEIRS]
     await customers_call.hangup()
     await customers_call.wait_state("ended", WAIT)
+    await back.wait_state(ENDED)
     await back.complete()
     await session.close()

@@ -21,6 +21,7 @@ from connector.telephony.states import (
     DialOutcome,
     InteractionState,
     Recording,
+    Role,
 )
 
 legs = st.sampled_from(["a", "b", "c", "d", "l1", "l2"])
@@ -52,6 +53,8 @@ fact: st.SearchStrategy[Fact] = st.one_of(
     st.builds(facts.LegLeft, legs, bridges, st.booleans()),
     st.builds(facts.LegsPaired, legs, legs),
     st.builds(facts.LegOrphaned, legs),
+    st.builds(facts.LegsParted, legs, legs),
+    st.builds(facts.RoomAssigned, legs, st.sampled_from(Role), st.sampled_from(["r1", "r2", ""])),
     st.builds(facts.MusicStarted, legs, st.booleans()),
     st.builds(facts.MusicStopped, legs),
     st.builds(facts.PhoneHeld, legs),

@@ -78,8 +78,11 @@ def hold_without_events(*lists: tuple[Row, ...]) -> Script:
         await peer.reply(action)
         for rows in lists:
             await answer_lists(peer, rows)
-        while (asked := await other_than_getvar(peer))["Action"] in LISTS:
-            await send_list(peer, asked, lists[-1])
+        while asked := await other_than_getvar(peer):
+            if asked["Action"] in LISTS:
+                await send_list(peer, asked, lists[-1])
+            else:
+                await peer.reply(asked)
 
     return script
 

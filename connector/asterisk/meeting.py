@@ -1,0 +1,174 @@
+"""Who is at the far end of a conversation, and in which room one meets them: outside parties or other agents.
+
+An outside party owns a room, named after its leg, and stays in it. Another agent's leg has calls of its own
+to attend to: the two meet in a room named after the one who was called, both note it (`HARMONY_P1` for the
+primary, `HARMONY_P2` for the consult), and each comes and goes. So nobody moves a leg that attends to
+something else.
+"""
+
+from collections.abc import Iterator
+
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.invitations import ROOM_CONTEXT
+from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.pbx import Refused
+from connector.telephony.states import Role
+
+Move = tuple[str, str, str]
+"""A leg, and the context and extension it goes to."""
+
+ROOM_VARIABLES = {Role.PRIMARY: "HARMONY_P1", Role.CONSULT: "HARMONY_P2"}
+"""Where a leg notes the room of each of its conversations."""
+
+
+class Meetings:
+    """Rooms and parties of the conversations in the model."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def is_agents(self, leg: str) -> bool:
+        """Whether a leg is an agent's, with an interaction that goes on."""
+        return self._exchange.model.interaction_on(leg) is not None
+
+    def party_or_none(self, conversation: Conversation) -> str | None:
+        """Return who stands for the far end: an outside party before another agent."""
+        if conversation.released:
+            return None
+        return next(iter(sorted(conversation.parties, key=self.is_agents)), None)
+
+    def party(self, conversation: Conversation) -> str:
+        """Return who stands for the far end.
+
+        Raises:
+            Refused: nobody is there that could be moved.
+
+        """
+        party = self.party_or_none(conversation)
+        if party is None:
+            raise Refused("This call has no other party that could be moved.")
+        return party
+
+    def room(self, conversation: Conversation) -> str:
+        """Return the room in which the conversation is, or would be."""
+        legs, party = self._exchange.model.legs, self.party(conversation)
+        if not self.is_agents(party):
+            return legs.room_of(party) or party
+        own, theirs = legs.get(conversation.leg), self.counterpart(conversation, party)
+        noted = own.rooms.get(conversation.role) if own is not None else None
+        if not noted and theirs is not None and (there := legs.get(party)) is not None:
+            noted = there.rooms.get(theirs.role)
+        if noted:
+            return noted
+        if party in legs.hearing(conversation.leg).parties and (shared := legs.room_of(party)):
+            return shared
+        pair = (party, conversation.leg)
+        called = [one for one, by in (pair, pair[::-1]) if self._called_by(one, by)]
+        return called[0] if called else min(pair)
+
+    def _called_by(self, leg: str, caller: str) -> bool:
+        legs = self._exchange.model.legs
+        live = legs.get(leg)
+        return live is not None and live.dialled_by is not None and legs.originator(live.dialled_by) == caller
+
+    def counterpart(self, conversation: Conversation, party: str) -> Conversation | None:
+        """Return the same talk as the other agent, whose leg `party` is, has it."""
+        interaction = self._exchange.model.interaction_on(party)
+        if interaction is None:
+            return None
+        return next((one for one in interaction.on_leg(party) if conversation.leg in one.parties), None)
+
+    def has_other_calls(self, conversation: Conversation, party: str) -> bool:
+        """Whether a party is another agent who has a conversation besides this one."""
+        interaction = self._exchange.model.interaction_on(party)
+        own = self.counterpart(conversation, party)
+        return interaction is not None and any(one is not own for one in interaction.live_conversations)
+
+    def attends(self, conversation: Conversation) -> bool:
+        """Whether the party is where this conversation is: another agent may hold it or be elsewhere."""
+        legs, party = self._exchange.model.legs, self.party(conversation)
+        return (
+            not self.is_agents(party)
+            or party in legs.hearing(conversation.leg).parties
+            or legs.room_of(party) == self.room(conversation)
+        )
+
+    def require_attendance(self, *conversations: Conversation) -> None:
+        """Refuse what needs every party of these conversations on the line.
+
+        Raises:
+            Refused: another agent has put one of them on hold.
+
+        """
+        for conversation in conversations:
+            if not self.attends(conversation):
+                raise Refused(
+                    f"The other agent has the {conversation.role} call on hold, and must take it back first."
+                )
+
+    def goes_on_without(self, conversation: Conversation) -> bool:
+        """Whether the parties are a conference of another agent's too."""
+        return len(conversation.parties) > 1 and any(map(self.is_agents, conversation.parties))
+
+    def require_free(self, conversation: Conversation) -> None:
+        """Refuse to send another agent who has calls of its own away to a number.
+
+        Raises:
+            Refused: the party is such an agent.
+
+        """
+        if self.has_other_calls(conversation, self.party(conversation)):
+            raise Refused(
+                "The other party is an agent with a call of its own, and cannot be sent to a number: "
+                "transfer when the number has answered."
+            )
+
+    def by_number(self, interaction: Interaction, consult: Conversation) -> tuple[Conversation, Conversation]:
+        """Return which conversation's party moves into the other's room: the one that has only one.
+
+        Raises:
+            Refused: both are conferences.
+
+        """
+        if len(consult.parties) == 1:
+            return consult, interaction.primary
+        if len(interaction.primary.parties) == 1:
+            return interaction.primary, consult
+        raise Refused("Both calls are conferences: only a call with one party can join another.")
+
+    def extension(self, conversation: Conversation) -> str:
+        """Return the extension of `harmony-room` by which the conversation's own agent enters."""
+        among_agents = self.is_agents(self.party(conversation))
+        return f"{'v' if among_agents else 'a'}{self.room(conversation)}"
+
+    def seat(self, leg: str, room: str) -> Move:
+        """Return the move of a party into a room, which other agents may have left for a while."""
+        legs = self._exchange.model.legs
+        agent_is_away = room != leg and self.is_agents(room) and not legs.in_room(room)
+        return leg, ROOM_CONTEXT, f"{'v' if self.is_agents(leg) else 'w' if agent_is_away else 'p'}{room}"
+
+    def into_room(self, conversation: Conversation) -> list[Move]:
+        """Return the move that gives the party a room; none if it has one, or attends to something else."""
+        legs, party = self._exchange.model.legs, self.party(conversation)
+        if legs.room_of(party):
+            return []
+        if self.is_agents(party) and party not in legs.hearing(conversation.leg).parties:
+            return []
+        return [self.seat(party, self.room(conversation))]
+
+    def notes(self, conversation: Conversation, room: str) -> Iterator[tuple[str, dict[str, str]]]:
+        """Iterate over other agents' legs in a conversation, with what tells them its room."""
+        for party in conversation.parties:
+            own = self.counterpart(conversation, party)
+            if own is not None:
+                yield party, {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}
+
+    def visited(self, leg: str, room: str) -> Conversation | None:
+        """Return the conversation of an agent's leg that is in this room."""
+        interaction, live = self._exchange.model.interaction_on(leg), self._exchange.model.legs.get(leg)
+        if interaction is None or live is None:
+            return None
+        for conversation in interaction.on_leg(leg):
+            if conversation.parties and live.rooms.get(conversation.role) == room:
+                return conversation
+        return None
