@@ -152,7 +152,9 @@ class PartyRooms(AnsweredCalls):
         elif consult.leg == interaction.primary.leg and self._meetings.goes_on_without(consult):
             if consult.state is ConversationState.TALKING:
                 await self._visit(interaction, interaction.primary, leaving=None)
-            await self._set(interaction.leg, HARMONY_P2="")
+            agents = filter(self._meetings.is_agents, consult.parties)
+            parted = {leg: {"HARMONY_AGENT": ""} for leg in agents}
+            await self._variables.set_all({**parted, interaction.leg: {"HARMONY_P2": ""}})
             self._exchange.apply(facts.LegsParted(interaction.leg, self._party(consult)))
         elif consult.leg != interaction.primary.leg:
             # The phone's own second call goes; what the phone does with its first one is its own affair.
@@ -490,7 +492,7 @@ class PartyRooms(AnsweredCalls):
             await self._hang_up(party)
             return
         is_here = self._meetings.attends(conversation)
-        await self._set(party, **{ROOM_VARIABLES[own.role]: ""})
+        await self._set(party, **{ROOM_VARIABLES[own.role]: "", "HARMONY_AGENT": ""})
         if is_here:
             await self._move((party, _IDLE, "s"))
         self._exchange.apply(facts.LegsParted(party, conversation.leg))
