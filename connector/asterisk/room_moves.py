@@ -226,7 +226,7 @@ class RoomMoves(AnsweredCalls):
             await self._hang_up(party)
             return
         is_here = self._meetings.attends(conversation)
-        await self._set(party, **{ROOM_VARIABLES[own.role]: ""})
+        await self._set(party, **{ROOM_VARIABLES[own.role]: "", "HARMONY_AGENT": ""})
         if is_here:
             await self._move((party, IDLE, "s"))
         self._exchange.apply(facts.LegsParted(party, conversation.leg))

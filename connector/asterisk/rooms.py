@@ -100,7 +100,9 @@ class PartyRooms(RoomTransfers, RoomPhoneSide):
         elif consult.leg == interaction.primary.leg and self._meetings.goes_on_without(consult):
             if consult.state is ConversationState.TALKING:
                 await self._visit(interaction, interaction.primary, leaving=None)
-            await self._set(interaction.leg, HARMONY_P2="")
+            agents = filter(self._meetings.is_agents, consult.parties)
+            parted = {leg: {"HARMONY_AGENT": ""} for leg in agents}
+            await self._variables.set_all({**parted, interaction.leg: {"HARMONY_P2": ""}})
             self._exchange.apply(facts.LegsParted(interaction.leg, self._party(consult)))
         elif consult.leg != interaction.primary.leg:
             # The phone's own second call goes; what the phone does with its first one is its own affair.
