@@ -14,10 +14,11 @@ import pytest
 from calls import ENDED, HELD, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, desk
 
-from connector.lab.phones.base import CallState
+from connector.lab.phones.base import CallState, PhoneCall
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.problems import BridgeRequestFailed
+from connector.processor.server import Session
 
 _SEED = 20261121
 _OFFSET = 0.010
@@ -94,6 +95,58 @@ ORPHANS_TO_SALES = {
 }
 
 
+async def _taken(call: PhoneCall, colleague: Session) -> bool:
+    """Wait until the caller is let go, or is given to the colleague (True), who ends it then."""
+    let_go = asyncio.ensure_future(call.wait_state(CallState.ENDED, WAIT))
+    taken = asyncio.ensure_future(colleague.channel.next_interaction())
+    await asyncio.wait((let_go, taken), return_when=asyncio.FIRST_COMPLETED)
+    if not taken.done():
+        taken.cancel()
+        await let_go
+        return False
+    received = taken.result()
+    await received.primary.wait_state(TALKING)
+    await call.hangup()
+    await let_go
+    await received.wait_state(ENDED)
+    await received.complete()
+    return True
+
+
+@pytest.mark.parametrize("origin", ["queue", "dial"])
+async def test_the_agent_hangs_up_as_the_call_is_held(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, origin: str
+) -> None:
+    """Whoever was put on hold is an orphan then, even on the way into the room: no music for ever."""
+    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
+    outcomes: Counter[str] = Counter()
+    async with desk(provider, lab, tmp_path, ORPHANS_TO_SALES) as at:
+        agent, taker = await at.agent_phone(), await at.agent_phone("1003")
+        customer = await at.phones.phone("2001")
+        agent.answer_mode = taker.answer_mode = customer.answer_mode = "auto"
+        session, colleague = await at.login("1001"), await at.login("1003")
+        for _ in range(15):
+            offset = offsets.uniform(0, _OFFSET)
+            if origin == "queue":
+                call = await customer.dial("7000")
+                interaction = await session.channel.next_interaction()
+            else:
+                interaction = await session.channel.dial("2001")
+                call = await customer.next_call(WAIT)
+            await interaction.primary.wait_state(TALKING)
+            agents_call = agent.calls[-1]
+            held, _ = await asyncio.gather(
+                interaction.primary.hold(), _after(offset, agents_call.hangup), return_exceptions=True
+            )
+            assert held is None or isinstance(held, BridgeRequestFailed)
+            await interaction.wait_state(ENDED)
+            outcomes["orphan" if await _taken(call, colleague) else "over"] += 1
+            await interaction.complete()
+        await session.close()
+        await colleague.close()
+    _print(f"agent hangs up within 10 ms of hold, {origin}", outcomes)
+
+
 async def test_the_consulted_hangs_up_as_the_call_is_transferred(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
@@ -126,21 +179,10 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(
             await interaction.wait_state(ENDED)
             await agents_call.wait_state(CallState.ENDED, WAIT)
             # Whom the target left after the transfer is let go, as by anybody who hangs up.
-            let_go = asyncio.ensure_future(call.wait_state(CallState.ENDED, WAIT))
-            taken = asyncio.ensure_future(colleague.channel.next_interaction())
-            await asyncio.wait((let_go, taken), return_when=asyncio.FIRST_COMPLETED)
-            if taken.done():
-                received = taken.result()
-                await received.primary.wait_state(TALKING)
-                await call.hangup()
-                await let_go
-                await received.wait_state(ENDED)
-                await received.complete()
+            if await _taken(call, colleague):
                 outcomes["carried out, orphan" if transferred is None else "refused, orphan"] += 1
             else:
-                await let_go
                 assert transferred is None
-                taken.cancel()
                 outcomes["carried out, the target hung up on the caller"] += 1
             await interaction.complete()
         await session.close()
