@@ -34,8 +34,8 @@ ON_ITS_WAY = 2.0
 
 _NO_WAY = "none"
 """No extension of `harmony-fallback`: the call ends."""
-_NOT_YET = 0.02
-"""Seconds after which a leg that was being moved can be moved again."""
+_NOT_YET = (0.02, 0.04, 0.08, 0.16)
+"""Seconds after which a leg that was being moved can be moved again: on a busy PBX the later ones."""
 
 
 class RoomMoves(AnsweredCalls):
@@ -74,16 +74,15 @@ class RoomMoves(AnsweredCalls):
                 "ExtraExten": other_extension,
                 "ExtraPriority": "1",
             }
-        try:
-            await self._link.send("Redirect", fields)
-        except AmiRefused as refusal:
-            if "not up" not in str(refusal):
-                raise Refused(f"The call could not be moved: {refusal}.") from refusal
-            await asyncio.sleep(_NOT_YET)
+        for pause in (*_NOT_YET, None):
             try:
                 await self._link.send("Redirect", fields)
-            except AmiRefused as second:
-                raise Refused(f"The call could not be moved: {second}.") from second
+            except AmiRefused as refusal:
+                if pause is None or "not up" not in str(refusal):
+                    raise Refused(f"The call could not be moved: {refusal}.") from refusal
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _introduce(
         self, interaction: Interaction, conversation: Conversation, agent: str | None = None

@@ -19,6 +19,7 @@ from connector.telephony import facts
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import Refused
+from connector.telephony.states import ConversationState
 
 TARGET, ROOM = "x-leg", "r1"
 IN_ROOM: tuple[Fact, ...] = (
@@ -219,3 +220,28 @@ async def test_a_logout_is_told_to_callers_who_might_come_back() -> None:
     assert (former.back("1001"), former.back("1002")) == ("", "PJSIP/1002")
     bench.tell(facts.MemberChanged("support", "1001", "1001", paused=True, reason=""))
     assert former.back("1001") == "PJSIP/1001"
+
+
+@pytest.mark.parametrize("busy", [1, 3, None])
+async def test_a_leg_that_is_being_moved_is_moved_again_until_it_can_be(busy: int | None) -> None:
+    bench, refusals = Bench(), 0
+
+    def move(action: str, _fields: Fields) -> None:
+        nonlocal refusals
+        if action != "Redirect":
+            return
+        if busy is None or refusals < busy:
+            refusals += 1
+            raise AmiRefused(action, "Redirect failed, channel not up.")
+        bench.tell(facts.LegLeft(AGENT, ROOM, waits=True), facts.MusicStarted(CUSTOMER))
+
+    bench.link.on_send = move
+    conversation = bench.interaction.primary
+    hold = bench.rooms().hold(bench.interaction.id, conversation.id)
+    if busy is None:
+        with pytest.raises(Refused, match="channel not up"):
+            await hold
+        assert refusals == 5
+    else:
+        await hold
+        assert (refusals, conversation.state) == (busy, ConversationState.HELD)
