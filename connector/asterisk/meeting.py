@@ -62,14 +62,19 @@ class Meetings:
             return noted
         if party in legs.hearing(conversation.leg).parties and (shared := legs.room_of(party)):
             return shared
-        pair = (party, conversation.leg)
-        called = [one for one, by in (pair, pair[::-1]) if self._called_by(one, by)]
-        return called[0] if called else min(pair)
+        return self._called(conversation, party, theirs)
 
-    def _called_by(self, leg: str, caller: str) -> bool:
-        legs = self._exchange.model.legs
-        live = legs.get(leg)
-        return live is not None and live.dialled_by is not None and legs.originator(live.dialled_by) == caller
+    def _called(self, conversation: Conversation, party: str, theirs: Conversation | None) -> str:
+        """Return who of two agents was called, so that no other call of either meets under this name.
+
+        A consult was called by whose it is; of two first calls one leg was dialled.
+        """
+        if theirs is not None and theirs.role is not conversation.role:
+            return party if conversation.role is Role.CONSULT else conversation.leg
+        pair = (party, conversation.leg)
+        legs = [self._exchange.model.legs.get(leg) for leg in pair]
+        called = [live.id for live in legs if live is not None and live.dialled_by is not None]
+        return called[0] if len(called) == 1 else min(pair)
 
     def counterpart(self, conversation: Conversation, party: str) -> Conversation | None:
         """Return the same talk as the other agent, whose leg `party` is, has it."""
