@@ -243,7 +243,7 @@ class PartyRooms(AnsweredCalls):
         await self._variables.set_all(wanted)
         moves: list[Move] = [self._meetings.seat(self._party(moving), room)]
         if self._exchange.model.legs.room_of(interaction.leg) != room:
-            moves.append((interaction.leg, ROOM, f"a{room}"))
+            moves.append((interaction.leg, ROOM, self._meetings.entrance(room, moving, staying)))
         await self._move(*moves)
         await self._until(consult, ConversationState.RELEASED)
         await self._until(interaction.primary, ConversationState.TALKING)
@@ -282,8 +282,11 @@ class PartyRooms(AnsweredCalls):
         primary = interaction.primary
         consult = interaction.consult
         if consult is not None and not consult.released:
-            await self._set(interaction.leg, HARMONY_P1="")
-            await self._let_go(primary)
+            if len(primary.parties) > 1:
+                await self._leave_conference(primary, stays=primary.leg == consult.leg)
+            else:
+                await self._set(interaction.leg, HARMONY_P1="")
+                await self._let_go(primary)
             if primary.leg != consult.leg:
                 await self._hang_up(primary.leg)
         elif primary.state is ConversationState.HELD and len(primary.parties) == 1:
@@ -297,6 +300,15 @@ class PartyRooms(AnsweredCalls):
                 await self._hang_up(interaction.leg)
                 await self._until(primary, ConversationState.RELEASED)
         await self._until(primary, ConversationState.RELEASED)
+
+    async def _leave_conference(self, primary: Conversation, *, stays: bool) -> None:
+        """Take the agent's leg out of a conference that goes on; it `stays` for another call, or ends."""
+        party, talks = self._party(primary), primary.state is ConversationState.TALKING
+        await self._variables.set_all(self._meetings.next_to(primary) | {primary.leg: {"HARMONY_P1": ""}})
+        if stays:
+            if talks:
+                await self._move((primary.leg, _IDLE, "s"))
+            self._exchange.apply(facts.LegsParted(primary.leg, party))
 
     async def give_up(self, interaction_id: str, conversation_id: str) -> None:
         """End a conversation that is on hold; a primary's single party goes to those who take orphans.
@@ -489,7 +501,7 @@ class PartyRooms(AnsweredCalls):
         if own is None or not self._meetings.has_other_calls(conversation, party):
             await self._hang_up(party)
             return
-        is_here = self._meetings.attends(conversation)
+        is_here = self._meetings.is_at(conversation, party)
         await self._set(party, **{ROOM_VARIABLES[own.role]: ""})
         if is_here:
             await self._move((party, _IDLE, "s"))

@@ -157,6 +157,11 @@ class LegGraph:
         seat = self._seat(leg)
         return leg.music or (seat is not None and seat.music)
 
+    def seat_of(self, leg: str) -> str:
+        """Return the leg that is in a room for this one: itself, or a joint in its place."""
+        seat = self._seat(self.get(leg))
+        return seat.id if seat is not None else leg
+
     def _seat(self, leg: Leg | None) -> Leg | None:
         """Return what is in a room for a leg: who was called into it is there by a joint that stays."""
         if leg is None or leg.bridge is None or leg.internal or leg.bridge in self._rooms:
