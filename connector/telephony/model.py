@@ -80,6 +80,13 @@ class TelephonyModel:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return next(iter(self._live_interactions_of(leg)), None)
 
+    def is_party(self, leg: str) -> bool:
+        """Whether a leg is the far end of some agent's conversation."""
+        known = [self._interactions.get(one) for one in sorted(self._by_leg.get(leg, ()))]
+        return any(
+            leg in talk.parties for one in known if one and not one.over for talk in one.live_conversations
+        )
+
     def among_agents(self, conversation: Conversation) -> bool:
         """Whether all parties of a conversation are legs of agents who have an interaction with them."""
         return bool(conversation.parties) and all(map(self.interaction_on, conversation.parties))

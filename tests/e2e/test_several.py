@@ -69,6 +69,24 @@ async def test_a_guest_stays_when_the_colleague_goes_to_another_call(at_desk: De
     await pair.customer_is_back()
 
 
+async def test_a_guest_who_is_handed_on_can_be_held(at_desk: Desk) -> None:
+    """The first agent's guest is the colleague's party after a transfer, also when alone in the room."""
+    pair = await make_pair(at_desk)
+    guest = await _join(at_desk, pair.consult, "2002")
+    guests_call = guest.calls[0]
+    await pair.call.interaction.consult_transfer()
+    await pair.call.interaction.wait_state(ENDED)
+    await pair.call.customers_call.hangup()
+    await pair.theirs.primary.wait_members(lambda members: [one.address for one in members] == ["2002"])
+    await pair.theirs.primary.hold()
+    await hear({pair.colleague: set(), guest: {"MOH"}})
+    await pair.theirs.primary.retrieve()
+    await hear({pair.colleague: {"2002"}, guest: {"1002"}})
+    await pair.theirs.primary.release()
+    await guests_call.wait_state("ended", WAIT)
+    await pair.over()
+
+
 async def test_three_agents_in_a_row_meet_apart(at_desk: Desk) -> None:
     """The second agent's call with the first and that with the third are not in one room."""
     third = await at_desk.agent_phone("1003")
