@@ -62,19 +62,18 @@ class Meetings:
             return noted
         if party in legs.hearing(conversation.leg).parties and (shared := legs.room_of(party)):
             return shared
-        return self._called(conversation, party, theirs)
-
-    def _called(self, conversation: Conversation, party: str, theirs: Conversation | None) -> str:
-        """Return who of two agents was called, so that no other call of either meets under this name.
-
-        A consult was called by whose it is; of two first calls one leg was dialled.
-        """
-        if theirs is not None and theirs.role is not conversation.role:
-            return party if conversation.role is Role.CONSULT else conversation.leg
+        # After a restart nothing tells who called, but who is consulted was.
+        if conversation.role is Role.CONSULT:
+            return party
+        if theirs is not None and theirs.role is Role.CONSULT:
+            return conversation.leg
         pair = (party, conversation.leg)
-        legs = [self._exchange.model.legs.get(leg) for leg in pair]
-        called = [live.id for live in legs if live is not None and live.dialled_by is not None]
-        return called[0] if len(called) == 1 else min(pair)
+        called = [one for one, by in (pair, pair[::-1]) if self._was_called_by(one, by)]
+        return called[0] if called else min(pair)
+
+    def _was_called_by(self, leg: str, caller: str) -> bool:
+        live = self._exchange.model.legs.get(leg)
+        return live is not None and live.called_by == caller
 
     def counterpart(self, conversation: Conversation, party: str) -> Conversation | None:
         """Return the same talk as the other agent, whose leg `party` is, has it."""

@@ -76,3 +76,11 @@ def test_a_guest_who_is_alone_hears_the_music_of_the_joint() -> None:
     assert interaction.primary.state is TALKING
     feed(model, facts.MusicStarted(NEAR))
     assert interaction.primary.state is HELD
+
+
+def test_a_guest_is_a_party_until_the_agent_has_left() -> None:
+    model, _ = conference()
+    assert model.is_party(GUEST)
+    assert not model.is_party(AGENT)
+    feed(model, facts.LegEnded(AGENT, 16))
+    assert not model.is_party(GUEST)
