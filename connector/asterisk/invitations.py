@@ -77,7 +77,7 @@ class Invitations:
                     "CallerID": self._settings.caller_id or shown_number(interaction.endpoint),
                     "Async": "true",
                     "ChannelId": leg,
-                    "OtherChannelId": f"{leg}-2",
+                    "OtherChannelId": _far_half(leg),
                     "Variable": [
                         f"HARMONY_AGENT={agent}",
                         f"HARMONY_TIMEOUT={int(self._settings.timeout)}",
@@ -116,8 +116,12 @@ class Invitations:
         legs = self._exchange.model.legs
         if legs.get(leg) is None or legs.in_room(invitation.room) - {leg}:
             return False
-        # Who has come in is looked after as any party on hold, as long as the agent is there.
-        return invitation.interaction.over or legs.room_of(leg) is None
+        if legs.room_of(leg) is None:
+            return True
+        # Who has come in is looked after as any party on hold, as long as this or another agent is there.
+        return invitation.interaction.over and not any(
+            map(self._exchange.model.is_party, legs.hearing(_far_half(leg)).parties)
+        )
 
     def _call_off(self, leg: str, invitation: _Invitation) -> None:
         del self._open[leg]
@@ -128,3 +132,8 @@ class Invitations:
             await self._link.send("Hangup", {"Channel": leg, "Cause": "16"})
         except (AmiError, PbxDown) as problem:
             log.info("a call into a conference was gone already", number=invitation.number, why=str(problem))
+
+
+def _far_half(leg: str) -> str:
+    """Return the id of the Local channel's half that the called party is joined to."""
+    return f"{leg}-2"

@@ -90,12 +90,8 @@ class Meetings:
 
     def attends(self, conversation: Conversation) -> bool:
         """Whether the party is where this conversation is: another agent may hold it or be elsewhere."""
-        legs, party = self._exchange.model.legs, self.party(conversation)
-        return (
-            not self.is_agents(party)
-            or party in legs.hearing(conversation.leg).parties
-            or legs.room_of(party) == self.room(conversation)
-        )
+        party = self.party(conversation)
+        return not self.is_agents(party) or self.is_at(conversation, party)
 
     def require_attendance(self, *conversations: Conversation) -> None:
         """Refuse what needs every party of these conversations on the line.
@@ -142,8 +138,29 @@ class Meetings:
 
     def extension(self, conversation: Conversation) -> str:
         """Return the extension of `harmony-room` by which the conversation's own agent enters."""
-        among_agents = self.is_agents(self.party(conversation))
-        return f"{'v' if among_agents else 'a'}{self.room(conversation)}"
+        return self.entrance(self.room(conversation), conversation)
+
+    def entrance(self, room: str, *conversations: Conversation) -> str:
+        """Return the extension for an agent who meets these parties; other agents may leave it alone."""
+        with_agents = any(self.is_agents(party) for one in conversations for party in one.parties)
+        return f"{'v' if with_agents else 'a'}{room}"
+
+    def is_at(self, conversation: Conversation, party: str) -> bool:
+        """Whether a party is where this conversation is, and not with somebody else or waiting."""
+        legs = self._exchange.model.legs
+        here = party in legs.hearing(conversation.leg).parties
+        return here or legs.room_of(party) == self.room(conversation)
+
+    def next_to(self, conversation: Conversation) -> dict[str, dict[str, str]]:
+        """Return what a conference's outside parties note when their agent leaves: one another, or an agent.
+
+        The dialplan lets go of who is alone with nobody of those left.
+        """
+        legs = self._exchange.model.legs
+        outside = [legs.seat_of(leg) for leg in sorted(conversation.parties) if not self.is_agents(leg)]
+        agents = [leg for leg in sorted(conversation.parties) if self.is_agents(leg)]
+        others = agents[:1] * len(outside) or outside[1:] + outside[:1]
+        return {leg: {"HARMONY_AGENT": other} for leg, other in zip(outside, others, strict=True)}
 
     def seat(self, leg: str, room: str) -> Move:
         """Return the move of a party into a room, which other agents may have left for a while."""

@@ -227,7 +227,7 @@ class RoomMoves(AnsweredCalls):
         if own is None or not self._meetings.has_other_calls(conversation, party):
             await self._hang_up(party)
             return
-        is_here = self._meetings.attends(conversation)
+        is_here = self._meetings.is_at(conversation, party)
         await self._set(party, **{ROOM_VARIABLES[own.role]: "", "HARMONY_AGENT": ""})
         if is_here:
             await self._move((party, IDLE, "s"))

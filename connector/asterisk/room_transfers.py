@@ -106,7 +106,7 @@ class RoomTransfers(RoomMoves):
         await self._variables.set_all(wanted)
         moves: list[Move] = [self._meetings.seat(self._party(moving), room)]
         if self._exchange.model.legs.room_of(interaction.leg) != room:
-            moves.append((interaction.leg, ROOM, f"a{room}"))
+            moves.append((interaction.leg, ROOM, self._meetings.entrance(room, moving, staying)))
         await self._move(*moves)
         await self._until(consult, ConversationState.RELEASED)
         await self._until(interaction.primary, ConversationState.TALKING)

@@ -126,8 +126,11 @@ class PartyRooms(RoomTransfers, RoomPhoneSide):
         primary = interaction.primary
         consult = interaction.consult
         if consult is not None and not consult.released:
-            await self._set(interaction.leg, HARMONY_P1="")
-            await self._let_go(primary)
+            if len(primary.parties) > 1:
+                await self._leave_conference(primary, stays=primary.leg == consult.leg)
+            else:
+                await self._set(interaction.leg, HARMONY_P1="")
+                await self._let_go(primary)
             if primary.leg != consult.leg:
                 await self._hang_up(primary.leg)
         elif primary.state is ConversationState.HELD and len(primary.parties) == 1:
@@ -141,6 +144,15 @@ class PartyRooms(RoomTransfers, RoomPhoneSide):
                 await self._hang_up(interaction.leg)
                 await self._until(primary, ConversationState.RELEASED)
         await self._until(primary, ConversationState.RELEASED)
+
+    async def _leave_conference(self, primary: Conversation, *, stays: bool) -> None:
+        """Take the agent's leg out of a conference that goes on; it `stays` for another call, or ends."""
+        party, talks = self._party(primary), primary.state is ConversationState.TALKING
+        await self._variables.set_all(self._meetings.next_to(primary) | {primary.leg: {"HARMONY_P1": ""}})
+        if stays:
+            if talks:
+                await self._move((primary.leg, IDLE, "s"))
+            self._exchange.apply(facts.LegsParted(primary.leg, party))
 
     async def give_up(self, interaction_id: str, conversation_id: str) -> None:
         """End a conversation that is on hold; a primary's single party goes to those who take orphans.

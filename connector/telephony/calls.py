@@ -81,6 +81,11 @@ class Calls:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return next(iter(self.on_agents_leg(leg)), None)
 
+    def is_party(self, leg: str) -> bool:
+        """Whether a leg is the far end of some agent's conversation."""
+        talks = [talk for one in self.about(leg) if not one.over for talk in one.live_conversations]
+        return any(leg in talk.parties for talk in talks)
+
     def on_phone(self, endpoint: str) -> list[Interaction]:
         """Return the interactions on a phone that are not completed, oldest first."""
         return [

@@ -42,9 +42,18 @@ def is_parked(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:
     joint = graph.get(agent.joint)
     if conversation.role is Role.CONSULT and joint is not None and joint.music:
         return True
+    if len(conversation.parties) > 1 and _is_with_others(graph, conversation, agent):
+        return True
     parties = [graph.get(leg) for leg in conversation.parties]
-    waiting = [leg.music for leg in parties if leg is not None]
+    waiting = [graph.hears_music(leg) for leg in parties if leg is not None]
     return bool(waiting) and (agent.waits or all(waiting))
+
+
+def _is_with_others(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:
+    """Whether the agent is in a room, and a conference's members are in another: they hear no music there."""
+    now = graph.room_of(agent.id)
+    rooms = {graph.room_of(leg) for leg in conversation.parties} - {None}
+    return now is not None and bool(rooms) and now not in rooms
 
 
 def has_failed(interaction: Interaction, conversation: Conversation, agent: Leg) -> bool:

@@ -150,9 +150,27 @@ class LegGraph:
         return [self.legs[mate] for mate in sorted(self._mates(leg)) if mate != leg and mate in self.legs]
 
     def room_of(self, leg: str | None) -> str | None:
-        """Return the name of the conference room that a leg is in."""
-        live = self.get(leg)
+        """Return the name of the conference room that a leg is in, itself or by a joint in its place."""
+        live = self._seat(self.get(leg))
         return self._rooms.get(live.bridge) if live is not None and live.bridge is not None else None
+
+    def hears_music(self, leg: Leg) -> bool:
+        """Whether a leg hears music, itself or by a joint in its place."""
+        seat = self._seat(leg)
+        return leg.music or (seat is not None and seat.music)
+
+    def seat_of(self, leg: str) -> str:
+        """Return the leg that is in a room for this one: itself, or a joint in its place."""
+        seat = self._seat(self.get(leg))
+        return seat.id if seat is not None else leg
+
+    def _seat(self, leg: Leg | None) -> Leg | None:
+        """Return what is in a room for a leg: who was called into it is there by a joint that stays."""
+        if leg is None or leg.bridge is None or leg.internal or leg.bridge in self._rooms:
+            return leg
+        near = next((one for one in self.beside(leg.id) if one.internal), None)
+        far = self.get(self._pairs.get(near.id)) if near is not None else None
+        return far if far is not None and far.bridge in self._rooms else leg
 
     def in_room(self, room: str) -> set[str]:
         """Return the legs in the conference room of that name."""

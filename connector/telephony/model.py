@@ -62,6 +62,10 @@ class TelephonyModel:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return self._calls.interaction_on(leg)
 
+    def is_party(self, leg: str) -> bool:
+        """Whether a leg is the far end of some agent's conversation."""
+        return self._calls.is_party(leg)
+
     def among_agents(self, conversation: Conversation) -> bool:
         """Whether all parties of a conversation are legs of agents who have an interaction with them."""
         return self._calls.among_agents(conversation)
