@@ -279,7 +279,7 @@ def _transport(settings: Settings) -> Transport:
         TcpSettings(
             host=bridge.host,
             port=bridge.port,
-            tls=_tls_client(tls) if tls.enabled else None,
+            tls=tls_client(tls) if tls.enabled else None,
             max_frame=bridge.max_frame_bytes,
             send_queue=bridge.send_queue,
             connect_timeout=bridge.connect_timeout,
@@ -297,15 +297,8 @@ def _amqp_transport(settings: Settings, dialect: Dialect) -> AmqpTransport:
         return AmqpTransport(
             AmqpSettings(
                 url=url,
-                names=Names(
-                    processor=settings.processor,
-                    bridge_exchange=amqp.bridge_exchange,
-                    client_exchange=amqp.client_exchange,
-                    dead_exchange=amqp.dead_exchange,
-                    client_queue=amqp.queue,
-                    dead_queue=amqp.dead_queue,
-                ),
-                tls=_tls_client(amqp.tls) if url.startswith("amqps:") else None,
+                names=broker_names(settings),
+                tls=tls_client(amqp.tls) if url.startswith("amqps:") else None,
                 declare=amqp.declare,
                 prefetch=amqp.prefetch,
                 unconfirmed=amqp.unconfirmed,
@@ -325,5 +318,19 @@ def _amqp_transport(settings: Settings, dialect: Dialect) -> AmqpTransport:
         ) from None
 
 
-def _tls_client(tls: TlsSettings) -> TlsClient:
+def broker_names(settings: Settings) -> Names:
+    """Return what exchanges and queues are called on the message broker (`amqp` of the settings)."""
+    amqp = settings.amqp
+    return Names(
+        processor=settings.processor,
+        bridge_exchange=amqp.bridge_exchange,
+        client_exchange=amqp.client_exchange,
+        dead_exchange=amqp.dead_exchange,
+        client_queue=amqp.queue,
+        dead_queue=amqp.dead_queue,
+    )
+
+
+def tls_client(tls: TlsSettings) -> TlsClient:
+    """Return how the way to the bridge or the broker is encrypted."""
     return TlsClient(tls.ca_file, tls.verify, tls.server_name, tls.cert_file, tls.key_file)

@@ -4,10 +4,9 @@ The dialplan rings the phone in HARMONY_BACK on the caller's leg (`harmony-fallb
 without it. So a logout is told to every such leg at once.
 """
 
-import asyncio
-
 import structlog
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiError
 from connector.asterisk.queues import interface_of
@@ -26,7 +25,7 @@ class FormerAgents:
     def __init__(self, exchange: Exchange, variables: LegVariables) -> None:
         self._variables = variables
         self._left: set[str] = set()
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         exchange.subscribe(self._on_change)
 
     def back(self, endpoint: str) -> str:
@@ -35,8 +34,7 @@ class FormerAgents:
 
     def close(self) -> None:
         """Let go of chores that are under way."""
-        for chore in self._chores:
-            chore.cancel()
+        self._chores.cancel()
 
     def _on_change(self, change: Change) -> None:
         if not isinstance(change, PresenceChanged):
@@ -46,9 +44,7 @@ class FormerAgents:
             return
         self._left.add(change.endpoint)
         for leg in self._variables.legs_with(_BACK, interface_of(change.endpoint)):
-            chore = asyncio.get_running_loop().create_task(self._forget(leg))
-            self._chores.add(chore)
-            chore.add_done_callback(self._chores.discard)
+            self._chores.start(self._forget(leg))
 
     async def _forget(self, leg: str) -> None:
         try:

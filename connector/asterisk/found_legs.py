@@ -19,6 +19,8 @@ from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
 from connector.telephony.legs import Leg
 
+_TIES = ("HARMONY_P1", "HARMONY_P2", "HARMONY_AGENT", "HARMONY_CUR", "HARMONY_CONSULT")
+"""Variables that name other legs, or rooms that are named after legs."""
 _CONSULTING, _IDLE, _QUEUE = "harmony-dconsult", "harmony-didle", "Queue"
 
 
@@ -28,6 +30,29 @@ def variables_of(row: AmiMessage) -> dict[str, str]:
     for header in row.all("Variable"):
         name, _, value = header.partition("=")
         found.setdefault(name, value)
+    return found
+
+
+def entangled(rows: Sequence[AmiMessage], legs: set[str]) -> set[str]:
+    """Return these `legs` and those that cannot be judged without them: same call, same bridge, same room."""
+    found = set(legs)
+    if not found:
+        return found
+    ties: dict[str, list[str]] = {}
+    names_of: dict[str, set[str]] = {}
+    for row in rows:
+        leg, variables = row["Uniqueid"], variables_of(row)
+        names = {leg, row.get("Linkedid") or "", row.get("BridgeID") or ""}
+        names_of[leg] = names | {variables.get(name, "") for name in _TIES}
+        names_of[leg].discard("")
+        for name in names_of[leg]:
+            ties.setdefault(name, []).append(leg)
+    frontier = list(found)
+    while frontier:
+        for name in names_of.get(frontier.pop(), ()):
+            new = [leg for leg in ties[name] if leg not in found]
+            found.update(new)
+            frontier.extend(new)
     return found
 
 

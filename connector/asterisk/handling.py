@@ -132,6 +132,15 @@ async def dialable(link: AmiLink, settings: DialSettings, number: str) -> str:
     return destination
 
 
+async def hang_up(link: AmiLink, *legs: str) -> None:
+    """End legs (Hangup, normal clearing), one after the other; one may be gone already."""
+    for leg in legs:
+        try:
+            await link.send("Hangup", {"Channel": leg, "Cause": "16"})
+        except AmiRefused as refusal:
+            log.info("leg was gone already", leg=leg, reason=str(refusal))
+
+
 class AnsweredCalls:
     """What all strategies do alike."""
 
@@ -324,11 +333,7 @@ class AnsweredCalls:
         await self._hang_up(party)
 
     async def _hang_up(self, *legs: str) -> None:
-        for leg in legs:
-            try:
-                await self._link.send("Hangup", {"Channel": leg, "Cause": "16"})
-            except AmiRefused as refusal:
-                log.info("leg was gone already", leg=leg, reason=str(refusal))
+        await hang_up(self._link, *legs)
 
     async def _swapped(self, talking: Conversation, held: Conversation | None) -> None:
         await self._until(talking, ConversationState.TALKING)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiError
 from connector.telephony.changes import Change, ConversationChanged, HoldLasts
@@ -38,7 +39,7 @@ class HoldLimits:
         self._give_up = give_up
         self._limit = limit
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         exchange.subscribe(self._on_change)
 
     def close(self) -> None:
@@ -46,8 +47,7 @@ class HoldLimits:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for chore in self._chores:
-            chore.cancel()
+        self._chores.cancel()
 
     def _on_change(self, change: Change) -> None:
         if not isinstance(change, ConversationChanged):
@@ -69,9 +69,7 @@ class HoldLimits:
     def _over(self, change: ConversationChanged) -> None:
         del self._timers[change.conversation]
         self._tell(change, left=0.0)
-        chore = asyncio.get_running_loop().create_task(self._end(change))
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
+        self._chores.start(self._end(change))
 
     def _tell(self, change: ConversationChanged, left: float) -> None:
         told = HoldLasts(change.interaction, change.conversation, self._limit - left, left)

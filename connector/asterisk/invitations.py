@@ -4,12 +4,12 @@ Whom nobody waits for any more is called off. Without the connector the dialplan
 that who enters a room which everybody has left is let go.
 """
 
-import asyncio
 import uuid
 from dataclasses import dataclass
 
 import structlog
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.settings import DialSettings
@@ -38,7 +38,7 @@ class Invitations:
         self._link = link
         self._settings = settings
         self._open: dict[str, _Invitation] = {}
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         exchange.follow(self._on_fact)
 
     def require_none(self, interaction: Interaction, number: str) -> None:
@@ -94,8 +94,7 @@ class Invitations:
 
     def close(self) -> None:
         """Stop watching."""
-        for chore in self._chores:
-            chore.cancel()
+        self._chores.cancel()
 
     def _on_fact(self, fact: facts.Fact) -> None:
         match fact:
@@ -122,9 +121,7 @@ class Invitations:
 
     def _call_off(self, leg: str, invitation: _Invitation) -> None:
         del self._open[leg]
-        chore = asyncio.get_running_loop().create_task(self._hang_up(leg, invitation))
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
+        self._chores.start(self._hang_up(leg, invitation))
 
     async def _hang_up(self, leg: str, invitation: _Invitation) -> None:
         try:

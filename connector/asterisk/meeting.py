@@ -62,14 +62,18 @@ class Meetings:
             return noted
         if party in legs.hearing(conversation.leg).parties and (shared := legs.room_of(party)):
             return shared
+        # After a restart nothing tells who called, but who is consulted was.
+        if conversation.role is Role.CONSULT:
+            return party
+        if theirs is not None and theirs.role is Role.CONSULT:
+            return conversation.leg
         pair = (party, conversation.leg)
-        called = [one for one, by in (pair, pair[::-1]) if self._called_by(one, by)]
+        called = [one for one, by in (pair, pair[::-1]) if self._was_called_by(one, by)]
         return called[0] if called else min(pair)
 
-    def _called_by(self, leg: str, caller: str) -> bool:
-        legs = self._exchange.model.legs
-        live = legs.get(leg)
-        return live is not None and live.dialled_by is not None and legs.originator(live.dialled_by) == caller
+    def _was_called_by(self, leg: str, caller: str) -> bool:
+        live = self._exchange.model.legs.get(leg)
+        return live is not None and live.called_by == caller
 
     def counterpart(self, conversation: Conversation, party: str) -> Conversation | None:
         """Return the same talk as the other agent, whose leg `party` is, has it."""

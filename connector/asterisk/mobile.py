@@ -6,14 +6,13 @@ path. What is behind its second half (the site's dialplan, a trunk, the agent's 
 model. With `harmony-nailed` the second half is put together with the standing call instead.
 """
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
-from connector.asterisk.handling import dialable
+from connector.asterisk.handling import dialable, hang_up
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.phonecalls import place
 from connector.asterisk.queues import QueueMembership
@@ -45,7 +44,7 @@ class MobileAgents:
         self._link = link
         self._settings = settings
         self._membership = membership
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         exchange.follow(self._on_fact)
         exchange.when_back.append(self._when_back)
 
@@ -104,7 +103,7 @@ class MobileAgents:
             return
         if fact.leg.startswith(_FAR_HALF):
             # While Bridge takes the near half over, it may miss that the far one is gone.
-            self._later(self._end_near_half(_standing_leg(fact.leg.removeprefix(_FAR_HALF))))
+            self._chores.start(self._end_near_half(_standing_leg(fact.leg.removeprefix(_FAR_HALF))))
         elif fact.leg.startswith(_STANDING_LEG):
             number = fact.leg.removeprefix(_STANDING_LEG).removesuffix(_STANDING_END)
             self._without_call(mobile_endpoint(number, nailed=True))
@@ -113,7 +112,7 @@ class MobileAgents:
         """After the PBX was away, tell it again what it forgot at a restart, and look for standing calls."""
         mobile = [one for one in sorted(self._exchange.model.board.endpoints()) if mobile_number(one)]
         if mobile:
-            self._later(self._prepare_again(Seat("", mobile[0])))
+            self._chores.start(self._prepare_again(Seat("", mobile[0])))
         for endpoint in mobile:
             leg = _standing_leg(mobile_number(endpoint))
             if is_nailed(endpoint) and self._exchange.model.legs.get(leg) is None:
@@ -122,7 +121,7 @@ class MobileAgents:
     def _without_call(self, endpoint: str) -> None:
         presence = self._exchange.model.presence(endpoint)
         if presence.agent is not None and presence.ready:
-            self._later(self._not_ready(Seat(presence.agent, endpoint)))
+            self._chores.start(self._not_ready(Seat(presence.agent, endpoint)))
 
     async def _prepare_again(self, seat: Seat) -> None:
         try:
@@ -130,23 +129,17 @@ class MobileAgents:
         except AmiError as problem:
             log.warning("mobile agents may not be reached", problem=str(problem))
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        chore = asyncio.get_running_loop().create_task(work)
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
-
     async def _end_near_half(self, leg: str) -> None:
         if self._exchange.model.legs.get(leg) is None:
             return
         try:
-            await self._hang_up(leg)
+            await hang_up(self._link, leg)
         except AmiError as problem:
             log.warning("a standing call may not have ended", leg=leg, problem=str(problem))
 
     def close(self) -> None:
         """Drop what is under way."""
-        for chore in self._chores:
-            chore.cancel()
+        self._chores.cancel()
 
     async def _not_ready(self, seat: Seat) -> None:
         log.info("standing call ended: the agent is not ready", agent=seat.agent)
@@ -187,7 +180,7 @@ class MobileAgents:
         except AmiRefused as refusal:
             raise Refused(f"The telephone system refused the call: {refusal}.") from refusal
         except TimedOut:
-            await self._hang_up(leg)
+            await hang_up(self._link, leg)
             raise
         finally:
             failures.pop(leg, None)
@@ -202,14 +195,8 @@ class MobileAgents:
         leg = _standing_leg(mobile_number(seat.endpoint))
         legs = self._exchange.model.legs
         if is_nailed(seat.endpoint) and legs.get(leg) is not None:
-            await self._hang_up(leg)
+            await hang_up(self._link, leg)
             await self._exchange.until(lambda: legs.get(leg) is None, "end of the standing call")
-
-    async def _hang_up(self, leg: str) -> None:
-        try:
-            await self._link.send("Hangup", {"Channel": leg, "Cause": "16"})
-        except AmiRefused as refusal:
-            log.info("leg was gone already", leg=leg, reason=str(refusal))
 
 
 def _standing_leg(number: str) -> str:

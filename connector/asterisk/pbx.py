@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 
 from connector.asterisk.atxfer import AttendedTransfers
+from connector.asterisk.chores import Chores
 from connector.asterisk.control import CallControl
 from connector.asterisk.data import CallData
 from connector.asterisk.exchange import Exchange
@@ -74,7 +75,7 @@ class AsteriskPbx:
         self._exchange.reconcile = self._reconciler.settle
         self._variables = LegVariables(self._link)
         self._system_link = _second_link(ami, system)
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         self._exchange.subscribe(self._tidy_up)
         self._resync: asyncio.Task[None] | None = None
 
@@ -196,9 +197,7 @@ class AsteriskPbx:
         interaction = self.model.interaction(change.interaction)
         if interaction is None or interaction.over or all(map(interaction.on_leg, interaction.legs)):
             return
-        chore = asyncio.get_running_loop().create_task(self._release_idle(interaction))
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
+        self._chores.start(self._release_idle(interaction))
 
     async def _release_idle(self, interaction: Interaction) -> None:
         try:

@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.events import VARIABLE_PREFIX
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import CallHandling
@@ -54,14 +55,13 @@ class PhoneSide:
         self._handling = handling
         self._membership = membership
         self._last: dict[str, asyncio.Task[None]] = {}
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         exchange.follow(self._on_fact)
         exchange.subscribe(self._on_change)
 
     def close(self) -> None:
         """Let go of chores that are under way."""
-        for task in self._chores:
-            task.cancel()
+        self._chores.cancel()
 
     # -- what happens --------------------------------------------------------------------------------
 
@@ -104,13 +104,11 @@ class PhoneSide:
                 pass
 
     def _run(self, leg: str, chore: Chore) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry_out(leg, self._last.get(leg), chore))
+        task = self._chores.start(self._carry_out(leg, self._last.get(leg), chore))
         self._last[leg] = task
-        self._chores.add(task)
         task.add_done_callback(lambda _: self._done(leg, task))
 
     def _done(self, leg: str, task: asyncio.Task[None]) -> None:
-        self._chores.discard(task)
         if self._last.get(leg) is task:
             del self._last[leg]
 

@@ -19,6 +19,7 @@ from connector.asterisk.events import (
 from connector.asterisk.exchange import Exchange, subject_of
 from connector.asterisk.found_legs import (
     call_of,
+    entangled,
     facts_of_data,
     facts_of_fresh,
     facts_of_rooms,
@@ -55,14 +56,14 @@ async def resync(exchange: Exchange, link: AmiLink, *, restarted: bool = False) 
     Events go on meanwhile: lists are no atomic snapshots, so a leg that ended or began while they were read
     is left to its own events.
     """
-    for _ in range(_MOST_READINGS):
-        if await _read(exchange, link, restarted=restarted):
+    for left in reversed(range(_MOST_READINGS)):
+        if await _read(exchange, link, restarted=restarted, last=left == 0):
             break
     await _ask_for_holds(exchange, link)
 
 
-async def _read(exchange: Exchange, link: AmiLink, *, restarted: bool) -> bool:
-    """Read the lists once; tell whether that told all."""
+async def _read(exchange: Exchange, link: AmiLink, *, restarted: bool, last: bool) -> bool:
+    """Read the lists once; tell whether that told all. The `last` time what is there must do."""
     legs_before = set(exchange.model.legs.legs)
     members_before = known_members(exchange)
     newer: set[str] = set()
@@ -76,10 +77,15 @@ async def _read(exchange: Exchange, link: AmiLink, *, restarted: bool) -> bool:
         exchange.touched = None
 
     members = [row for row in queues if row.name == "QueueMember"]
-    listed = {row.get("Uniqueid") for row in rows}
+    listed = {row.get("Uniqueid") or "" for row in rows}
     for leg in sorted(legs_before - listed - newer):
         exchange.apply(facts.LegEnded(leg, _UNKNOWN_CAUSE))
-    missed = _take_legs(exchange, rows, newer, [row for row in queues if row.name == "QueueEntry"])
+    rows = [row for row in rows if row.get("Uniqueid") and row.get("Channel")]
+    unknown = newer & (listed - exchange.model.legs.legs.keys())
+    # The events of a leg that is not known yet were in vain, and its row may be older than they.
+    unsure = set() if last else entangled(rows, unknown)
+    sure = [row for row in rows if row["Uniqueid"] not in unsure]
+    _take_legs(exchange, sure, newer - unknown, [row for row in queues if row.name == "QueueEntry"])
     kept = {key: one for key, one in members_before.items() if restarted and is_ours(exchange, one)}
     gone = members_before.keys() - kept.keys() - set(map(member_of_row, members))
     told = [row for row in members if member_of_row(row) not in kept]
@@ -88,7 +94,7 @@ async def _read(exchange: Exchange, link: AmiLink, *, restarted: bool) -> bool:
     _apply_all(exchange, (fact for fact in found if subject_of(fact) not in newer))
     await project(exchange, link, kept.values())
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
-    return not missed
+    return not unsure
 
 
 async def _ask_for_holds(exchange: Exchange, link: AmiLink) -> None:
@@ -109,14 +115,9 @@ async def _ask_for_holds(exchange: Exchange, link: AmiLink) -> None:
 
 def _take_legs(
     exchange: Exchange, rows: list[AmiMessage], newer: set[str], waiting: list[AmiMessage]
-) -> bool:
-    """Take the legs of the list in, but those of which newer events spoke.
-
-    Tell whether one of these is unknown: its events are in vain until a list has told what it is.
-    """
+) -> None:
+    """Take the legs of the list in, but those of which newer events spoke."""
     legs = exchange.model.legs
-    rows = [row for row in rows if row.get("Uniqueid") and row.get("Channel")]
-    missed = any(row["Uniqueid"] not in legs.legs and row["Uniqueid"] in newer for row in rows)
     steady = [row for row in rows if row["Uniqueid"] not in newer]
     variables = {row["Uniqueid"]: variables_of(row) for row in steady}
     fresh = variables.keys() - legs.legs.keys()
@@ -146,7 +147,6 @@ def _take_legs(
         there = legs.get(row["Uniqueid"])
         if there is not None:
             _apply_all(exchange, facts_of_rooms(there, variables[there.id]))
-    return missed
 
 
 def _apply_all(exchange: Exchange, told: Iterable[facts.Fact]) -> None:

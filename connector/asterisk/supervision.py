@@ -13,7 +13,9 @@ from collections.abc import Coroutine
 
 import structlog
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.handling import hang_up
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.phonecalls import PhoneCalls, place
 from connector.asterisk.recording import require_system
@@ -47,7 +49,7 @@ class Supervisors:
         self._system_link = system_link
         self._phones = phones
         self._locks: dict[str, asyncio.Lock] = {}
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         exchange.subscribe(self._on_change)
 
     async def supervise(self, seat: Seat, interaction_id: str, mode: Supervision) -> None:
@@ -78,15 +80,14 @@ class Supervisors:
         leg = model.supervisor(seat.endpoint)
         if leg is None:
             raise Refused(f"Phone {seat.endpoint} supervises no call.")
-        await self._hang_up(leg.id)
+        await hang_up(self._link, leg.id)
         await self._exchange.until(
             lambda: model.legs.get(leg.id) is None and not self._voices(leg.id), "end of the supervision"
         )
 
     async def close(self) -> None:
         """Drop what is under way; supervisions stay."""
-        for chore in self._chores:
-            chore.cancel()
+        self._chores.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
 
     async def _call(self, seat: Seat, interaction: Interaction, mode: Supervision) -> None:
@@ -126,7 +127,7 @@ class Supervisors:
         match change:
             case InteractionEnded(interaction=interaction):
                 for leg in self._exchange.model.supervisors_of(interaction):
-                    self._later(self._hang_up(leg.id))
+                    self._later(hang_up(self._link, leg.id))
             case ConversationChanged() | MemberJoined() | MemberLeft():
                 for leg in self._exchange.model.supervisors_of(change.interaction):
                     self._later(self._follow(leg, change))
@@ -150,7 +151,7 @@ class Supervisors:
     async def _place_voices(self, leg: Leg) -> None:
         async with self._locks.setdefault(leg.id, asyncio.Lock()):
             wanted, there = self._audience(leg), self._voices(leg.id)
-            await self._hang_up(*(voice for party, voice in there.items() if party not in wanted))
+            await hang_up(self._link, *(voice for party, voice in there.items() if party not in wanted))
             for party in sorted(wanted - there.keys()):
                 await self._place_voice(leg, party)
 
@@ -158,7 +159,7 @@ class Supervisors:
         """Hang up the voices of supervisors that are gone."""
         legs = self._exchange.model.legs
         for owner in [owner for owner in self._locks if legs.get(owner) is None]:
-            await self._hang_up(*self._voices(owner).values())
+            await hang_up(self._link, *self._voices(owner).values())
             self._locks.pop(owner, None)
 
     def _audience(self, leg: Leg) -> set[str]:
@@ -204,17 +205,8 @@ class Supervisors:
             f"voice of phone {leg.endpoint}",
         )
 
-    async def _hang_up(self, *legs: str) -> None:
-        for leg in legs:
-            try:
-                await self._link.send("Hangup", {"Channel": leg, "Cause": "16"})
-            except AmiRefused as refusal:
-                log.info("leg was gone already", leg=leg, reason=str(refusal))
-
     def _later(self, chore: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._quietly(chore))
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+        self._chores.start(self._quietly(chore))
 
     async def _quietly(self, chore: Coroutine[None, None, None]) -> None:
         try:

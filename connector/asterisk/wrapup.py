@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiError
 from connector.asterisk.queues import QueueMembership
@@ -34,7 +35,7 @@ class WrapUp:
         self._limit = limit
         self._phones: dict[str, str] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores()
         exchange.subscribe(self._on_change)
         exchange.follow(self._on_fact)
         exchange.when_back.append(self._look_at_all)
@@ -44,8 +45,7 @@ class WrapUp:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for chore in self._chores:
-            chore.cancel()
+        self._chores.cancel()
 
     def _on_fact(self, fact: facts.Fact) -> None:
         if isinstance(fact, facts.LegAnswered):
@@ -98,9 +98,7 @@ class WrapUp:
             self._do(self._membership.wrap_up(endpoint), endpoint)
 
     def _do(self, chore: Coroutine[Any, Any, None], endpoint: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._told(chore, endpoint))
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+        self._chores.start(self._told(chore, endpoint))
 
     async def _told(self, chore: Coroutine[Any, Any, None], endpoint: str) -> None:
         try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -12,9 +11,9 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
 from aiormq.exceptions import ChannelAccessRefused
 
-from connector.bridge.amqp_topology import Names, Role, dead_arguments, queue_arguments
-from connector.bridge.tcp import TlsClient
-from connector.config import Settings, TlsSettings, Transport
+from connector.app import broker_names, tls_client
+from connector.bridge.amqp_topology import Role, dead_arguments, queue_arguments
+from connector.config import Settings, Transport
 from connector.doctor.findings import Finding, fault, ok
 
 _PATIENCE: Final = 5.0
@@ -48,7 +47,7 @@ async def _bridge(settings: Settings) -> AsyncIterator[Finding]:
 async def _broker(settings: Settings) -> AsyncIterator[Finding]:
     url = settings.amqp.url.reveal() if settings.amqp.url is not None else ""
     try:
-        context = _context(settings.amqp.tls) if url.startswith("amqps:") else None
+        context = tls_client(settings.amqp.tls).context() if url.startswith("amqps:") else None
         connection = await aio_pika.connect(url, timeout=_PATIENCE, ssl_context=context)
     except (AMQPError, OSError, TimeoutError, ValueError) as problem:
         yield fault(
@@ -65,20 +64,9 @@ async def _broker(settings: Settings) -> AsyncIterator[Finding]:
             yield ok("broker", "exchanges and queues are there, as they must be")
 
 
-def _context(tls: TlsSettings) -> ssl.SSLContext:
-    return TlsClient(tls.ca_file, tls.verify, tls.server_name, tls.cert_file, tls.key_file).context()
-
-
 async def _topology(connection: AbstractConnection, settings: Settings) -> AsyncIterator[Finding]:
     amqp = settings.amqp
-    names = Names(
-        processor=settings.processor,
-        bridge_exchange=amqp.bridge_exchange,
-        client_exchange=amqp.client_exchange,
-        dead_exchange=amqp.dead_exchange,
-        client_queue=amqp.queue,
-        dead_queue=amqp.dead_queue,
-    )
+    names = broker_names(settings)
     exchanges = (names.bridge_exchange, names.client_exchange, names.dead_exchange)
     queues = {names.queue_of(Role.CLIENT): queue_arguments(names), names.dead_letters: dead_arguments()}
     for name in (*exchanges, *queues):

@@ -5,46 +5,28 @@ Connector and bridge of the same file are for people who type `docker compose up
 
 import base64
 import os
-import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from connector.lab import debian_root, files, ports, ready
-from connector.lab.provider import NO_FILES, RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
+from connector.lab.named import NamedLab
+from connector.lab.provider import RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
 from connector.lab.state import LabState
 
 OVERRIDE: Final = "LAB_COMPOSE_OVERRIDE"
 """Environment variable: a second compose file on top, for what can't be pulled here (tests/docker/)."""
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 _VERBS = frozenset({"docker", "compose", "exec", "build", "up", "ps", "stop", "kill", "down"})
 _BOOT_SECONDS = 120.0
 _BUILD_SECONDS = 1800.0
 
 
-class DockerLab:
+class DockerLab(NamedLab):
     """A `LabProvider` on a Docker engine with compose; labs of different names have projects of their own."""
 
-    def __init__(
-        self,
-        name: str = "default",
-        *,
-        overlay: Mapping[str, str] = NO_FILES,
-        say: debian_root.Say = debian_root.say_on_stderr,
-    ) -> None:
-        if not _NAME.match(name):
-            raise LabError("A laboratory's name has 1 to 31 lower-case letters, digits and hyphens.")
-        self.name = name
-        self._overlay = overlay
-        self._say = say
-        self._labs = debian_root.cache_folder() / "docker-labs"
-        self._folder = self._labs / name
-        self._state_file = self._folder / files.STATE_FILE
+    _LABS = "docker-labs"
 
     def up(self, *, broker: bool = True) -> LabInfo:
         """Build the images if they are missing, start what isn't running, and wait until it is ready."""
@@ -83,15 +65,6 @@ class DockerLab:
             raise LabError(f"Asterisk of the laboratory {self.name!r} isn't running: `connector lab up`.")
         return files.describe(state, self._folder)
 
-    def __enter__(self) -> Self:
-        self.up()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.down()
-
     def asterisk_cli(self, command: str) -> str:
         """Run a command of Asterisk's console and return what it prints."""
         self._known()
@@ -107,11 +80,6 @@ class DockerLab:
             state = self._known()
             self._start("asterisk")
             self._await_asterisk(state)
-
-    def asterisk_restart(self, *, kill: bool = False) -> None:
-        """Stop and start Asterisk; calls are lost, accounts and ports stay."""
-        self.asterisk_stop(kill=kill)
-        self.asterisk_start()
 
     def recording(self, name: str) -> bytes:
         """Return a recording's file."""
@@ -232,11 +200,3 @@ class DockerLab:
             lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
             raise LabError(f"{what} failed: {lines[-1] if lines else done.returncode}")
         return done.stdout
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with debian_root.locked(
-            self._labs / f"{self.name}.lock",
-            waiting=lambda: self._say(f"Another command is at work on laboratory {self.name!r}: waiting …"),
-        ):
-            yield

@@ -1,21 +1,17 @@
 """The laboratory without Docker: Asterisk and RabbitMQ in a private Debian root, on the loopback address."""
 
-import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from connector.lab import broker, certificates, debian_root, jail, ports, processes, ready, render
 from connector.lab.jail import Jail
+from connector.lab.named import NamedLab
 from connector.lab.provider import NO_FILES, RECORDINGS, AmiUser, LabError, LabInfo, tree_folder
 from connector.lab.state import LabState
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 _ASTERISK = "asterisk"
 _BROKER = "rabbitmq"
 _BOOT_SECONDS = 60.0
@@ -23,8 +19,10 @@ _KEYS = "/etc/asterisk/keys"
 _SOUNDS = "/var/lib/asterisk/tones"
 
 
-class NativeLab:
+class NativeLab(NamedLab):
     """A `LabProvider` on this machine. Needs root and a Debian-like Linux; several names, several labs."""
+
+    _LABS = "labs"
 
     def __init__(
         self,
@@ -33,14 +31,7 @@ class NativeLab:
         overlay: Mapping[str, str] = NO_FILES,
         say: debian_root.Say = debian_root.say_on_stderr,
     ) -> None:
-        if not _NAME.match(name):
-            raise LabError("A laboratory's name has 1 to 31 lower-case letters, digits and hyphens.")
-        self.name = name
-        self._overlay = overlay
-        self._say = say
-        self._labs = debian_root.cache_folder() / "labs"
-        self._folder = self._labs / name
-        self._state_file = self._folder / "state.json"
+        super().__init__(name, overlay=overlay, say=say)
         self._noting = threading.Lock()
 
     # --- starting and stopping
@@ -77,15 +68,6 @@ class NativeLab:
         """Describe the running lab; LabError if Asterisk isn't running."""
         return self._info(self._running(_ASTERISK))
 
-    def __enter__(self) -> Self:
-        self.up()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.down()
-
     # --- Asterisk
 
     def asterisk_cli(self, command: str) -> str:
@@ -99,11 +81,6 @@ class NativeLab:
     def asterisk_start(self) -> None:
         """Start Asterisk on the ports that it had, and wait until it is fully booted."""
         self._start_one(self._start_asterisk)
-
-    def asterisk_restart(self, *, kill: bool = False) -> None:
-        """Stop and start Asterisk; calls are lost, accounts and ports stay."""
-        self.asterisk_stop(kill=kill)
-        self.asterisk_start()
 
     def recording(self, name: str) -> bytes:
         """Return a recording's file."""
@@ -232,14 +209,6 @@ class NativeLab:
 
     def _jail(self, state: LabState) -> Jail:
         return Jail(Path(state.root), self._folder)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with debian_root.locked(
-            self._labs / f"{self.name}.lock",
-            waiting=lambda: self._say(f"Another command is at work on laboratory {self.name!r}: waiting …"),
-        ):
-            yield
 
 
 _STOPS = {_ASTERISK: ("asterisk", 10.0), _BROKER: (broker.PROGRAM, 15.0)}

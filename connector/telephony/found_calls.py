@@ -30,8 +30,8 @@ def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
     heard = graph.hearing(agent.id)
     partner = graph.get(found.partner)
     primary = _parties(graph, found.primary_room, agent, heard)
-    if partner is not None and found.primary_room == agent.id:
-        # The room where other agents meet this one: whoever called may be elsewhere for a while.
+    if partner is not None and found.primary_room:
+        # Who consulted this agent was here first, and may be elsewhere for a while.
         primary = tuple(dict.fromkeys((partner.id, *primary)))
     if found.consulting:
         consult = tuple(sorted(heard.parties - set(primary)))

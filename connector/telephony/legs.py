@@ -35,6 +35,8 @@ class Leg:
     rooms: dict[Role, str] = field(default_factory=dict)
     """The rooms of an agent's conversations, as far as this leg was told them."""
     dialled_by: str | None = None
+    called_by: str | None = None
+    """The real leg on whose behalf it was dialled; the joints between them may be gone."""
     rung: bool = False
     """Whether the PBX told of an attempt to reach this leg."""
     ringing: set[str] = field(default_factory=set)
@@ -281,6 +283,7 @@ class LegGraph:
             live.rung = True
         if live is not None and caller is not None:
             live.dialled_by = caller
+            live.called_by = self.originator(caller)
         calling = self.legs.get(caller) if caller is not None else None
         if calling is not None:
             calling.ringing.add(callee)

@@ -78,3 +78,9 @@ async def at_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncI
 async def call(at_desk: Desk, request: pytest.FixtureRequest) -> Call:
     """Make an answered call; its origin is the fixture's parameter."""
     return await make_call(at_desk, request.param)
+
+
+@pytest.fixture
+async def queue_call(at_desk: Desk) -> Call:
+    """Make an answered call that came by a queue."""
+    return await make_call(at_desk, "queue")

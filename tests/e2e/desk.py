@@ -214,8 +214,12 @@ async def desk(
     *,
     transport: str = TRANSPORT,
     configure: Callable[[LabInfo, Path, int, Mapping[str, Any]], Settings] = settings_for,
+    calls_stay: bool = False,
 ) -> AsyncIterator[Desk]:
-    """Run bridge, connector and phones; the bridge must find no fault, and no leg be left."""
+    """Run bridge, connector and phones; the bridge must find no fault, and no leg be left.
+
+    `calls_stay`: the calls are those of another desk, which goes on.
+    """
     accounts = {number: account.password for number, account in info.sip.items()}
     fleet = PhoneFleet(info.host, info.ports.sip, accounts)
     async with fleet as phones, _bridge(folder) as bridge:
@@ -230,7 +234,8 @@ async def desk(
         try:
             await bridge.wait_in_service(WAIT)
             yield found
-            await found.nobody_left()
+            if not calls_stay:
+                await found.nobody_left()
         finally:
             await found.close()
 

@@ -45,11 +45,6 @@ async def call(at_desk: Desk, request: pytest.FixtureRequest) -> Call:
     return await make_call(at_desk, request.param)
 
 
-@pytest.fixture
-async def queue_call(at_desk: Desk) -> Call:
-    return await make_call(at_desk, "queue")
-
-
 async def ring(call: Call) -> tuple[Conversation, PhoneCall]:
     """Consult colleague 1002, who does not answer yet."""
     consult = await call.interaction.consult("1002")

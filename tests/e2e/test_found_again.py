@@ -48,6 +48,7 @@ async def test_every_state_is_found_with_ids_data_and_members(call: Call) -> Non
     await primary.hold()
     await same(call, "conference held")
     await call.customers_call.hangup()
+    await primary.wait_members(lambda members: len(members) == 1)
     await primary.release()
     await call.over()
 

@@ -82,7 +82,7 @@ async def test_a_phone_that_declines_ends_the_offer_as_rejected(at_desk: Desk) -
     call = await customer.dial("7000")
     interaction = await session.channel.next_interaction()
     ringing = await agent.next_call(WAIT)
-    await session.channel.not_ready("busy")
+    await session.channel.not_ready("lunch")
     await ringing.reject(486)
     await interaction.wait_state(ENDED)
     assert cause_of(interaction) is Cause.REJECTED

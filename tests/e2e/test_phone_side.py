@@ -28,11 +28,6 @@ async def call(at_desk: Desk, request: pytest.FixtureRequest) -> Call:
     return await make_call(at_desk, request.param)
 
 
-@pytest.fixture
-async def queue_call(at_desk: Desk) -> Call:
-    return await make_call(at_desk, "queue")
-
-
 async def hold(call: Call) -> PhoneCall:
     """Hold the customer with the phone's key; the customer hears music, whatever bridge or room it is in."""
     first = call.agent.calls[0]

@@ -268,7 +268,7 @@ async def test_a_connector_that_is_started_anew_knows_the_supervision_and_can_ch
     async with desk(provider, lab, tmp_path, over) as first, watched_at(first, "dial") as watched:
         await watched.supervise(BARGE)
         await watched.expect("2001 1003", "1001 1003", "1001 2001")
-        async with desk(provider, lab, tmp_path, over) as second:
+        async with desk(provider, lab, tmp_path, over, calls_stay=True) as second:
             account = lab.agents["1003"]
             later = await second.bridge.login("1003", account.password, extension="1003")
             told = await later.channel.ask_supervision()

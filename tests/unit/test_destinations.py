@@ -2,11 +2,11 @@
 
 import asyncio
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from fake_pbx import FakePbx
+from one_agent import OneAgent
 from telephony_script import AGENT, CUSTOMER, agent_answers, agent_rings, customer_waits
 
 from connector.bridge.codec import Malformed
@@ -23,32 +23,6 @@ INTERACTION = f"{CHANNEL}.i1"
 CONVERSATION = f"{INTERACTION}.v1"
 
 
-@dataclass(frozen=True)
-class Ada:
-    agent_id: str = "1001"
-    login: str = "ada"
-    first_name: str = "Ada"
-    last_name: str = "Ashdown"
-    extension: str = "1001"
-    queues: tuple[str, ...] = ("support",)
-    penalty: int = 0
-    phone: str = "default"
-    team: str = "blue"
-    supervises: tuple[str, ...] = ()
-
-
-class Agents:
-    def agents(self) -> tuple[Ada, ...]:
-        return (Ada(),)
-
-    def get(self, agent_id: str) -> Ada | None:
-        return Ada() if agent_id in {"1001", "ada"} else None
-
-    async def verify(self, agent_id: str, password: str) -> bool:
-        await asyncio.sleep(0)
-        return agent_id in {"1001", "ada"} and password == "right"
-
-
 class Wire:
     def __init__(self) -> None:
         self.sent: list[Message] = []
@@ -63,7 +37,7 @@ class Bridge:
     def __init__(self) -> None:
         self.pbx = FakePbx()
         self.wire = Wire()
-        self.tree = Tree("P", self.pbx, Agents(), self.wire)
+        self.tree = Tree("P", self.pbx, OneAgent(), self.wire)
         Control(self.tree)
         self._ids = itertools.count(1)
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from one_agent import Ada
 from scripted_pbx import ScriptedPbx
 from telephony_script import (
     AGENT,
@@ -19,7 +20,7 @@ from telephony_script import (
     feed,
     watching,
 )
-from test_destinations import CHANNEL, INTERACTION, Ada, Bridge, Wire
+from test_destinations import CHANNEL, INTERACTION, Bridge, Wire
 from test_events import event
 
 from connector.asterisk.events import translate, translate_channel_row, translate_marks

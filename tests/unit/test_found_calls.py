@@ -31,6 +31,7 @@ def row(
     dnid: str = "",
     application: str = "",
     name: str = "",
+    tree: str = CUSTOMER,
     **variables: str,
 ) -> AmiMessage:
     """Return what Status says of a leg; its variables are those of the dialplan and the connector."""
@@ -45,7 +46,7 @@ def row(
             ("Context", context),
             ("Exten", extension),
             ("Uniqueid", leg),
-            ("Linkedid", CUSTOMER),
+            ("Linkedid", tree),
             ("DNID", dnid),
             ("BridgeID", bridge),
             ("Application", app),
@@ -258,26 +259,63 @@ async def test_who_is_left_alone_is_told_as_released() -> None:
     assert shape(found.interaction) == (RELEASED, None)
 
 
-async def test_a_leg_that_moves_while_it_is_first_listed_is_looked_at_again() -> None:
-    found = Found()
-    lists = [
-        [row(AGENT, "1001", bridge="b1", HARMONY_P1=""), row(CUSTOMER, "2001", bridge="b1")],
-        [row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=CUSTOMER), customer()],
-    ]
+class Moving(Link):
+    """While one list of these is read, events tell of legs of it."""
 
-    class Moving(Link):
-        async def send_list(self, action: str, _fields: dict[str, str] | None = None) -> list[AmiMessage]:
-            if action != "Status":
-                return []
-            rows = lists.pop(0)
-            if lists:
-                # The event of the move comes before the list is complete.
-                found.exchange.apply(facts.LegLeft(AGENT, "b1", waits=True))
-            return rows
+    def __init__(self, exchange: Exchange, *lists: tuple[list[AmiMessage], tuple[facts.Fact, ...]]) -> None:
+        super().__init__()
+        self.exchange = exchange
+        self.lists = list(lists)
+        self.read = 0
 
-    await resync(found.exchange, Moving())  # type: ignore[arg-type]
-    assert not lists
+    async def send_list(self, action: str, _fields: dict[str, str] | None = None) -> list[AmiMessage]:
+        if action != "Status":
+            return []
+        self.read += 1
+        rows, told = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+        for fact in told:
+            self.exchange.apply(fact)
+        return rows
+
+
+OTHER = (row("a-9", "1009", bridge="b9", tree="c-9"), row("c-9", "2009", bridge="b9", tree="c-9"))
+BEFORE = [row(AGENT, "1001", bridge="b1"), row(CUSTOMER, "2001", bridge="b1"), *OTHER]
+AFTER = [row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=CUSTOMER), customer(), *OTHER]
+
+
+@pytest.mark.parametrize("moved", [AGENT, CUSTOMER])
+async def test_a_call_that_changes_while_it_is_first_listed_is_looked_at_again_as_a_whole(moved: str) -> None:
+    """Judged by half of its legs, its agent would seem to wait for nobody, and be let go."""
+    found = Found("1001", "1009")
+    link = Moving(found.exchange, (BEFORE, (facts.LegLeft(moved, "b1"),)), (AFTER, ()))
+    await resync(found.exchange, link)  # type: ignore[arg-type]
+    assert link.read == 2
     assert shape(found.interaction) == (HELD, None)
+    released = [one for one in found.changes if getattr(one, "state", None) is RELEASED]
+    assert released == []
+
+
+async def test_calls_that_never_come_to_rest_are_taken_as_they_are_in_the_end() -> None:
+    found = Found("1001", "1009")
+    link = Moving(found.exchange, (AFTER, (facts.LegLeft(CUSTOMER, "b1"),)))
+    await resync(found.exchange, link)  # type: ignore[arg-type]
+    assert link.read == 5
+    assert shape(found.interaction) == (HELD, None)
+
+
+async def test_other_calls_do_not_wait_for_one_that_changes() -> None:
+    found = Found("1001", "1009")
+    there: list[int] = []
+
+    class Counting(Moving):
+        async def send_list(self, action: str, _fields: dict[str, str] | None = None) -> list[AmiMessage]:
+            if action == "Status":
+                there.append(len(found.exchange.model.interactions("1009")))
+            return await super().send_list(action, _fields)
+
+    link = Counting(found.exchange, (BEFORE, (facts.LegLeft(AGENT, "b1"),)), (AFTER, ()))
+    await resync(found.exchange, link)  # type: ignore[arg-type]
+    assert there == [0, 1]
 
 
 @pytest.mark.parametrize(("waited", "told"), [("7", "7"), ("0", "0"), ("", "0")])

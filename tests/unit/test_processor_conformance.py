@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import pytest
 from fake_pbx import FakePbx
+from one_agent import OneAgent
 from telephony_script import AGENT, CUSTOMER, agent_answers, agent_rings, customer_waits
 
 from connector.bridge.memory import memory_pair
@@ -21,39 +21,13 @@ State = conversation.ConversationState
 InteractionState = interaction.InteractionState
 
 
-@dataclass(frozen=True)
-class Ada:
-    agent_id: str = "1001"
-    login: str = "ada"
-    first_name: str = "Ada"
-    last_name: str = "Ashdown"
-    extension: str = "1001"
-    queues: tuple[str, ...] = ("support",)
-    penalty: int = 0
-    phone: str = "default"
-    team: str = ""
-    supervises: tuple[str, ...] = ()
-
-
-class Agents:
-    def agents(self) -> tuple[Ada, ...]:
-        return (Ada(),)
-
-    def get(self, agent_id: str) -> Ada | None:
-        return Ada() if agent_id == "1001" else None
-
-    async def verify(self, agent_id: str, password: str) -> bool:
-        await asyncio.sleep(0)
-        return agent_id == "1001" and password == "right"
-
-
 @asynccontextmanager
 async def floor() -> AsyncIterator[tuple[ReferenceBridge, FakePbx]]:
     """Yield a bridge in service with a connector on a played PBX; the rules are checked at the end."""
     async with ReferenceBridge("P", timeout=5.0) as bridge:
         ours, theirs = memory_pair()
         pbx = FakePbx()
-        tree = Tree("P", pbx, Agents(), ours)
+        tree = Tree("P", pbx, OneAgent(), ours)
         Control(tree)
         task = asyncio.create_task(ours.run(tree))
         bridge.attach(theirs)

@@ -1,0 +1,84 @@
+"""What the party rooms do about the phone's own keys, on behalf of `connector.asterisk.phoneside`."""
+
+from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
+from connector.asterisk.room_moves import BYE, IDLE, ON_ITS_WAY, RoomMoves
+from connector.telephony.interactions import Interaction
+from connector.telephony.states import ConversationState
+
+_REFERRED = "harmony-refer"
+"""Context that calls a number for a party whom the phone's own key transfers."""
+
+
+class RoomPhoneSide(RoomMoves):
+    """The part of `CallHandling` that follows the phone."""
+
+    async def prepare(self, interaction: Interaction) -> None:
+        """Let the caller whom the phone's own key transfers blind come back if nobody takes the call."""
+        context, seconds = self._settings.context, str(int(self._settings.timeout))
+        caller = {"HARMONY_REFER": context, "HARMONY_TIMEOUT": seconds, **self._fallback(interaction)}
+        await self._variables.set_all(
+            {
+                # A code of features.conf dials on a leg of its own: the context is inherited there.
+                interaction.leg: {"TRANSFER_CONTEXT": _REFERRED, "__HARMONY_REFER": context},
+                **dict.fromkeys(interaction.primary.parties, caller),
+            }
+        )
+
+    async def house(self, interaction_id: str, conversation_id: str) -> None:
+        """Give a call that the phone talks on a room, if another call of this phone has one."""
+        model = self._exchange.model
+        interaction = model.interaction(interaction_id)
+        conversation = interaction.conversation(conversation_id) if interaction is not None else None
+        if interaction is None or conversation is None or conversation.state is not ConversationState.TALKING:
+            return
+        parties = [
+            party
+            for each in model.interactions(interaction.endpoint)
+            for one in each.live_conversations
+            if one.leg != conversation.leg
+            for party in one.parties
+        ]
+        if conversation.parties and any(map(model.legs.room_of, parties)):
+            await self._share_room(interaction, conversation, ON_ITS_WAY)
+
+    async def step_out(self, leg: str) -> None:
+        """Let an agent's leg whose phone holds wait outside its room: music for the others, not silence."""
+        room = self._exchange.model.legs.room_of(leg)
+        visited = {await self._get(leg, "HARMONY_P1"), await self._get(leg, "HARMONY_P2")}
+        if room is None or room not in visited:
+            return
+        await self._set(leg, HARMONY_RESUME=room)
+        await self._move((leg, IDLE, "s"))
+
+    async def step_in(self, leg: str) -> None:
+        """Bring an agent's leg whose phone has resumed back into the room that `step_out` took it from."""
+        room = await self._get(leg, "HARMONY_RESUME")
+        if not room:
+            return
+        await self._set(leg, HARMONY_RESUME="")
+        call = self._meetings.visited(leg, room)
+        if call is not None and self._exchange.model.among_agents(call):
+            await self._move((leg, ROOM, f"v{room}"))
+        elif self._exchange.model.legs.in_room(room):
+            await self._move((leg, ROOM, f"a{room}"))
+
+    async def seat(self, newcomer: str, party: str) -> None:
+        """Bring a party that a phone's transfer has left somewhere into the room of the other party."""
+        self._lone.bind(newcomer, self._room(party))
+        await self._set(newcomer, HARMONY_AGENT=party, HARMONY_P1="", HARMONY_P2="")
+        await self._set(party, HARMONY_AGENT=newcomer)
+        await self._move(self._meetings.seat(newcomer, self._room(party)))
+
+    async def join(self, first_id: str, second_id: str) -> None:
+        """Leave the parties of two calls of one phone to one another, in the room of the first."""
+        first, second = self._started(first_id), self._started(second_id)
+        party, newcomer = self._party(first.primary), self._party(second.primary)
+        for leg in (first.leg, second.leg):
+            await self._set(leg, HARMONY_P1="", HARMONY_P2="")
+        await self._set(newcomer, HARMONY_AGENT=party)
+        await self._set(party, HARMONY_AGENT=newcomer)
+        self._lone.bind(newcomer, self._room(party))
+        with self._departing(first), self._departing(second):
+            await self._move(self._meetings.seat(newcomer, self._room(party)), (second.leg, BYE, "s"))
+            await self._hang_up(first.leg)
+            await self._exchange.until(lambda: first.over and second.over, "transfer")

@@ -1,0 +1,161 @@
+"""Transfer and conference by rooms: who meets whom when the agent leaves, and how a third one comes in."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
+from connector.asterisk.link import AmiError
+from connector.asterisk.meeting import Move
+from connector.asterisk.room_moves import BYE, ON_ITS_WAY, ORPHAN, RoomMoves
+from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.numbers import check_number
+from connector.telephony.pbx import PbxProblem, Refused
+from connector.telephony.states import ANSWERED_STATES, ConversationState
+
+log = structlog.get_logger(__name__)
+
+_TRANSFER = "harmony-xfer"
+"""Context that calls a number for a party whose agent leaves."""
+
+
+class RoomTransfers(RoomMoves):
+    """The part of `CallHandling` by which calls are passed on."""
+
+    async def consult_transfer(self, interaction_id: str) -> None:
+        """Let the primary's parties and the consult's party go on without the agent, ringing or not."""
+        interaction = self._started(interaction_id)
+        await self._await_party(self._live_consult(interaction))
+        consult = self._live_consult(interaction)
+        party = self._party(interaction.primary)
+        if consult.state is ConversationState.DIALING or not consult.parties:
+            # Nobody is there yet, or only a program of the PBX: the number is called anew.
+            number = check_number(consult.members[0].address if consult.members else "")
+            if len(interaction.primary.parties) > 1:
+                room = self._meetings.room(interaction.primary)
+                await self._leave(interaction, (interaction.leg, BYE, "s"))
+                await self._invitations.call(interaction, interaction.leg, number, room)
+                return
+            self._meetings.require_free(interaction.primary)
+            await self._set(party, **self._where(number), **self._fallback(interaction))
+            await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, BYE, "s"))
+            return
+        await self._gather(interaction, leaving=True)
+        moving, staying = self._meetings.by_number(interaction, consult)
+        await self._hand_over(interaction, moving, staying)
+
+    async def _hand_over(self, interaction: Interaction, moving: Conversation, staying: Conversation) -> None:
+        """Bring the party of one conversation to those of the other, where they are, and let the agent go."""
+        target, party = self._party(moving), self._party(staying)
+        room, former = self._meetings.room(staying), self._meetings.room(moving)
+        attends, bye = self._meetings.attends(moving), (interaction.leg, BYE, "s")
+        wanted = self._notes(moving, room) | self._notes(staying, room)
+        colleague = self._exchange.model.interaction_on(target)
+        # Who is an agent has the customer as its own from now on.
+        fallback = self._fallback(colleague) if colleague is not None else {}
+        wanted[target] = wanted.get(target, {}) | {"HARMONY_AGENT": party}
+        wanted[party] = wanted.get(party, {}) | {"HARMONY_AGENT": target} | fallback
+        await self._variables.set_all(wanted)
+        if not attends:
+            await self._leave(interaction, bye)
+            return
+        self._lone.bind(target, room)
+        arrival = asyncio.get_running_loop().create_task(self._arrives(target, room))
+        try:
+            await self._leave(interaction, self._meetings.seat(target, room), bye)
+        except BaseException as problem:
+            arrival.cancel()
+            if isinstance(problem, Refused):
+                with suppress(Refused):
+                    back = self._notes(moving, former)
+                    back[party] = back.get(party, {}) | {"HARMONY_AGENT": interaction.leg}
+                    await self._variables.set_all(back)
+            raise
+        self._chores.start(self._return_if_alone(arrival, party, room))
+
+    async def blind_transfer(self, interaction_id: str, conversation_id: str, number: str) -> None:
+        """Send the conversation's party to `number`; the agent leaves."""
+        interaction, conversation = self._find(interaction_id, conversation_id)
+        if conversation.state not in ANSWERED_STATES:
+            raise Refused(f"The call cannot be transferred: it is {conversation.state}.")
+        if len(conversation.parties) > 1 or len(interaction.live_conversations) > 1:
+            raise Refused("Only a call with one party can be transferred to a number.")
+        self._meetings.require_free(conversation)
+        destination = await self._checked(number)
+        party = self._party(conversation)
+        await self._set(party, **self._where(destination), **self._fallback(interaction))
+        await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, BYE, "s"))
+
+    async def consult_conference(self, interaction_id: str) -> None:
+        """Everybody into the primary's room."""
+        interaction = self._started(interaction_id)
+        await self._await_party(self._live_consult(interaction))
+        consult = self._live_consult(interaction)
+        if consult.state not in ANSWERED_STATES:
+            raise Refused(f"The consult call cannot join: it is {consult.state}.")
+        await self._gather(interaction)
+        await self._no_phone_hold(interaction, consult)
+        self._meetings.require_attendance(interaction.primary, consult)
+        moving, staying = self._meetings.by_number(interaction, consult)
+        room = self._meetings.room(staying)
+        wanted = self._notes(moving, room) | self._notes(staying, room)
+        wanted[interaction.leg] = {"HARMONY_P1": room, "HARMONY_P2": "", "HARMONY_SIDE": "agent"}
+        for leg in moving.parties:
+            wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": interaction.leg}
+        await self._variables.set_all(wanted)
+        moves: list[Move] = [self._meetings.seat(self._party(moving), room)]
+        if self._exchange.model.legs.room_of(interaction.leg) != room:
+            moves.append((interaction.leg, ROOM, f"a{room}"))
+        await self._move(*moves)
+        await self._until(consult, ConversationState.RELEASED)
+        await self._until(interaction.primary, ConversationState.TALKING)
+
+    async def blind_conference(self, interaction_id: str, conversation_id: str, number: str) -> None:
+        """Call `number` into the conversation. Done when it rings; it joins when it answers."""
+        interaction, conversation = self._find(interaction_id, conversation_id)
+        self._require(conversation, ConversationState.TALKING, "extended")
+        await self._no_phone_hold(interaction, conversation)
+        self._meetings.require_attendance(conversation)
+        destination = await self._checked(number)
+        await self._share_room(interaction, conversation)
+        self._invitations.require_none(interaction, destination)
+        room = self._meetings.room(conversation)
+        await self._invitations.call(interaction, conversation.leg, destination, room)
+
+    async def _leave(self, interaction: Interaction, *moves: Move) -> None:
+        """Transfer: move outside parties and let the agent go (to `harmony-bye`) in one action.
+
+        Until then the dialplan knows them as the agent's: should the move fail, nobody is forgotten.
+        `harmony-bye` has no `h`, so the agent's going takes nobody along.
+        """
+        other_legs = [leg for leg in interaction.legs if leg != interaction.leg]
+        with self._departing(interaction):
+            await self._move(*moves)
+            await self._hang_up(*other_legs)
+            await self._exchange.until(lambda: interaction.over, "transfer")
+
+    async def _arrives(self, target: str, room: str) -> bool:
+        """Wait for a leg on its way to a room. Return whether it came there; when in doubt it did."""
+        legs = self._exchange.model.legs
+        arrived = False
+
+        def settled() -> bool:
+            nonlocal arrived
+            arrived = arrived or target in legs.in_room(room)
+            return arrived or legs.get(target) is None
+
+        try:
+            await self._exchange.until(settled, "arrival in the room", ON_ITS_WAY)
+        except PbxProblem:
+            return True
+        return arrived
+
+    async def _return_if_alone(self, arrival: asyncio.Task[bool], party: str, room: str) -> None:
+        """Make a transferred caller an orphan if the target hung up on its way to the room."""
+        if await arrival or self._exchange.model.legs.in_room(room) != {party}:
+            return
+        try:
+            await self._move((party, ORPHAN, "s"))
+        except (AmiError, PbxProblem) as problem:
+            log.info("a transferred caller was gone already", leg=party, reason=str(problem))

@@ -1,0 +1,42 @@
+"""Interaction data: what a call says of itself, and what the dialplan put on its legs."""
+
+from connector.telephony.calls import Calls
+from connector.telephony.changes import DataChanged
+from connector.telephony.interactions import Interaction
+from connector.telephony.states import InteractionState
+
+
+def update(calls: Calls, interaction: Interaction) -> None:
+    """Tell what changed in the data of an interaction."""
+    data = collect(calls, interaction)
+    changed = tuple((key, value) for key, value in data.items() if interaction.data.get(key) != value)
+    changed += tuple((key, "") for key in interaction.data if key not in data)
+    if changed:
+        interaction.data = data
+        calls.emit(DataChanged(interaction.id, changed))
+
+
+def collect(calls: Calls, interaction: Interaction) -> dict[str, str]:
+    """Return what the call itself says, then what the dialplan put on it."""
+    agent = calls.legs.get(interaction.leg)
+    caller = next((calls.legs.get(leg) for leg in interaction.primary.parties), None)
+    data = dict(interaction.data)
+    if agent is not None and interaction.state is InteractionState.DIALING:
+        data["DIRECTION"] = "OUTBOUND"
+        if interaction.primary.placeholder is not None:
+            data["DNIS"] = interaction.primary.placeholder.address
+    elif interaction.state is InteractionState.ALERTING:
+        data["DIRECTION"] = "INBOUND"
+        if caller is not None:
+            data["ANI"] = caller.number
+            data["DNIS"] = calls.destinations.get(caller.id) or caller.destination or caller.dialled
+            if caller.name:
+                data["CALLER_NAME"] = caller.name
+            if caller.queue and caller.queue_offered:
+                data["QUEUE"] = caller.queue
+                if caller.queue_entered:
+                    data["WAIT_TIME"] = str(max(0, int(caller.queue_offered - caller.queue_entered)))
+    for leg in (caller, agent):
+        if leg is not None:
+            data.update(leg.variables)
+    return {key: value for key, value in data.items() if value}

@@ -1,0 +1,69 @@
+"""Interactions of calls that were found in a list: begun, and led to the state that these are in."""
+
+from collections.abc import Iterable
+
+from connector.telephony import beginnings, call_data, facts, settling
+from connector.telephony.calls import Calls
+from connector.telephony.found_calls import read_call
+from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.legs import Leg
+from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, InteractionState
+
+
+def resume_call(calls: Calls, fact: facts.CallFound) -> None:
+    """Begin the interaction of a leg that was found in a list, in the middle of whatever it is."""
+    agent = calls.legs.get(fact.leg)
+    if agent is None or agent.endpoint not in calls.watched or not (agent.placed or agent.answered):
+        return
+    if calls.interaction_on(agent.id) is None:
+        beginnings.appear(calls, agent)
+    interaction = calls.interaction_on(agent.id)
+    if interaction is None:
+        return
+    if interaction.primary.leg == agent.id:
+        _resume(calls, interaction, agent, fact)
+    settling.look_at(calls, interaction)
+
+
+def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> None:
+    call = read_call(calls.legs, agent, fact)
+    if call.primary and interaction.state is InteractionState.ALERTING:
+        # Whom a leg was connected with last need not be who called.
+        interaction.primary.expect_nobody()
+    _seat(calls, interaction, interaction.primary, call.primary)
+    interaction.data = call_data.collect(calls, interaction)
+    if call.primary_state is not None and interaction.primary.state not in ANSWERED_STATES:
+        _bring(calls, interaction, interaction.primary, call.primary_state)
+        interaction.step(InteractionState.STARTED, calls.emit)
+    if call.consult_state is not None:
+        interaction.number_consult(fact.consult)
+        consult = beginnings.begin_consult(calls, interaction, agent.id)
+        consult.expect(fact.number, calls.type_of_number(fact.number))
+        _seat(calls, interaction, consult, call.consult)
+        if call.consult_state is not ConversationState.DIALING:
+            _bring(calls, interaction, consult, call.consult_state)
+    for conversation in interaction.on_leg(agent.id):
+        if conversation.state is ConversationState.DIALING:
+            for leg in calls.legs.rung_by(agent.id):
+                conversation.candidates.add(leg)
+                calls.link(leg, interaction)
+
+
+def _seat(calls: Calls, interaction: Interaction, conversation: Conversation, parties: Iterable[str]) -> None:
+    for leg_id in parties:
+        leg = calls.legs.get(leg_id)
+        if leg is not None:
+            kind = calls.type_of(leg, conversation.role)
+            conversation.admit(interaction.id, leg, kind, calls.emit, silent=True)
+            calls.link(leg_id, interaction)
+
+
+def _bring(
+    calls: Calls, interaction: Interaction, conversation: Conversation, state: ConversationState
+) -> None:
+    """Lead a conversation to the state that it was found in; nobody holds a call before it talks."""
+    conversation.step(interaction.id, ConversationState.TALKING, calls.emit)
+    if state is ConversationState.TALKING:
+        interaction.talked_last = conversation.id
+    cause = Cause.NORMAL if state is ConversationState.RELEASED else None
+    conversation.step(interaction.id, state, calls.emit, cause)

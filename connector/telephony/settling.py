@@ -1,0 +1,137 @@
+"""What is so now: who is a party of which conversation, and whether it talks, is held or has failed."""
+
+from connector.telephony import call_data, causes, judging
+from connector.telephony.calls import Calls
+from connector.telephony.changes import MemberJoined, MuteChanged, RecordingChanged
+from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.legs import Hearing, Leg
+from connector.telephony.states import (
+    ANSWERED_STATES,
+    Cause,
+    ConversationState,
+    DialOutcome,
+    InteractionState,
+    Recording,
+)
+
+_NOTHING_HEARD = Hearing(frozenset(), program=False)
+
+
+def look_at(calls: Calls, interaction: Interaction) -> None:
+    """Look at an interaction anew, and tell the difference."""
+    agents = [agent for leg in interaction.legs if (agent := calls.legs.get(leg)) is not None]
+    if not agents:
+        return
+    for agent in agents:
+        interaction.answered = interaction.answered or agent.answered
+        heard = calls.legs.hearing(agent.id) if agent.answered else _NOTHING_HEARD
+        _admit(calls, interaction, agent, heard)
+        _merge_conference(calls, interaction, heard)
+        for conversation in interaction.on_leg(agent.id):
+            _settle(calls, interaction, conversation, agent, heard)
+    if interaction.primary.state is ConversationState.TALKING and interaction.state in {
+        InteractionState.ALERTING,
+        InteractionState.DIALING,
+    }:
+        interaction.step(InteractionState.STARTED, calls.emit)
+    call_data.update(calls, interaction)
+    _update_marks(calls, interaction, muted=any(agent.muted for agent in agents))
+
+
+def _update_marks(calls: Calls, interaction: Interaction, *, muted: bool) -> None:
+    """See whether a customer is recorded and whether the agent is muted."""
+    parties = [calls.legs.get(leg) for leg in interaction.primary.parties]
+    states = {leg.recording for leg in parties if leg is not None}
+    recording = next((each for each in (Recording.ON, Recording.PAUSED) if each in states), Recording.OFF)
+    if recording is not interaction.recording:
+        interaction.recording = recording
+        calls.emit(RecordingChanged(interaction.id, recording))
+    if muted is not interaction.muted:
+        interaction.muted = muted
+        calls.emit(MuteChanged(interaction.id, muted))
+
+
+def _admit(calls: Calls, interaction: Interaction, agent: Leg, heard: Hearing) -> None:
+    """Whoever the agent hears is a party of one of the conversations."""
+    for leg_id in sorted(heard.parties - interaction.transferred):
+        if any(leg_id in one.parties for one in interaction.live_conversations):
+            continue
+        leg = calls.legs.get(leg_id)
+        conversation = _home_of(calls, interaction, agent, leg_id, heard)
+        if leg is None or conversation is None:
+            continue
+        conversation.candidates.discard(leg_id)
+        kind = calls.type_of(leg, conversation.role)
+        conversation.admit(interaction.id, leg, kind, calls.emit, silent=False)
+        calls.link(leg_id, interaction)
+
+
+def _home_of(
+    calls: Calls, interaction: Interaction, agent: Leg, leg: str, heard: Hearing
+) -> Conversation | None:
+    live = interaction.on_leg(agent.id)
+    for conversation in live:
+        if leg in conversation.candidates or _is_handed_over(calls, conversation, leg):
+            return conversation
+    consult = interaction.consult
+    if consult is not None and consult in live and not heard.parties & interaction.primary.parties.keys():
+        return consult
+    return live[0] if live else None
+
+
+def _is_handed_over(calls: Calls, conversation: Conversation, leg: str) -> bool:
+    """Whether an agent at the far end is leaving this conversation's to that leg."""
+    leaving = [each for party in sorted(conversation.parties) for each in calls.on_agents_leg(party)]
+    return any(
+        each.departure is Cause.TRANSFERRED and any(leg in one.parties for one in each.live_conversations)
+        for each in leaving
+    )
+
+
+def _merge_conference(calls: Calls, interaction: Interaction, heard: Hearing) -> None:
+    """Parties of both conversations heard at once: the consult is part of the primary from now on."""
+    primary, consult = interaction.primary, interaction.consult
+    if consult is None or consult.released or primary.released or consult.leg != primary.leg:
+        return
+    if interaction.departure is not None:
+        # Whom a transfer joins may hear the leaving agent for a moment: that is no conference.
+        return
+    if not (heard.parties & primary.parties.keys() and heard.parties & consult.parties.keys()):
+        return
+    moved = dict(consult.parties)
+    consult.parties.clear()
+    consult.step(interaction.id, ConversationState.RELEASED, calls.emit, Cause.CONFERENCED)
+    for leg, member in moved.items():
+        primary.parties[leg] = member
+        calls.emit(MemberJoined(interaction.id, primary.id, member))
+
+
+def _settle(
+    calls: Calls, interaction: Interaction, conversation: Conversation, agent: Leg, heard: Hearing
+) -> None:
+    talking = judging.is_talking(interaction, conversation, agent, heard)
+    with_colleagues = conversation.state in ANSWERED_STATES and calls.among_agents(conversation)
+    if with_colleagues and not talking:
+        talking = judging.awaits_colleague(calls.legs, conversation, agent, heard)
+    emit = calls.emit
+    if talking and agent.phone_hold and conversation.state in ANSWERED_STATES:
+        conversation.step(interaction.id, ConversationState.HELD, emit)
+    elif talking:
+        conversation.step(interaction.id, ConversationState.TALKING, emit)
+        interaction.talked_last = conversation.id
+    elif (
+        conversation.state is ConversationState.TALKING
+        # Whom a leaving agent leaves behind may hear music for a moment: that is no hold.
+        and interaction.departure is None
+        and not interaction.meeting
+        and (
+            judging.is_parked(calls.legs, conversation, agent)
+            or (with_colleagues and judging.is_elsewhere(calls.legs, conversation, agent))
+        )
+    ):
+        conversation.step(interaction.id, ConversationState.HELD, emit)
+    elif judging.has_failed(interaction, conversation, agent):
+        number = agent.reported[1] if agent.reported is not None else 0
+        outcome = agent.reported[0] if agent.reported is not None else agent.reached
+        cause = interaction.departure or causes.of_dial(outcome or DialOutcome.FAILED, number)
+        conversation.step(interaction.id, ConversationState.RELEASED, emit, cause)

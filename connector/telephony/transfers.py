@@ -1,0 +1,70 @@
+"""Transfers: what a phone handed on ends there, and parties who are agents themselves have new parties."""
+
+from connector.telephony import facts
+from connector.telephony.calls import Calls
+from connector.telephony.changes import PartiesLeftTogether
+from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.legs import Leg
+from connector.telephony.states import Cause, ConversationState
+
+
+def transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
+    """End the conversations whose parties a phone handed on; the parties' own ones go on."""
+    handed_on = [
+        (interaction, conversation)
+        for leg in dict.fromkeys(fact.by)
+        for interaction, conversation in _handed_on_by(calls, leg, fact.parties)
+    ]
+    for leg in (calls.legs.get(one) for one in fact.by if len(fact.by) > 1):
+        if leg is not None:
+            leg.handed_on = True
+    introduce(calls, [conversation for _, conversation in handed_on])
+    for interaction, conversation in handed_on:
+        interaction.transferred.update(conversation.parties)
+        conversation.step(interaction.id, ConversationState.RELEASED, calls.emit, Cause.TRANSFERRED)
+    if len(handed_on) == len(fact.by) > 1:
+        (about, first), (_, second) = handed_on
+        calls.emit(PartiesLeftTogether(about.id, tuple(first.parties), tuple(second.parties), fact.by))
+
+
+def _handed_on_by(calls: Calls, leg: str, parties: tuple[str, ...]) -> list[tuple[Interaction, Conversation]]:
+    """Return what a phone's leg has handed on, over or not: the leg's end may be told first."""
+    found: list[tuple[Interaction, Conversation]] = []
+    for interaction in calls.on_agents_leg(leg):
+        running = interaction.on_leg(leg)
+        named = [one for one in running if one.parties.keys() & set(parties)]
+        found += [(interaction, one) for one in named or running]
+    if calls.legs.get(leg) is not None:
+        return found
+    return [
+        (interaction, one)
+        for interaction in calls.interactions.values()
+        for one in interaction.conversations()
+        if one.leg == leg and one.parties
+    ]
+
+
+def introduce(calls: Calls, conversations: list[Conversation]) -> None:
+    """Where a party of a transfer is an agent too, its conversation is with the other party now."""
+    everybody = {leg for conversation in conversations for leg in conversation.parties}
+    for conversation in conversations:
+        others = [calls.legs.get(leg) for leg in sorted(everybody - conversation.parties.keys())]
+        for party in sorted(conversation.parties):
+            for interaction in calls.on_agents_leg(party):
+                for own in interaction.on_leg(party):
+                    _exchange_party(calls, interaction, own, conversation.leg, others)
+
+
+def _exchange_party(
+    calls: Calls, interaction: Interaction, own: Conversation, gone: str, others: list[Leg | None]
+) -> None:
+    if gone not in own.parties:
+        return
+    for other in others:
+        if other is not None:
+            kind = calls.type_of(other, own.role)
+            own.admit(interaction.id, other, kind, calls.emit, silent=False)
+            calls.link(other.id, interaction)
+    interaction.transferred.add(gone)
+    if len(own.parties) > 1:
+        own.dismiss(interaction.id, gone, calls.emit)
