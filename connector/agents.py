@@ -74,6 +74,29 @@ def agents_of(settings: Settings) -> dict[str, AgentSettings]:
                 dotted((_KEY, agent_id)),
                 "the agent is in the configuration too; take it out of one of them",
             )
+    return _together(settings, nodes, found)
+
+
+def check_addition(settings: Settings, nodes: Mapping, store: AgentStore) -> None:
+    """Check agents that are to be added to a source, each by itself and beside those that are there. Blocks.
+
+    Raises:
+        ConfigError: something is wrong with the new ones. What is wrong with the others does not count here.
+
+    """
+    new = typed_agents(nodes)
+    try:
+        there = store.read()
+        _together(settings, there, typed_agents(there))
+    except ConfigError:
+        there = Mapping({}, nodes.origin)
+    everybody = Mapping({**there.nodes, **nodes.nodes}, nodes.origin)
+    _together(settings, everybody, {**typed_agents(there), **new})
+
+
+def _together(
+    settings: Settings, nodes: Mapping, found: dict[str, AgentSettings]
+) -> dict[str, AgentSettings]:
     everybody = {**settings.agents, **found}
     tree = Mapping({_KEY: nodes}, nodes.origin)
     check_agents(msgspec.structs.replace(settings, agents=everybody), tree, nodes.origin)

@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from connector.agents import AgentStore, agents_of, store_of, typed_agents
+from connector.agents import AgentStore, agents_of, check_addition, store_of
 from connector.config import ConfigError, Settings, load_settings
 from connector.directory import AgentDirectory, hash_password
 from connector.settings_schema import AgentSettings
@@ -62,8 +62,10 @@ def add(
             "supervises": supervises or [],
         }
         fields = {key: value for key, value in fields.items() if value not in ("", [], 0)}
-        # With some hash, only to check the rest: a typing error is told before the password is asked.
-        _check_alone(agent, {"password_hash": "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA", **fields})
+        # With some hash, only to check the rest: a typing error is told before the password is asked, and
+        # nothing is written that would keep the connector from its next start.
+        new = _nodes(agent, {"password_hash": "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA", **fields})
+        check_addition(settings, new, store)
         store.add(agent, {"password_hash": _hashed(agent), **fields})
         typer.echo(f"agent {agent} added to {store.name}")
         _complain(settings)
@@ -142,8 +144,8 @@ def _opened(config: Path, site: str | None) -> tuple[Settings, AgentStore]:
     return settings, store
 
 
-def _check_alone(agent: str, fields: dict[str, str | int | list[str]]) -> None:
-    """Check an agent as one that was read. Raises ConfigError."""
+def _nodes(agent: str, fields: dict[str, str | int | list[str]]) -> Mapping:
+    """Return an agent as one that was read."""
 
     def node(value: str | int | list[str]) -> Node:
         if isinstance(value, list):
@@ -151,7 +153,7 @@ def _check_alone(agent: str, fields: dict[str, str | int | list[str]]) -> None:
         return Scalar(str(value), Kind.INTEGER if isinstance(value, int) else Kind.TEXT, "command line")
 
     nodes: dict[str, Node] = {key: node(value) for key, value in fields.items()}
-    typed_agents(Mapping({agent: Mapping(nodes, "command line")}, "command line"))
+    return Mapping({agent: Mapping(nodes, "command line")}, "command line")
 
 
 def _complain(settings: Settings) -> None:

@@ -1,16 +1,13 @@
 """Checks across keys, after each one is right by itself."""
 
-import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-import phonenumbers
-
 from connector.bridge.dialect_file import load_dialect
 from connector.bridge.tcp import NO_PASS_PHRASE
 from connector.settings_schema import AgentSource, Answer, Hold, Settings, TlsSettings, Transport
-from connector.settings_site import SipTransport
+from connector.settings_site_checks import site_problems
 from connector.settings_typed import variable_of
 from connector.settings_yaml import ConfigError, Mapping, Node, dotted, find
 from connector.wording import closest, listed
@@ -52,7 +49,7 @@ def _place(tree: Node, path: _Path, origin: str) -> str:
 
 def _problems(settings: Settings) -> Iterator[tuple[_Path, str]]:
     yield from _connections(settings)
-    yield from _patterns(settings)
+    yield from site_problems(settings)
     queue = settings.handling.fallback_queue
     if queue and queue not in settings.queues:
         yield ("handling", "fallback_queue"), _missing("queues", queue, list(settings.queues))
@@ -67,7 +64,6 @@ def _agents(settings: Settings) -> Iterator[tuple[_Path, str]]:
     yield from _references(settings)
     yield from _names(settings)
     yield from _numbers(settings)
-    yield from _written(settings)
 
 
 def _connections(settings: Settings) -> Iterator[tuple[_Path, str]]:
@@ -159,16 +155,6 @@ def _reason(problem: OSError) -> str:
     return getattr(problem, "reason", None) or problem.strerror or str(problem)
 
 
-def _patterns(settings: Settings) -> Iterator[tuple[_Path, str]]:
-    for key in ("allow", "deny"):
-        for pattern in getattr(settings.dial, key):
-            for group in re.findall(r"\[[^\]]+\]", pattern):
-                try:
-                    re.compile(group)
-                except re.error:
-                    yield ("dial", key), f"expected digits in rising order in [ ], found {group}"
-
-
 def _references(settings: Settings) -> Iterator[tuple[_Path, str]]:
     teams = sorted({agent.team for agent in settings.agents.values() if agent.team})
     for agent_id, agent in settings.agents.items():
@@ -189,21 +175,6 @@ def _notified(settings: Settings) -> Iterator[tuple[_Path, str]]:
             yield ("phones", name, "answer"), "notify-talk needs asterisk.system.username and .secret"
         if phone.hold is Hold.NOTIFY and settings.asterisk.system is None:
             yield ("phones", name, "hold"), "notify needs asterisk.system.username and .secret"
-
-
-def _written(settings: Settings) -> Iterator[tuple[_Path, str]]:
-    region = settings.numbers.region
-    if region and region not in phonenumbers.SUPPORTED_REGIONS:
-        yield (
-            ("numbers", "region"),
-            f'expected the two letters of a country such as US or DE, found "{region}"',
-        )
-    for name, trunk in settings.trunks.items():
-        if trunk.encrypt_media and trunk.transport is not SipTransport.TLS:
-            yield (
-                ("trunks", name, "transport"),
-                "expected tls, as encrypt_media is true: else everybody on the way reads the keys",
-            )
 
 
 def _missing(section: str, name: str, known: list[str]) -> str:

@@ -1,16 +1,21 @@
-"""All checks, in the order in which one would look: login, rights, PBX, site, certificates, wire."""
+"""All checks, in the order in which one would look: agents, login, rights, PBX, site, certificates, wire."""
 
+import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
+from msgspec.structs import replace
+
+from connector.agents import agents_of
 from connector.app import ami_settings
 from connector.asterisk.link import AmiError, AmiTlsProblem
-from connector.config import Settings
+from connector.config import ConfigError, Settings
 from connector.doctor import pbx_checks, site_checks, tls_checks, user_checks, wire_checks
 from connector.doctor.examination import PATIENCE, Examination, NoPbx, examination
 from connector.doctor.findings import Finding, fault, ok
+from connector.settings_schema import AgentSource
 
 
 async def examine(
@@ -20,10 +25,23 @@ async def examine(
 
     `now` is our own clock (seconds since 1970), `patience` how many seconds an event of the PBX may take.
     """
-    findings = [finding async for finding in _pbx(settings, now, patience)]
+    settings, findings = await _with_agents(settings)
+    findings += [finding async for finding in _pbx(settings, now, patience)]
     findings += [finding async for finding in tls_checks.certificates(settings, now)]
     findings += [finding async for finding in wire_checks.wire(settings)]
     return findings
+
+
+async def _with_agents(settings: Settings) -> tuple[Settings, list[Finding]]:
+    """Return the settings with the agents of `directory.source` too, and what there is to say of it."""
+    if settings.directory.source is AgentSource.NONE:
+        return settings, []
+    try:
+        everybody = await asyncio.to_thread(agents_of, settings)
+    except ConfigError as problem:
+        mend = "Mend it until `connector agents check` is content; until then `connector run` does not start."
+        return settings, [fault("agents", f"{problem}.", mend)]
+    return replace(settings, agents=everybody), [ok("agents", f"{len(everybody)} known")]
 
 
 async def _pbx(settings: Settings, now: Callable[[], float], patience: float) -> AsyncIterator[Finding]:
@@ -42,7 +60,7 @@ async def _pbx(settings: Settings, now: Callable[[], float], patience: float) ->
         yield ok("login", f"{asterisk.username} at {asterisk.host}:{asterisk.port}")
         system: Examination | None = None
         if asterisk.system is not None:
-            second = replace(
+            second = dataclasses.replace(
                 ami_settings(settings),
                 username=asterisk.system.username,
                 secret=asterisk.system.secret.reveal(),

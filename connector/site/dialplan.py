@@ -18,7 +18,7 @@ def _extensions(settings: Settings) -> Iterator[str]:
     yield "; Phones: PJSIP endpoints of the same name."
     numbers = [*pbx.phones, *_other_phones(settings)]
     for number in numbers:
-        yield f"exten => {number},1,Dial(PJSIP/${{EXTEN}},{_TIMEOUT},{pbx.dial_options})"
+        yield f"exten => {number},1,Dial(PJSIP/{_dialled(number)},{_TIMEOUT},{pbx.dial_options})"
         yield " same => n,Hangup(${HANGUPCAUSE})"
     for name, queue in settings.queues.items():
         if queue.extension:
@@ -31,13 +31,21 @@ def _extensions(settings: Settings) -> Iterator[str]:
             if trunk.caller_id:
                 yield f" same => n,Set(CALLERID(num)={trunk.caller_id})"
                 yield " same => n,Set(CALLERID(name)=)"
-            yield f" same => n,Dial(PJSIP/${{EXTEN}}@{name},{_TIMEOUT},{pbx.dial_options})"
+            yield f" same => n,Dial(PJSIP/{_dialled(pattern)}@{name},{_TIMEOUT},{pbx.dial_options})"
             yield " same => n,Hangup(${HANGUPCAUSE})"
     for name, trunk in settings.trunks.items():
         yield from _inbound(name, trunk, settings.dial.context)
 
 
 _TIMEOUT = '${IF($["${HARMONY_TIMEOUT}" = ""]?30:${HARMONY_TIMEOUT})}'
+
+
+def _dialled(pattern: str) -> str:
+    """Return the number that fits a pattern, as Dial takes it.
+
+    `.` and `!` fit anything, and a phone may dial anything: after `&` Dial would call whatever follows.
+    """
+    return "${FILTER(0-9*#+,${EXTEN})}" if pattern.endswith((".", "!")) else "${EXTEN}"
 
 
 def _other_phones(settings: Settings) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from connector.config import Consult, Secret, Settings
+from connector.settings_typed import variable_of
 from connector.site import dialplan, trunks
 
 VERBATIM: Final = ("harmony.conf", "confbridge.harmony.conf")
@@ -56,18 +57,25 @@ def _parts(settings: Settings, source: Path, *, secrets: bool) -> Iterator[tuple
         yield "features.harmony.conf", _FEATURES
     manager = (source / "manager.harmony.conf").read_text("utf-8")
     manager = _user(manager, "harmony", settings.asterisk.username, settings)
-    yield "manager.harmony.conf", _known(manager, settings.asterisk.secret, _AMI_SECRET, secrets=secrets)
+    yield (
+        "manager.harmony.conf",
+        _known(manager, "asterisk.secret", settings.asterisk.secret, _AMI_SECRET, secrets=secrets),
+    )
     if (system := settings.asterisk.system) is not None:
         text = (source / "manager.harmony-system.conf").read_text("utf-8")
         text = _user(text, "harmony-system", system.username, settings)
-        yield "manager.harmony-system.conf", _known(text, system.secret, _SYSTEM_SECRET, secrets=secrets)
+        yield (
+            "manager.harmony-system.conf",
+            _known(text, "asterisk.system.secret", system.secret, _SYSTEM_SECRET, secrets=secrets),
+        )
     if settings.pbx.dialplan:
         yield "extensions.harmony-site.conf", dialplan.extensions(settings)
         yield "queues.harmony.conf", dialplan.queues(settings)
     if settings.trunks:
         text = trunks.pjsip(settings)
         for name, trunk in settings.trunks.items():
-            text = _known(text, trunk.secret, trunks.placeholder(name), secrets=secrets)
+            key = f"trunks.{name}.secret"
+            text = _known(text, key, trunk.secret, trunks.placeholder(name), secrets=secrets)
         yield "pjsip.harmony.conf", text
 
 
@@ -108,8 +116,19 @@ def _user(text: str, name: str, wanted: str, settings: Settings) -> str:
     )
 
 
-def _known(text: str, secret: Secret | None, placeholder: str, *, secrets: bool) -> str:
-    """Put a password in, if it is asked for and there is one; `;` would begin a comment."""
-    if not secrets or secret is None or not secret:
+def _known(text: str, key: str, secret: Secret | None, placeholder: str, *, secrets: bool) -> str:
+    """Put a password in, if it is asked for; `;` would begin a comment.
+
+    Raises:
+        SiteError: there is none, or Asterisk would read another one.
+
+    """
+    if not secrets or placeholder not in text:
         return text
-    return text.replace(placeholder, secret.reveal().replace(";", r"\;"))
+    known = secret.reveal() if secret else ""
+    if not known:
+        variable = variable_of(tuple(key.split(".")))
+        raise SiteError(f"{key}: expected a password for --secrets, found none; set {variable}_FILE.")
+    if known != known.strip():
+        raise SiteError(f"{key}: expected a password without blanks around it, which Asterisk takes off.")
+    return text.replace(placeholder, known.replace(";", r"\;"))

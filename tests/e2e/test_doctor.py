@@ -170,6 +170,20 @@ async def test_finds(fault: str, pbx: LabInfo, tmp_path: Path, bridge_port: int)
     assert re.search(words, found[check]), found
 
 
+async def test_finds_the_faults_of_agents_in_a_directory(
+    pbx: LabInfo, tmp_path: Path, bridge_port: int
+) -> None:
+    there = tmp_path / "agents.yaml"
+    over: Over = {"directory": {"source": "file", "file": str(there)}}
+    found = wrong(await findings_of(pbx, tmp_path, bridge_port, over))
+    assert "there is no such file" in found["agents"], found
+    hashed = pbx.agents["1001"].password_hash
+    there.write_text(yaml.safe_dump({"agents": {"7": {"extension": "1098", "password_hash": hashed}}}))
+    found = wrong(await findings_of(pbx, tmp_path, bridge_port, over))
+    assert "agents" not in found
+    assert "no PJSIP endpoint 1098, the phone of agent 7" in found["phones"], found
+
+
 async def test_finds_clocks_apart(pbx: LabInfo, tmp_path: Path, bridge_port: int) -> None:
     found = wrong(await findings_of(pbx, tmp_path, bridge_port, {}, lambda: time.time() + 90))
     assert re.search(r"(89|90|91) s behind ours", found["clock"]), found

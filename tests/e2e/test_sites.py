@@ -7,6 +7,8 @@ from calls import ENDED, HELD, TALKING, make_call
 from desk import WAIT, Desk, desk
 from site_labs import BASE, DIALPLAN, FILES, QUEUES, complaints, configured, running, site_files
 
+from connector.doctor.examine import examine
+from connector.doctor.findings import Verdict
 from connector.lab.phones.base import SipAccount
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo
@@ -27,11 +29,18 @@ async def consult_and_transfer(at: Desk) -> None:
     await call.customers_call.wait_state("ended", WAIT)
 
 
+async def doctor_is_silent(at: Desk) -> None:
+    """See that the doctor finds nothing at the site as it is rendered and documented."""
+    findings = await examine(at.connector.settings)
+    assert [one for one in findings if one.verdict is not Verdict.OK] == []
+
+
 async def test_lab(tmp_path: Path) -> None:
     overlay = {**site_files("lab"), "extensions.conf": DIALPLAN, "queues.conf": QUEUES}
     with running("lab", overlay) as (lab, info):
         async with desk(lab, info, tmp_path, configure=configured("lab")) as at:
             await consult_and_transfer(at)
+            await doctor_is_silent(at)
         assert complaints(info) == []
 
 
@@ -47,6 +56,7 @@ async def test_branch_office(tmp_path: Path) -> None:
         assert "harmony" not in await asyncio.to_thread(lab.asterisk_cli, "dialplan show")
         async with desk(lab, info, tmp_path, configure=configured("branch-office")) as at:
             await consult_and_transfer(at)
+            await doctor_is_silent(at)
         assert complaints(info) == []
 
 
@@ -108,6 +118,8 @@ async def test_twilio(tmp_path: Path) -> None:
         async with desk(lab, info, tmp_path, configure=configured("twilio")) as at:
             at.phones.place(SipAccount("2001", there.host, there.ports.sip, there.sip["2001"].password))
             await out_and_in(at)
+            await at.agent_phone("1002")
+            await doctor_is_silent(at)
         assert complaints(info) == []
         assert complaints(there) == []
 

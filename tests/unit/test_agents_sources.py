@@ -91,6 +91,22 @@ def test_an_empty_password_is_refused_and_nobody_added(tmp_path: Path) -> None:
     assert not (tmp_path / "agents.yaml").exists()
 
 
+@pytest.mark.parametrize("source", ["file", "sql"])
+def test_an_agent_who_would_keep_the_connector_from_starting_is_not_added(
+    tmp_path: Path, source: str
+) -> None:
+    file = config(tmp_path, source)
+    assert command(file, "add", "1001", "--extension", "1001", typed="x\n")[0] == 0
+    for wrong, problem in (
+        (("--extension", "1001"), '"1001" belongs to agent 1001 already'),
+        (("--extension", "1002", "--queue", "nope"), "expected a key of `queues`"),
+        (("--extension", "1002", "--login", "1001"), "is the id or login of agent 1001 already"),
+    ):
+        status, said = command(file, "add", "1002", *wrong, typed="x\n")
+        assert (status, problem in said) == (2, True), said
+    assert command(file, "check") == (0, "1 agents, all right\n")
+
+
 def test_the_file_is_private_and_keeps_comments_and_order(tmp_path: Path) -> None:
     file = config(tmp_path, "file")
     agents = tmp_path / "agents.yaml"

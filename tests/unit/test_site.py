@@ -107,6 +107,56 @@ def test_keys_without_tls_are_refused() -> None:
         load_settings(CONFIG, site="twilio", environ={"CONNECTOR_NUMBERS__REGION": "XX"}, secrets=False)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("PBX__PHONES", "['_[9-0]XX']", r"pbx\.phones: expected digits in rising order"),
+        ("NUMBERS__INTERNAL", "['_[9-0]XX']", r"numbers\.internal: expected digits in rising order"),
+        ("TRUNKS__TWILIO__DIAL", "['_[9-0]XX']", r"trunks\.twilio\.dial: expected digits in rising order"),
+        ("PBX__PERMIT", "[999.1.1.1]", r"pbx\.permit: .*999\.1\.1\.1"),
+        ("TRUNKS__TWILIO__ADDRESSES", "[54.172.60.0/33]", r"trunks\.twilio\.addresses: .*/33"),
+        ("PBX__TLS_BIND", "0.0.0.0:99999", r"pbx\.tls_bind: expected an address and a port"),
+        ("PBX__TLS_BIND", "999.0.0.0:5061", r"pbx\.tls_bind: expected an address and a port"),
+        ("TRUNKS__TWILIO__INBOUND", "{'+12025550100': 7999}", r"inbound\.\+12025550100: .*7999"),
+        ("ASTERISK__USERNAME", "General", r"asterisk\.username: .*no user"),
+        ("DIAL__CONTEXT", "globals", r"dial\.context: .*that is none"),
+        ("DIAL__CONTEXT", "harmony-room", r"dial\.context: .*the connector's own"),
+        ("QUEUES", "{support: {extension: 7000}, general: {}}", r"queues\.general: .*no queue"),
+        ("TRUNKS", "{'1001': {host: a.example}}", r"trunks\.1001: .*a phone \(agent 1001\)"),
+        ("TRUNKS", "{'1077': {host: a.example}}", r"trunks\.1077: .*a phone \(pbx\.phones\)"),
+    ],
+)
+def test_what_the_pbx_could_not_load_is_refused(key: str, value: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        load_settings(CONFIG, site="twilio", environ={f"CONNECTOR_{key}": value}, secrets=False)
+
+
+def test_a_site_is_checked_also_if_its_agents_are_elsewhere() -> None:
+    environ = {"CONNECTOR_NUMBERS__REGION": "XX", "CONNECTOR_DIRECTORY__SOURCE": "sql"}
+    with pytest.raises(ConfigError, match=r"numbers\.region"):
+        load_settings(CONFIG, site="twilio", environ=environ, secrets=False)
+
+
+def test_open_patterns_let_nothing_but_a_number_into_dial() -> None:
+    """With `&` in it a dialled number would be a list of channels."""
+    environ = {"CONNECTOR_PBX__PHONES": "[_10XX, _3!]"}
+    settings = load_settings(CONFIG, site="twilio", environ=environ, secrets=False)
+    text = render(settings, "here", CONF)["extensions.harmony-site.conf"]
+    assert "exten => _10XX,1,Dial(PJSIP/${EXTEN}," in text
+    assert "exten => _3!,1,Dial(PJSIP/${FILTER(0-9*#+,${EXTEN})}," in text
+    assert "Dial(PJSIP/${FILTER(0-9*#+,${EXTEN})}@twilio," in text
+
+
+@pytest.mark.parametrize("secret", [None, " tr-unk"])
+def test_a_password_that_is_missing_or_would_be_read_otherwise_is_told(secret: str | None) -> None:
+    environ = {"CONNECTOR_ASTERISK__SECRET": "x"}
+    if secret is not None:
+        environ["CONNECTOR_TRUNKS__TWILIO__SECRET"] = secret
+    settings = load_settings(CONFIG, site="twilio", environ=environ)
+    with pytest.raises(SiteError, match=r"^trunks\.twilio\.secret: expected a password"):
+        render(settings, "here", CONF, secrets=True)
+
+
 def test_differences_are_told_and_passwords_are_not(tmp_path: Path) -> None:
     files = site_files("twilio")
     for name, text in files.items():
