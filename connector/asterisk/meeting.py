@@ -93,6 +93,14 @@ class Meetings:
         party = self.party(conversation)
         return not self.is_agents(party) or self.is_at(conversation, party)
 
+    def is_expected(self, conversation: Conversation) -> bool:
+        """Whether the party, another agent, has been moved and is nowhere yet."""
+        legs, party = self._exchange.model.legs, self.party_or_none(conversation)
+        live = legs.get(party)
+        if party is None or live is None or live.waits or not self.is_agents(party):
+            return False
+        return legs.room_of(party) is None and not legs.hearing(party).parties
+
     def require_attendance(self, *conversations: Conversation) -> None:
         """Refuse what needs every party of these conversations on the line.
 

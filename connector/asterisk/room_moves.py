@@ -6,7 +6,7 @@ safety net must know if the connector dies in between.
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
@@ -24,7 +24,7 @@ from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
-from connector.telephony.pbx import Refused
+from connector.telephony.pbx import Refused, TimedOut
 from connector.telephony.states import ConversationState
 
 IDLE, ORPHAN, BYE = "harmony-didle", "harmony-orphan", "harmony-bye"
@@ -102,6 +102,15 @@ class RoomMoves(AnsweredCalls):
             # Who was called notes by whom: the name of the own room does not tell it.
             wanted[room]["HARMONY_AGENT"] = leg if room == party else party
         await self._variables.set_all(wanted)
+
+    async def _arrived(self, *conversations: Conversation) -> None:
+        """Wait for other agents whom the operation before has sent to a room."""
+        with suppress(TimedOut):
+            await self._exchange.until(
+                lambda: not any(map(self._meetings.is_expected, conversations)),
+                "arrival in a room",
+                ON_ITS_WAY,
+            )
 
     async def _share_room(
         self, interaction: Interaction, conversation: Conversation, timeout: float | None = None

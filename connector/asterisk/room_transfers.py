@@ -42,6 +42,7 @@ class RoomTransfers(RoomMoves):
             await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, BYE, "s"))
             return
         await self._gather(interaction, leaving=True)
+        await self._arrived(interaction.primary, consult)
         moving, staying = self._meetings.by_number(interaction, consult)
         await self._hand_over(interaction, moving, staying)
 
@@ -96,6 +97,7 @@ class RoomTransfers(RoomMoves):
             raise Refused(f"The consult call cannot join: it is {consult.state}.")
         await self._gather(interaction)
         await self._no_phone_hold(interaction, consult)
+        await self._arrived(interaction.primary, consult)
         self._meetings.require_attendance(interaction.primary, consult)
         moving, staying = self._meetings.by_number(interaction, consult)
         room = self._meetings.room(staying)
@@ -116,6 +118,7 @@ class RoomTransfers(RoomMoves):
         interaction, conversation = self._find(interaction_id, conversation_id)
         self._require(conversation, ConversationState.TALKING, "extended")
         await self._no_phone_hold(interaction, conversation)
+        await self._arrived(conversation)
         self._meetings.require_attendance(conversation)
         destination = await self._checked(number)
         await self._share_room(interaction, conversation)
