@@ -14,12 +14,14 @@ from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiError
 from connector.telephony.changes import Change, InteractionEnded
-from connector.telephony.pbx import PbxProblem, TimedOut
+from connector.telephony.pbx import PbxProblem
 
 log = structlog.get_logger(__name__)
 
 _ON_ITS_WAY = 2.0
 """Seconds within which a leg that is moved arrives."""
+_DIALPLAN = 1.0
+"""Seconds within which the dialplan has seen to a party that an agent's leg leaves."""
 
 
 class _Read(Protocol):
@@ -55,15 +57,21 @@ class LeftBehind:
 
     async def _look_after(self, party: str, agent: str) -> None:
         legs = self._exchange.model.legs
-        with suppress(TimedOut, PbxProblem):
-            await self._exchange.until(
-                lambda: legs.get(party) is None or legs.in_room(party) == {party},
-                "a party's way into its room",
-                _ON_ITS_WAY,
-            )
+        if not await self._shown(
+            lambda: legs.get(party) is None or legs.in_room(party) == {party}, _ON_ITS_WAY
+        ):
+            return
+        # The dialplan comes first: it takes the party out of the room, if it knows of the agent's end.
+        if await self._shown(lambda: legs.in_room(party) != {party}, _DIALPLAN):
+            return
         try:
             # The dialplan lets go of the agent's name when it takes care of the party.
-            if legs.in_room(party) == {party} and await self._read(party, "HARMONY_AGENT") == agent:
+            if await self._read(party, "HARMONY_AGENT") == agent:
                 await self._make_orphan(party)
         except (AmiError, PbxProblem) as problem:
             log.info("a party that was left alone was gone already", leg=party, reason=str(problem))
+
+    async def _shown(self, proven: Callable[[], bool], timeout: float) -> bool:
+        with suppress(PbxProblem):
+            await self._exchange.until(proven, "who looks after a party", timeout)
+        return proven()
