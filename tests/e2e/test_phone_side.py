@@ -302,11 +302,22 @@ async def test_the_bridge_alternates_a_consult_of_the_phone(call: Call, where: s
     await call.over()
 
 
-@pytest.mark.parametrize("where", ["bridge", "room"])
-@pytest.mark.parametrize("ringing", [False, True])
+@pytest.mark.parametrize(
+    ("ringing", "where"),
+    [
+        pytest.param(
+            False,
+            "bridge",
+            marks=pytest.mark.skip(
+                reason="once in 40 both parties hear music: docs/call-handling.md, Not right yet"
+            ),
+        ),
+        (False, "room"),
+        (True, "bridge"),
+        (True, "room"),
+    ],
+)
 async def test_the_bridge_completes_a_consult_of_the_phone(call: Call, where: str, ringing: bool) -> None:
-    if where == "bridge" and not ringing:
-        pytest.skip("about once in 40 both parties hear music: docs/call-handling.md, Not right yet")
     if where == "room":
         await into_room(call)
     if ringing:
@@ -545,7 +556,7 @@ async def test_a_consult_with_a_program_is_transferred(queue_call: Call, where: 
         pytest.param(
             "room",
             marks=pytest.mark.skip(
-                reason="pjsua2 cannot join a call in a room with another: docs/call-handling.md, Not right yet"
+                reason="pjsua2 joins no call in a room with another: docs/call-handling.md, Not right yet"
             ),
         ),
     ],
