@@ -6,35 +6,28 @@ reached the dialplan runs nothing of that, and the party comes into a room where
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
 
 import structlog
 
 from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiError
+from connector.asterisk.meeting import ON_ITS_WAY
+from connector.asterisk.variables import ReadVariable
 from connector.telephony.changes import Change, InteractionEnded
 from connector.telephony.pbx import PbxProblem
 
 log = structlog.get_logger(__name__)
 
-_ON_ITS_WAY = 2.0
-"""Seconds within which a leg that is moved arrives."""
 _DIALPLAN = 1.0
 """Seconds within which the dialplan has seen to a party that an agent's leg leaves."""
-
-
-class _Read(Protocol):
-    def __call__(self, leg: str, variable: str) -> Awaitable[str]:
-        """Return a variable of a leg; raise `Refused` if the leg is gone."""
-        ...
 
 
 class LeftBehind:
     """Makes such a party an orphan."""
 
     def __init__(
-        self, exchange: Exchange, read: _Read, make_orphan: Callable[[str], Awaitable[None]]
+        self, exchange: Exchange, read: ReadVariable, make_orphan: Callable[[str], Awaitable[None]]
     ) -> None:
         self._exchange = exchange
         self._read = read
@@ -58,7 +51,7 @@ class LeftBehind:
     async def _look_after(self, party: str, agent: str) -> None:
         legs = self._exchange.model.legs
         if not await self._shown(
-            lambda: legs.get(party) is None or legs.in_room(party) == {party}, _ON_ITS_WAY
+            lambda: legs.get(party) is None or legs.in_room(party) == {party}, ON_ITS_WAY
         ):
             return
         # The dialplan comes first: it takes the party out of the room, if it knows of the agent's end.

@@ -7,31 +7,26 @@ to put the other party in that leg's place, where a hang-up would meet that part
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
 
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.meeting import ON_ITS_WAY
+from connector.asterisk.variables import ReadVariable
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import Refused, TimedOut
 
 AGENT_MARK = "HARMONY_HOLD_LIMIT"
 """A variable that every agent's leg has before it is sent to wait, and no other leg."""
 
-_ON_ITS_WAY = 2.0
-"""Seconds within which a leg that is moved arrives."""
 _HANDED_ON = 5.0
 """Seconds within which the PBX ends a leg whose call its phone has handed on."""
-
-
-class _Read(Protocol):
-    def __call__(self, leg: str, variable: str) -> Awaitable[str]:
-        """Return a variable of a leg; raise `Refused` if the leg is gone."""
-        ...
 
 
 class LoneLegs:
     """Lets go of legs that wait for nobody."""
 
-    def __init__(self, exchange: Exchange, read: _Read, hang_up: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, exchange: Exchange, read: ReadVariable, hang_up: Callable[[str], Awaitable[None]]
+    ) -> None:
         self._exchange = exchange
         self._read = read
         self._hang_up = hang_up
@@ -54,7 +49,7 @@ class LoneLegs:
                 await self._exchange.until(
                     lambda leg=leg: interaction.over or self._is_alone(leg),  # type: ignore[misc]
                     "end of the wait",
-                    _ON_ITS_WAY,
+                    ON_ITS_WAY,
                 )
             if self._is_alone(leg) and not interaction.on_leg(leg) and await self._was_sent(leg):
                 await self._hang_up(leg)

@@ -17,6 +17,9 @@ from connector.telephony.states import Role
 Move = tuple[str, str, str]
 """A leg, and the context and extension it goes to."""
 
+ON_ITS_WAY = 2.0
+"""Seconds within which a leg that is moved arrives."""
+
 ROOM_VARIABLES = {Role.PRIMARY: "HARMONY_P1", Role.CONSULT: "HARMONY_P2"}
 """Where a leg notes the room of each of its conversations."""
 

@@ -18,7 +18,7 @@ from connector.asterisk.invitations import Invitations
 from connector.asterisk.left_behind import LeftBehind
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
-from connector.asterisk.meeting import ROOM_VARIABLES, Meetings, Move
+from connector.asterisk.meeting import ON_ITS_WAY, ROOM_VARIABLES, Meetings, Move
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
@@ -29,8 +29,6 @@ from connector.telephony.states import ConversationState
 
 IDLE, ORPHAN, BYE = "harmony-didle", "harmony-orphan", "harmony-bye"
 """Contexts where an agent's leg waits, a party looks for somebody to take it, and an agent's leg ends."""
-ON_ITS_WAY = 2.0
-"""Seconds within which a leg that is moved arrives."""
 
 _NO_WAY = "none"
 """No extension of `harmony-fallback`: the call ends."""

@@ -1,7 +1,8 @@
 """What the party rooms do about the phone's own keys, on behalf of `connector.asterisk.phoneside`."""
 
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
-from connector.asterisk.room_moves import BYE, IDLE, ON_ITS_WAY, RoomMoves
+from connector.asterisk.meeting import ON_ITS_WAY
+from connector.asterisk.room_moves import BYE, IDLE, RoomMoves
 from connector.telephony.interactions import Interaction
 from connector.telephony.states import ConversationState
 

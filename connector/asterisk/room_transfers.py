@@ -7,8 +7,8 @@ import structlog
 
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.link import AmiError
-from connector.asterisk.meeting import Move
-from connector.asterisk.room_moves import BYE, ON_ITS_WAY, ORPHAN, RoomMoves
+from connector.asterisk.meeting import ON_ITS_WAY, Move
+from connector.asterisk.room_moves import BYE, ORPHAN, RoomMoves
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
 from connector.telephony.pbx import PbxProblem, Refused

@@ -5,12 +5,21 @@ operations are then one action.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from typing import Protocol
 
 from connector.asterisk.events import RESERVED_VARIABLES
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.wire import AmiFieldMissing, AmiMessage
 from connector.telephony.pbx import Refused
+
+
+class ReadVariable(Protocol):
+    """Reads a variable of a leg (Getvar)."""
+
+    def __call__(self, leg: str, variable: str) -> Awaitable[str]:
+        """Return the value, empty if there is none; raise `Refused` if the leg is gone."""
+        ...
 
 
 class LegVariables:

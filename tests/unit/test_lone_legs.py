@@ -69,7 +69,7 @@ class Bench:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lone_legs, "_ON_ITS_WAY", 0.02)
+    monkeypatch.setattr(lone_legs, "ON_ITS_WAY", 0.02)
     monkeypatch.setattr(lone_legs, "_HANDED_ON", 0.02)
 
 
