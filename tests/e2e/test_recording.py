@@ -4,25 +4,22 @@ import io
 import re
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
-from desk import WAIT, Desk, desk
+from calls import Call, make_call
+from desk import WAIT, desk
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.extensions import RecordingState
 from connector.bridge.catalogue.interaction import InteractionState
 from connector.lab.phones import tones
-from connector.lab.phones.base import Phone, PhoneCall
+from connector.lab.phones.base import Phone
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
-from connector.processor.handles import Interaction
 from connector.processor.problems import BridgeRequestFailed
-from connector.processor.server import Session
 
 _TICKS = 70
 """Of the media clock, 20 ms each."""
@@ -39,48 +36,18 @@ def extended(lab: LabInfo, **extensions: Any) -> dict[str, Any]:
     }
 
 
-@dataclass
-class Call:
-    desk: Desk
-    session: Session
-    interaction: Interaction
-    agent: Phone
-    customer: Phone
-    customers_call: PhoneCall
-
-    async def over(self) -> None:
-        await self.customers_call.hangup()
-        await self.interaction.wait_state(InteractionState.ENDED)
-        await self.interaction.complete()
-        await self.session.close()
-
-
-@asynccontextmanager
-async def call_at(at_desk: Desk, origin: str) -> AsyncIterator[Call]:
-    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
-    session = await at_desk.login("1001", ready=origin == "queue")
-    if origin == "queue":
-        agent.answer_mode = "auto"
-        customers_call = await customer.dial("7000")
-        interaction = await session.channel.next_interaction()
-    else:
-        interaction = await session.channel.dial("2001")
-        customers_call = await customer.next_call(WAIT)
-        await customers_call.answer()
-    await interaction.wait_state(InteractionState.STARTED)
-    await expect_hears({agent: {"2001"}, customer: {"1001"}})
-    yield Call(at_desk, session, interaction, agent, customer, customers_call)
+async def finish(call: Call) -> None:
+    """Have the customer hang up, and end the agent's work."""
+    await call.customers_call.hangup()
+    await call.over()
 
 
 @pytest.fixture(params=["queue", "dial"])
 async def call(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[Call]:
-    async with (
-        desk(provider, lab, tmp_path, extended(lab)) as at_desk,
-        call_at(at_desk, request.param) as one,
-    ):
-        yield one
+    async with desk(provider, lab, tmp_path, extended(lab)) as at_desk:
+        yield await make_call(at_desk, request.param)
 
 
 def heard_in(recording: bytes) -> list[frozenset[str]]:
@@ -127,7 +94,7 @@ async def test_a_recording_has_both_voices_and_silence_where_it_was_paused(call:
     await one.stop_recording()
     await one.wait_data(lambda data: data["X_RECORDING"] is None)
     assert one.recording is OFF
-    await call.over()
+    await finish(call)
     both = frozenset({"1001", "2001"})
     assert heard_in(call.desk.lab.recording(file)) == [both, frozenset(), both]
 
@@ -147,7 +114,7 @@ async def test_a_recording_follows_the_customer_through_hold_consult_and_transfe
     assert call.interaction.recording is ON
     await call.interaction.consult_transfer()
     await _for_a_while(call, {target: {"2001"}, call.customer: {"1002"}})
-    await call.over()
+    await finish(call)
     # On hold the music is recorded, and neither what the customer says to it nor the consult call.
     with_agent, held, with_target = {"2001", "1001"}, {"MOH"}, {"2001", "1002"}
     assert heard_in(call.desk.lab.recording(file)) == [with_agent, held, with_agent, held, with_target]
@@ -156,7 +123,8 @@ async def test_a_recording_follows_the_customer_through_hold_consult_and_transfe
 async def test_a_desktop_that_comes_later_sees_the_recording(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
-    async with desk(provider, lab, tmp_path, extended(lab)) as first, call_at(first, "dial") as call:
+    async with desk(provider, lab, tmp_path, extended(lab)) as first:
+        call = await make_call(first, "dial")
         await call.interaction.start_recording()
         await call.interaction.pause_recording()
         await call.interaction.mute()
@@ -199,7 +167,7 @@ async def test_a_muted_agent_is_not_heard_wherever_the_call_goes(call: Call) -> 
     await expect_hears({call.agent: {"1002"}, target: {"1001"}})
     await consult.release()
     await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
-    await call.over()
+    await finish(call)
 
 
 async def test_what_makes_no_sense_now_is_refused_in_one_sentence(call: Call) -> None:
@@ -212,7 +180,7 @@ async def test_what_makes_no_sense_now_is_refused_in_one_sentence(call: Call) ->
     assert await refusal(one.resume_recording) == "The recording is ON already."
     await one.stop_recording()
     assert await refusal(one.unmute) == "The agent is not muted already."
-    await call.over()
+    await finish(call)
 
 
 async def test_a_recording_of_the_telephone_system_is_told_and_can_be_paused_only(call: Call) -> None:
@@ -225,7 +193,7 @@ async def test_a_recording_of_the_telephone_system_is_told_and_can_be_paused_onl
     await one.resume_recording()
     said = await refusal(one.stop_recording)
     assert said == "The telephone system itself records this call: that can be paused, not stopped."
-    await call.over()
+    await finish(call)
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -233,7 +201,8 @@ async def test_without_the_extension_or_its_user_nothing_of_it_works(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, enabled: bool
 ) -> None:
     over = {"extensions": {"enabled": enabled}}
-    async with desk(provider, lab, tmp_path, over) as at_desk, call_at(at_desk, "dial") as call:
+    async with desk(provider, lab, tmp_path, over) as at_desk:
+        call = await make_call(at_desk, "dial")
         one, channel = call.interaction, call.session.channel
         why = "is not set up: the connector has no system AMI user on the telephone system."
         off = "Messages with x- are an extension that is not enabled here (extensions.enabled)."
@@ -251,7 +220,7 @@ async def test_without_the_extension_or_its_user_nothing_of_it_works(
         await pbx._exchange.until(lambda: model.recording == "ON", "recording", WAIT)
         assert ("X_RECORDING" in await one.get_data()) is enabled
         assert one.recording is (ON if enabled else OFF)
-        await call.over()
+        await finish(call)
 
 
 async def _for_a_while(call: Call, heard: Mapping[Phone, set[str]] | None = None) -> None:
