@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from connector.agents import agents_of
 from connector.asterisk.link import AmiSettings, AmiTls
+from connector.asterisk.meter import Meter
 from connector.asterisk.pbx import AsteriskPbx
 from connector.asterisk.settings import (
     AnswerMethod,
@@ -35,6 +36,10 @@ from connector.destinations.control import Control
 from connector.destinations.site import Label, Reason, Site
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
+from connector.operations.health import Parts
+from connector.operations.metrics import Metrics
+from connector.operations.watch import Operations
+from connector.operations.wire import MeteredTransport
 from connector.site.numbers import writer
 
 log = structlog.get_logger(__name__)
@@ -51,11 +56,15 @@ class Connector:
         self._configured = settings
         self.settings = settings = replace(settings, agents=agents_of(settings))
         self._phones = _phones(settings)
-        self.pbx = _pbx(settings, self._phones, on_event)
+        self.metrics = Metrics()
+        self.pbx = _pbx(settings, self._phones, on_event, self.metrics)
         self.transport = _recorded(_transport(settings), settings)
         self.directory = AgentDirectory(settings)
-        self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
+        self._wire = MeteredTransport(self.transport, self.metrics)
+        self.tree = Tree(settings.processor, self.pbx, self.directory, self._wire, _site(settings))
         self._control = Control(self.tree)
+        parts = Parts(self.pbx, self._wire, self.tree, self._control, self.directory)
+        self.operations = Operations(parts, self.metrics, settings.processor)
         self._hurry = asyncio.Event()
         for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
@@ -92,24 +101,28 @@ class Connector:
 
         Calls that agents have then are waited for, `limits.drain` seconds at most, or until `hurry`.
         """
+        watched = self.settings.monitoring
         tasks = [
             asyncio.create_task(self.pbx.run(), name="pbx"),
-            asyncio.create_task(self.transport.run(self.tree), name="bridge"),
+            asyncio.create_task(self._wire.run(self.tree), name="bridge"),
             asyncio.create_task(self._refresh(), name="agents"),
+            asyncio.create_task(self.operations.run(watched.host, watched.port), name="operations"),
         ]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("connector started", processor=self.settings.processor, agents=len(self.settings.agents))
+        self.operations.systemd.ready()
         if ready is not None:
             ready()
         try:
             done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
+            self.operations.systemd.stopping()
             await self._drain()
         finally:
             stopping.cancel()
             self._control.stop()
-            await self.transport.close()
+            await self._wire.close()
             await self.pbx.close()
             await self.directory.close()
             for task in tasks:
@@ -188,6 +201,7 @@ def _pbx(
     settings: Settings,
     phones: Mapping[str, PhoneModel],
     on_event: Callable[[AmiMessage], None] | None,
+    meter: Meter,
 ) -> AsteriskPbx:
     dial = settings.dial
     handling = settings.handling
@@ -223,6 +237,7 @@ def _pbx(
         wrap_up=settings.handling.wrap_up,
         member_check=settings.limits.member_check,
         on_event=on_event,
+        meter=meter,
     )
 
 

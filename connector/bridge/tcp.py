@@ -78,6 +78,11 @@ class TcpTransport:
         """Whether a connection is up."""
         return self._connection is not None and self._connection.is_open
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for a slow bridge."""
+        return self._connection.waiting if self._connection is not None else 0
+
     async def run(self, receiver: Receiver) -> None:
         """Keep a connection to the bridge until cancelled or closed.
 
