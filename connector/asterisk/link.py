@@ -320,7 +320,7 @@ class AmiLink:
     async def _pause(self, failures: int) -> None:
         settings = self._settings
         bound = min(settings.reconnect_max, settings.reconnect_initial * 2.0 ** min(failures - 1, 30))
-        pause = random.uniform(0, bound)  # noqa: S311 - spreads reconnects, guards nothing
+        pause = random.uniform(0, bound)  # noqa: S311 - spreads reconnects, guards nothing # nosec B311
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._stop.wait()

@@ -16,7 +16,7 @@ from connector.bridge.transport import Receiver
 log = structlog.get_logger(__name__)
 
 
-NO_PASS_PHRASE = ""
+NO_PASS_PHRASE = ""  # none # nosec B105
 """For `load_cert_chain`: without it OpenSSL asks at the terminal for that of a key, and everything waits."""
 
 
