@@ -37,6 +37,7 @@ from connector.destinations.site import Label, Reason, Site
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
 from connector.observability import configure_logging
+from connector.operations.exposure import exposures
 from connector.operations.health import Parts
 from connector.operations.metrics import Metrics
 from connector.operations.watch import Operations
@@ -149,6 +150,8 @@ class Connector:
         ]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("connector started", processor=self.settings.processor, agents=len(self.settings.agents))
+        for exposure in exposures(self.settings):
+            log.warning("not protected", what=exposure)
         self.operations.systemd.ready()
         if ready is not None:
             ready()

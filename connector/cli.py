@@ -115,12 +115,15 @@ def check(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> No
     """Check a configuration without a PBX, and print what would be in force (secrets hidden)."""
     from connector.asterisk.atxfer import LIMITS
     from connector.config import ConfigError, Consult, explain, load_settings
+    from connector.operations.exposure import exposures
 
     try:
         settings = load_settings(config, site=site)
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
     typer.echo(explain(settings), nl=False)
+    for exposure in exposures(settings):
+        typer.echo(f"note: {exposure}", err=True)
     if settings.dial.consult is Consult.ATXFER:
         for limit in LIMITS:
             typer.echo(f"note: dial.consult: atxfer: {limit}", err=True)
