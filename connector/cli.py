@@ -108,15 +108,23 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
 
 @app.command()
 def check(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
-    """Check a configuration without a PBX, and print what would be in force (secrets hidden)."""
+    """Check a configuration without a PBX, and print what would be in force (secrets hidden).
+
+    The agents of `directory.source` are read and checked too.
+    """
+    from connector.agents import agents_of, store_of
     from connector.asterisk.atxfer import LIMITS
     from connector.config import ConfigError, Consult, explain, load_settings
 
     try:
         settings = load_settings(config, site=site)
+        store, everybody = store_of(settings), agents_of(settings)
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
     typer.echo(explain(settings), nl=False)
+    if store is not None:
+        more = len(everybody) - len(settings.agents)
+        typer.echo(f"note: directory.source: {more} agents in {store.name}, all right", err=True)
     if settings.dial.consult is Consult.ATXFER:
         for limit in LIMITS:
             typer.echo(f"note: dial.consult: atxfer: {limit}", err=True)
