@@ -98,19 +98,31 @@ class Session(Destination):
 
     @handles(wire.Close)
     async def close(self, _body: wire.Close) -> None:
-        """Complete what has ended, log the agent out everywhere; refused while a call is up."""
+        """Complete what has ended, log the agent out everywhere; refused while a call is up.
+
+        What runs below is waited for: it may be a call that is placed, or a login.
+        """
+        self._require_idle()
+        async with self.tree.alone(self):
+            await self._log_out(self._require_idle())
+
+    def _require_idle(self) -> list[Seat]:
+        """Return where the agent works. Raises Refusal if a call is up."""
         pbx = self.tree.pbx
-        groups = self._groups()
         # The agent may work where no group of this session is: from an earlier session, say.
         seats = [self._seat_at(phone) for phone in phones_of(pbx, self.agent.agent_id)]
         for seat in seats:
             pbx.watch(seat.endpoint)
         if self.busy or any(is_busy(pbx, seat) for seat in seats):
             raise Refusal("The session cannot be closed: the agent is on a call.")
+        return seats
+
+    async def _log_out(self, seats: list[Seat]) -> None:
+        groups = self._groups()
         told = {phone for group in groups for phone in (group.seat.endpoint, *group.elsewhere)}
         for seat in seats:
             if seat.endpoint not in told:
-                await leave(pbx, seat)
+                await leave(self.tree.pbx, seat)
         for group in groups:
             await group.close()
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -216,6 +217,10 @@ class Tree:
     def listeners(self, topic: str) -> tuple[Destination, ...]:
         """Return who listens to a topic, in the order in which they began to."""
         return tuple(self._listening.get(topic, ()))
+
+    def alone(self, destination: Destination) -> AbstractAsyncContextManager[None]:
+        """Wait for the requests that run below a destination, and begin none there until the end."""
+        return self._lanes.alone(destination.target)
 
     def emit(self, destination: Destination, body: Body) -> None:
         """Send an event of a destination, after the response of a request that runs above it."""
