@@ -268,15 +268,18 @@ class Rules:
             (each for each in self._owed if each.target == node.target and name in each.events), None
         )
         if promised is None:
-            for asked in self._asked.values():
-                if asked.node is node:
-                    asked.early.add(name)
+            self._note_early(node, name)
         apply_event(node, name, body, expected=promised is not None)
         if promised is not None:
             self._owed.remove(promised)
         if name in LAST_EVENTS:
             self._close(node)
         return body
+
+    def _note_early(self, node: Node, name: str) -> None:
+        for asked in self._asked.values():
+            if asked.node is node:
+                asked.early.add(name)
 
     def _notice(self, message: Message) -> None:
         self._addressed(message)
