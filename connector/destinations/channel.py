@@ -32,6 +32,7 @@ class Channel(SupervisingChannel):
         self.seat = seat
         self.cti_id = seat.endpoint
         self._dialling = False
+        self._told_unreachable = False
 
     @handles(wire.ChannelInit)
     async def init(self, _body: wire.ChannelInit) -> wire.ChannelInitReply:
@@ -137,6 +138,7 @@ class Channel(SupervisingChannel):
             self.tree.warn(self, "queue.missing", "QUEUE_MISSING", text)
         elif isinstance(change, changes.PhoneChanged):
             self._warn_if_unreachable()
+            self._tell_if_reachable_again(change.now)
         else:
             self.tell_supervision(change)
 
@@ -203,6 +205,17 @@ class Channel(SupervisingChannel):
         if gone and self._mine() and model.presence(self.seat.endpoint).ready:
             text = f"Phone {self.seat.endpoint} is not registered: no calls reach you."
             self.tree.warn(self, "phone.unregistered", "PHONE_UNREGISTERED", text)
+            self._told_unreachable = True
+
+    def _tell_if_reachable_again(self, state: EndpointState) -> None:
+        """Take the warning back, whether or not the agent is still ready: the desktop shows it still."""
+        if not self._told_unreachable or state in {EndpointState.UNAVAILABLE, EndpointState.UNKNOWN}:
+            return
+        self._told_unreachable = False
+        if self._mine():
+            ready = self.tree.pbx.model.presence(self.seat.endpoint).ready
+            text = f"Phone {self.seat.endpoint} is registered again{': calls reach you' if ready else ''}."
+            self.tree.warn(self, "phone.registered", "PHONE_REGISTERED", text)
 
     def _announce_readiness(self, presence: Presence) -> None:
         if presence.ready:
