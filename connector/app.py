@@ -21,10 +21,12 @@ from connector.asterisk.settings import (
     Way,
 )
 from connector.asterisk.wire import AmiMessage
-from connector.bridge.amqp import AmqpSettings, AmqpTransport
+from connector.bridge.amqp import AmqpSettings, AmqpTransport, Resume
 from connector.bridge.amqp_topology import Names
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.dialect_file import load_dialect
+from connector.bridge.ledger import Ledger
+from connector.bridge.ledger_file import StoreError, StoreFile
 from connector.bridge.recorder import RecordedTransport
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
 from connector.bridge.transport import Transport
@@ -32,6 +34,9 @@ from connector.bridge.wirelog import MIB, WireLogError, WireWriter
 from connector.config import ConfigError, ReasonSettings, Settings, TlsSettings
 from connector.config import Transport as TransportKind
 from connector.destinations.control import Control
+from connector.destinations.interrupted import judge
+from connector.destinations.keeping import Keeper
+from connector.destinations.restoring import restore, row_of
 from connector.destinations.site import Label, Reason, Site
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
@@ -52,13 +57,37 @@ class Connector:
         self.settings = settings = replace(settings, agents=agents_of(settings))
         self._phones = _phones(settings)
         self.pbx = _pbx(settings, self._phones, on_event)
-        self.transport = _recorded(_transport(settings), settings)
+        self._ledger = _ledger(settings)
+        self.transport = _recorded(_transport(settings, self._ledger, self._resume), settings)
         self.directory = AgentDirectory(settings)
         self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
         self._control = Control(self.tree)
         self._hurry = asyncio.Event()
         for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
+
+    async def _resume(self, rows: Mapping[str, bytes]) -> None:
+        """Go on with the destinations of an earlier process, once the PBX is there or late."""
+        if self._ledger is None:
+            return
+        keeper = Keeper(self._ledger, row_of, judge)
+        await self._pbx_there()
+        self.tree.keeper = keeper
+        restore(self.tree, keeper, rows)
+
+    async def _pbx_there(self) -> None:
+        """Wait for the PBX, `asterisk.grace` seconds at most."""
+        there = asyncio.Event()
+        unsubscribe = self.pbx.subscribe(lambda _change: there.set() if self.pbx.available else None)
+        try:
+            async with asyncio.timeout(self.settings.asterisk.grace):
+                while not self.pbx.available:
+                    there.clear()
+                    await there.wait()
+        except TimeoutError:
+            log.warning("the telephone system is not there yet; going on without it")
+        finally:
+            unsubscribe()
 
     async def reload(self) -> None:
         """Read the agents of `directory.source` again; if they are not right, those of before stay.
@@ -112,6 +141,8 @@ class Connector:
             await self.transport.close()
             await self.pbx.close()
             await self.directory.close()
+            if self._ledger is not None:
+                await self._ledger.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
@@ -269,11 +300,21 @@ def _recorded(transport: Transport, settings: Settings) -> Transport:
     return RecordedTransport(transport, writer)
 
 
-def _transport(settings: Settings) -> Transport:
+def _ledger(settings: Settings) -> Ledger | None:
+    """Return what outlives the process. Only by way of a broker does the bridge go on with what it knows."""
+    if settings.bridge.transport is not TransportKind.AMQP or not settings.amqp.store:
+        return None
+    try:
+        return Ledger(StoreFile(Path(settings.amqp.store), settings.processor))
+    except StoreError as problem:
+        raise ConfigError("configuration", "amqp.store", str(problem)) from None
+
+
+def _transport(settings: Settings, ledger: Ledger | None, resume: Resume) -> Transport:
     bridge = settings.bridge
     dialect = load_dialect(Path(bridge.dialect)) if bridge.dialect else IDENTITY
     if bridge.transport is TransportKind.AMQP:
-        return _amqp_transport(settings, dialect)
+        return _amqp_transport(settings, dialect, ledger, resume)
     tls = bridge.tls
     return TcpTransport(
         TcpSettings(
@@ -290,7 +331,9 @@ def _transport(settings: Settings) -> Transport:
     )
 
 
-def _amqp_transport(settings: Settings, dialect: Dialect) -> AmqpTransport:
+def _amqp_transport(
+    settings: Settings, dialect: Dialect, ledger: Ledger | None, resume: Resume
+) -> AmqpTransport:
     amqp, bridge = settings.amqp, settings.bridge
     url = amqp.url.reveal() if amqp.url is not None else ""
     try:
@@ -310,6 +353,8 @@ def _amqp_transport(settings: Settings, dialect: Dialect) -> AmqpTransport:
                 reconnect_max=bridge.reconnect_max,
             ),
             dialect,
+            ledger=ledger,
+            resume=resume,
         )
     except ValueError:
         # What is wrong with it is not told: it would quote the password.

@@ -158,6 +158,13 @@ class AmqpSettings(Section, frozen=True, kw_only=True):
             extra={"unit": "messages"},
         ),
     ] = 256
+    store: Annotated[
+        FilePath,
+        Meta(
+            description="File that keeps sessions and unanswered requests, so that a connector that is "
+            "started anew goes on with them; empty: none. Relative to the folder of the configuration file."
+        ),
+    ] = ""
     heartbeat: Annotated[
         int,
         Meta(

@@ -8,7 +8,7 @@ the other side turns out to be another process than before (its `app_id` changes
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -22,11 +22,13 @@ from yarl import URL
 from connector.bridge.amqp_inbox import Inbox
 from connector.bridge.amqp_letter import PEER_HEADER, letter_of
 from connector.bridge.amqp_link import BrokerLink
+from connector.bridge.amqp_memory import Memory
 from connector.bridge.amqp_outbox import Outbox, Outgoing
 from connector.bridge.amqp_peers import Peers
 from connector.bridge.amqp_topology import Names, Role
 from connector.bridge.codec import MAX_FRAME, Malformed, decode_parts
 from connector.bridge.dialect import IDENTITY, Dialect
+from connector.bridge.ledger import Batch, Ledger
 from connector.bridge.messages import Kind, Message, failure
 from connector.bridge.reconnecting import Pauses
 from connector.bridge.stream import SEND_QUEUE
@@ -74,10 +76,25 @@ class _Verdict(Enum):
     """Let the broker put it aside as a dead letter."""
 
 
-class AmqpTransport:
-    """Transport by way of a message broker. "Lost" is logged once, "back" once."""
+Resume = Callable[[Mapping[str, bytes]], Awaitable[None]]
+"""Rebuilds from the ledger's rows what is above the transport."""
 
-    def __init__(self, settings: AmqpSettings, dialect: Dialect = IDENTITY) -> None:
+
+class AmqpTransport:
+    """Transport by way of a message broker. "Lost" is logged once, "back" once.
+
+    With a `ledger` it goes on where an earlier process ended: `resume` is awaited, once, before anything is
+    published or consumed.
+    """
+
+    def __init__(
+        self,
+        settings: AmqpSettings,
+        dialect: Dialect = IDENTITY,
+        *,
+        ledger: Ledger | None = None,
+        resume: Resume | None = None,
+    ) -> None:
         """Raise ValueError if the URL is none."""
         self.instance = uuid4().hex
         self._settings = settings
@@ -99,6 +116,11 @@ class AmqpTransport:
         self._lost_told = False
         self._was_up = False
         self._nobody_told = False
+        self._memory = Memory(ledger) if ledger is not None else None
+        self._resume = resume
+        self._acting = ledger is None
+        if ledger is not None:
+            ledger.committed = self._committed
 
     @property
     def is_connected(self) -> bool:
@@ -146,12 +168,15 @@ class AmqpTransport:
         """
         if self._overflowing:
             return
-        if not self._outbox.put(message):
+        outgoing = self._outbox.put(message, self._memory.ledger.staged_turn if self._memory else 0)
+        if outgoing is None:
             self._overflowing = True
             limit = self._settings.send_queue
             # Not at once: the sender is in the middle of something that this would pull from under its feet.
             asyncio.get_running_loop().call_soon(self.begin_anew, f"more than {limit} messages waited")
             return
+        if self._memory is not None:
+            self._memory.put(outgoing)
         self._idle.clear()
         self._fill()
 
@@ -181,8 +206,7 @@ class AmqpTransport:
         """Forget everything that is on its way and appear as another process: both sides start over."""
         self.instance = uuid4().hex
         self._overflowing = False
-        dropped = self._outbox.clear()
-        self._idle.set()
+        dropped = self._drop_outgoing()
         self._close_requests()
         log.warning("messages to the other side dropped", reason=reason, dropped=dropped)
         if self._link is not None:
@@ -206,6 +230,8 @@ class AmqpTransport:
 
     async def _use(self, link: BrokerLink) -> None:
         try:
+            if not self._acting:
+                await self._go_on()
             async with asyncio.timeout(self._settings.connect_timeout):
                 await link.consume(partial(self._deliver, link))
             if self._is_bridge:
@@ -221,8 +247,35 @@ class AmqpTransport:
             log.info("bridge connected", broker=self.where)
         self._lost_told = False
         self._was_up = True
-        if not self._is_bridge:
+        if not self._is_bridge and self._acting:
             self._introduce()
+        self._fill()
+
+    async def _go_on(self) -> None:
+        """Take the place of an earlier process, whose rows are in the ledger."""
+        memory = self._memory
+        if memory is None:
+            return
+        rows = memory.ledger.rows
+        found = memory.recall(rows)
+        if found.instance:
+            self.instance = found.instance
+            self._peers.restore(found.peer, found.newest)
+            self._outbox.restore(found.waiting)
+            for message_id, request_id in found.answered:
+                self._inbox.saw(message_id, request_id)
+            for outgoing in found.waiting:
+                if outgoing.answers is not None:
+                    self._inbox.await_answer(outgoing.answers)
+            log.info("going on where another process ended", waiting=len(found.waiting))
+        if self._resume is not None:
+            await self._resume(rows)
+        memory.introduce(self.instance, self._peers)
+        self._acting = True
+        self._introduce()
+        self._fill()
+
+    def _committed(self, _batch: Batch) -> None:
         self._fill()
 
     def _introduce(self) -> None:
@@ -259,9 +312,10 @@ class AmqpTransport:
     def _fill(self) -> None:
         """Publish as much as the window allows. Tasks start in the order in which they are made."""
         link = self._link
-        if link is None or link.lost.done():
+        if link is None or link.lost.done() or not self._acting:
             return
-        while (outgoing := self._outbox.take()) is not None:
+        committed = self._memory.ledger.done_turn if self._memory is not None else 0
+        while (outgoing := self._outbox.take(committed)) is not None:
             link.spawn(self._publish(link, outgoing))
 
     async def _publish(self, link: BrokerLink, outgoing: Outgoing) -> None:
@@ -269,6 +323,8 @@ class AmqpTransport:
             return
         link.was_useful = True
         self._outbox.settle(outgoing)
+        if self._memory is not None:
+            self._memory.settle(outgoing)
         if outgoing.answers is not None:
             for delivery in self._inbox.answered(outgoing.answers):
                 await link.acknowledge(delivery)
@@ -359,6 +415,8 @@ class AmqpTransport:
         self._inbox.saw(delivery.message_id, asked)
         if asked is not None:
             self._inbox.opened(asked, delivery)
+            if self._memory is not None:
+                self._memory.took_in(asked, delivery.message_id)
         if not _guarded(partial(receiver.received, message), "a message could not be taken in"):
             if asked is not None:
                 self._inbox.answered(asked)
@@ -387,20 +445,34 @@ class AmqpTransport:
 
     def _meets(self, delivery: AbstractIncomingMessage, receiver: Receiver) -> bool:
         """Take note of who speaks; True if that is somebody else than before, so that all begins anew."""
-        if not delivery.app_id or not self._peers.meets(delivery.app_id, delivery.timestamp):
+        if not delivery.app_id:
+            return False
+        anew = self._peers.meets(delivery.app_id, delivery.timestamp)
+        if self._memory is not None:
+            self._memory.introduce(self.instance, self._peers)
+        if not anew:
             return False
         if self._is_bridge:
             self.instance = uuid4().hex
-        self._outbox.clear()
-        self._idle.set()
+        self._drop_outgoing()
         self._close_requests()
         log.info("the other side started anew")
         receiver.disconnected("the other side started anew")
         receiver.connected()
         return True
 
+    def _drop_outgoing(self) -> int:
+        dropped = self._outbox.clear()
+        self._idle.set()
+        if self._memory is not None:
+            self._memory.settle(*dropped)
+            self._memory.introduce(self.instance, self._peers)
+        return len(dropped)
+
     def _close_requests(self) -> None:
         """Acknowledge requests whose answers nobody waits for any more."""
+        if self._memory is not None:
+            self._memory.forget_letters()
         deliveries = self._inbox.close_all()
         if self._link is not None:
             for delivery in deliveries:

@@ -15,6 +15,8 @@ class Outgoing:
     message: Message
     number: int
     message_id: str = field(default_factory=lambda: uuid4().hex)
+    turn: int = 0
+    """The batch of the ledger that must be committed first; 0: none."""
 
     @property
     def answers(self) -> str | None:
@@ -40,16 +42,31 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._unconfirmed)
 
-    def put(self, message: Message) -> bool:
-        """Queue a message; False if more wait already than the limit allows."""
-        if len(self._waiting) >= self._limit:
-            return False
-        self._waiting.append(Outgoing(message, next(self._numbers)))
-        return True
+    def put(self, message: Message, turn: int = 0) -> Outgoing | None:
+        """Queue a message, to leave when the ledger's batch `turn` is committed.
 
-    def take(self) -> Outgoing | None:
-        """Return the next message to publish; None if none waits or the window is full."""
+        None if more wait already than the limit allows.
+        """
+        if len(self._waiting) >= self._limit:
+            return None
+        outgoing = Outgoing(message, next(self._numbers), turn=turn)
+        self._waiting.append(outgoing)
+        return outgoing
+
+    def restore(self, messages: list[Outgoing]) -> None:
+        """Begin with the messages that an earlier process had not brought to the broker, in their order."""
+        self.clear()
+        self._waiting.extend(messages)
+        self._numbers = count(messages[-1].number + 1 if messages else 0)
+
+    def take(self, committed: int = 0) -> Outgoing | None:
+        """Return the next message to publish; None if none waits or the window is full.
+
+        A message that waits for a later batch than `committed` stays, and all behind it.
+        """
         if not self._waiting or len(self._unconfirmed) >= self._window:
+            return None
+        if self._waiting[0].turn > committed:
             return None
         outgoing = self._waiting.popleft()
         self._unconfirmed[outgoing.number] = outgoing
@@ -66,9 +83,9 @@ class Outbox:
         )
         self._unconfirmed.clear()
 
-    def clear(self) -> int:
-        """Drop everything, and return how many messages that were."""
-        dropped = len(self)
+    def clear(self) -> list[Outgoing]:
+        """Drop everything, and return what that was."""
+        dropped = [*self._unconfirmed.values(), *self._waiting]
         self._waiting.clear()
         self._unconfirmed.clear()
         return dropped

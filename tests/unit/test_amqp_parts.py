@@ -43,7 +43,7 @@ def test_the_outbox_loses_nothing_and_keeps_the_order_of_first_publication(steps
     published: list[int] = []
     for step in steps:
         if step == "put":
-            put += outbox.put(event(put))
+            put += outbox.put(event(put)) is not None
         elif step == "take" and (outgoing := outbox.take()) is not None:
             flying.append(outgoing)
             published.append(outgoing.message.body["n"])
@@ -74,10 +74,10 @@ def test_what_is_published_again_has_its_old_message_id() -> None:
 
 def test_the_outbox_is_bounded() -> None:
     outbox = Outbox(limit=2, window=1)
-    assert [outbox.put(event(number)) for number in range(3)] == [True, True, False]
+    assert [outbox.put(event(number)) is not None for number in range(3)] == [True, True, False]
     assert outbox.take() is not None
     assert outbox.take() is None
-    assert outbox.clear() == 2
+    assert len(outbox.clear()) == 2
     assert outbox.is_empty
 
 
