@@ -1,4 +1,4 @@
-"""A connector on a broker that is killed in the middle of calls: the bridge goes on as if nothing had been."""
+"""A connector on a broker, killed in the middle of calls: the bridge goes on as if it were still there."""
 
 import asyncio
 import signal
