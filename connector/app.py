@@ -21,11 +21,13 @@ from connector.asterisk.settings import (
     Way,
 )
 from connector.asterisk.wire import AmiMessage
-from connector.bridge.amqp import AmqpSettings, AmqpTransport, Resume
+from connector.bridge.amqp import AmqpTransport
+from connector.bridge.amqp_settings import AmqpSettings
+from connector.bridge.amqp_succession import Resume
 from connector.bridge.amqp_topology import Names
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.dialect_file import load_dialect
-from connector.bridge.ledger import Ledger
+from connector.bridge.ledger import Ledger, NoStore
 from connector.bridge.ledger_file import StoreError, StoreFile
 from connector.bridge.recorder import RecordedTransport
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
@@ -63,6 +65,9 @@ class Connector:
         self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
         self._control = Control(self.tree)
         self._hurry = asyncio.Event()
+        self._leads = asyncio.Event()
+        if not (settings.amqp.standby and self._ledger):
+            self._leads.set()
         for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
 
@@ -70,10 +75,16 @@ class Connector:
         """Go on with the destinations of an earlier process, once the PBX is there or late."""
         if self._ledger is None:
             return
+        self._leads.set()
         keeper = Keeper(self._ledger, row_of, judge)
         await self._pbx_there()
         self.tree.keeper = keeper
         restore(self.tree, keeper, rows)
+
+    async def _run_pbx(self) -> None:
+        """Work with the PBX, once we lead: two at once would both mind what phones do."""
+        await self._leads.wait()
+        await self.pbx.run()
 
     async def _pbx_there(self) -> None:
         """Wait for the PBX, `asterisk.grace` seconds at most."""
@@ -120,9 +131,13 @@ class Connector:
         """Run until `stop` is set; `ready` is called when the tasks are under way. Calls stay up after it.
 
         Calls that agents have then are waited for, `limits.drain` seconds at most, or until `hurry`.
+
+        Raises:
+            Superseded: another connector has taken over; one that is made anew may stand by.
+
         """
         tasks = [
-            asyncio.create_task(self.pbx.run(), name="pbx"),
+            asyncio.create_task(self._run_pbx(), name="pbx"),
             asyncio.create_task(self.transport.run(self.tree), name="bridge"),
             asyncio.create_task(self._refresh(), name="agents"),
         ]
@@ -302,8 +317,10 @@ def _recorded(transport: Transport, settings: Settings) -> Transport:
 
 def _ledger(settings: Settings) -> Ledger | None:
     """Return what outlives the process. Only by way of a broker does the bridge go on with what it knows."""
-    if settings.bridge.transport is not TransportKind.AMQP or not settings.amqp.store:
+    if settings.bridge.transport is not TransportKind.AMQP:
         return None
+    if not settings.amqp.store:
+        return Ledger(NoStore()) if settings.amqp.standby else None
     try:
         return Ledger(StoreFile(Path(settings.amqp.store), settings.processor))
     except StoreError as problem:
@@ -343,6 +360,7 @@ def _amqp_transport(
                 names=broker_names(settings),
                 tls=tls_client(amqp.tls) if url.startswith("amqps:") else None,
                 declare=amqp.declare,
+                standby=amqp.standby,
                 prefetch=amqp.prefetch,
                 unconfirmed=amqp.unconfirmed,
                 send_queue=bridge.send_queue,

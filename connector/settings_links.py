@@ -165,6 +165,14 @@ class AmqpSettings(Section, frozen=True, kw_only=True):
             "started anew goes on with them; empty: none. Relative to the folder of the configuration file."
         ),
     ] = ""
+    standby: Annotated[
+        OptionalBrokerName,
+        Meta(
+            description="Topic exchange by which several connectors of the processor share their state: one "
+            "leads, the others stand by; empty: there is one connector only.",
+            extra={"example": "harmony.state"},
+        ),
+    ] = ""
     heartbeat: Annotated[
         int,
         Meta(

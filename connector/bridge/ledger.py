@@ -119,6 +119,10 @@ class Ledger:
         self.rows = dict(rows)
         self._wake()
 
+    def begin_term(self, term: int) -> None:
+        """Write in a new term from now on."""
+        self.rows[TERM] = packed(term)
+
     async def flushed(self) -> None:
         """Wait until all that is staged now is committed."""
         wanted = self.staged_turn if self._staged else self._turn
@@ -178,8 +182,3 @@ def position_of(rows: Mapping[str, bytes]) -> tuple[int, int]:
         int(unpacked(rows[TERM])) if TERM in rows else 0,
         int(unpacked(rows[NUMBER])) if NUMBER in rows else 0,
     )
-
-
-def take_over(rows: dict[str, bytes]) -> None:
-    """Begin a new term on rows."""
-    rows[TERM] = packed(position_of(rows)[0] + 1)

@@ -1,8 +1,11 @@
 """A connector on a broker, killed in the middle of calls: the bridge goes on as if it were still there."""
 
 import asyncio
+import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import yaml
 from cable import DeafCable
 from calls import HELD, TALKING, make_call
 from desk import WAIT, amqp_settings, deep_merge, dialect_file, dialect_of, own_names
-from test_daemon import ProcessDesk
+from test_daemon import START, ProcessDesk
 
 from connector.bridge.catalogue.interaction import InteractionState
 from connector.bridge.messages import Kind
@@ -30,11 +33,11 @@ async def cable(lab: LabInfo) -> AsyncIterator[DeafCable]:
         yield found
 
 
-@pytest.fixture
-async def kept(
-    provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable
+@asynccontextmanager
+async def process_desk(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable, over: dict[str, Any]
 ) -> AsyncIterator[ProcessDesk]:
-    """Run a bridge, phones and a connector process with a store, on the broker."""
+    """Run a bridge, phones and a connector process on the broker."""
     accounts = {number: account.password for number, account in lab.sip.items()}
     names, file = own_names(), tmp_path / "connector.yaml"
     async with (
@@ -43,9 +46,8 @@ async def kept(
     ):
         bridge.attach(broker_end(lab.amqp_url, "LAB", names=names, dialect=dialect_of(tmp_path)))
         plain = deep_merge(yaml.safe_load(connector_config(lab)), amqp_settings(lab, names))
-        plain = deep_merge(
-            plain, {"amqp": {"store": "state.db"}, "asterisk": {"port": cable.port}, "limits": {"drain": 0}}
-        )
+        plain = deep_merge(plain, {"asterisk": {"port": cable.port}, "limits": {"drain": 0}})
+        plain = deep_merge(plain, over)
         if (dialect := dialect_file(tmp_path)) is not None:
             plain = deep_merge(plain, {"bridge": {"dialect": str(dialect)}})
         file.write_text(yaml.safe_dump(plain))
@@ -58,6 +60,46 @@ async def kept(
             assert found.process is not None
             if found.process.returncode is None:
                 await found.end(signal.SIGKILL)
+
+
+@pytest.fixture
+async def kept(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable
+) -> AsyncIterator[ProcessDesk]:
+    """Run a desk whose connector has a store."""
+    async with process_desk(provider, lab, tmp_path, cable, {"amqp": {"store": "state.db"}}) as found:
+        yield found
+
+
+@asynccontextmanager
+async def stand_by(desk: ProcessDesk) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run one more connector of the same configuration; it stands by."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "connector", "run", "--config", str(desk.file)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        await logged(process, "standing by")
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        _, log = await process.communicate()
+        assert b"Traceback" not in log
+
+
+async def logged(process: asyncio.subprocess.Process, what: str) -> None:
+    """Wait until a process logs something."""
+    assert process.stderr is not None
+    lines = [b"-"]
+    try:
+        async with asyncio.timeout(START):
+            while lines[-1] and what.encode() not in lines[-1]:
+                lines.append(await process.stderr.readline())
+    except TimeoutError:
+        lines.append(b"")
+    assert lines[-1], f"{what} was not logged, but: {b''.join(lines).decode()}"
 
 
 def asked(bridge: ReferenceBridge, name: str) -> int:
@@ -136,3 +178,38 @@ async def test_a_request_that_was_under_way_is_answered_once_and_not_carried_out
     await interaction.wait_state(InteractionState.ENDED)
     await interaction.complete()
     await session.close()
+
+
+async def test_a_standby_takes_over_from_a_killed_and_from_a_hanging_connector(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable
+) -> None:
+    over = {"amqp": {"standby": f"t{secrets.token_hex(4)}.state", "heartbeat": 1}}
+    async with process_desk(provider, lab, tmp_path, cable, over) as at:
+        async with stand_by(at) as second:
+            call = await make_call(at, "direct")
+            await call.interaction.set_data({"ORDER": "4711"})
+            cable.deaf = True
+            holding = asyncio.create_task(call.primary.hold())
+            await expect_hears({call.customer: {"MOH"}})
+            assert not holding.done()
+            await at.end(signal.SIGKILL)
+            cable.deaf = False
+            await holding
+            assert call.primary.state is HELD
+
+            async with stand_by(at) as third:
+                second.send_signal(signal.SIGSTOP)
+                await call.primary.retrieve()
+                await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+                second.send_signal(signal.SIGCONT)
+                await logged(second, "standing by")
+                third.kill()
+                await third.wait()
+                await call.primary.release()
+                assert call.interaction.data["ORDER"] == "4711"
+                await call.over()
+        for once in ("cti.query.capabilities", "cti.request.createsession", "session.query.init"):
+            assert asked(at.bridge, once) == 1
+        for name in ("conversation.request.hold", "conversation.request.retrieve"):
+            (request_id,) = {one.message.request_id for one in at.bridge.log if one.message.name == name}
+            assert [one.result for one in answers(at.bridge, str(request_id))] == ["SUCCESS"]

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from connector.bridge import amqp
-from connector.bridge.amqp import AmqpSettings, AmqpTransport
+from connector.bridge.amqp import AmqpTransport
 from connector.bridge.amqp_inbox import Inbox
 from connector.bridge.amqp_letter import LONGEST_CORRELATION, MAX_HEADERS, PEER_HEADER, letter_of
 from connector.bridge.amqp_outbox import Outbox
+from connector.bridge.amqp_settings import AmqpSettings
 from connector.bridge.amqp_topology import LONGEST_KEY, Names, Role
 from connector.bridge.codec import Malformed, decode_parts, encode_parts
 from connector.bridge.messages import Kind, Message, Result, failure, success
