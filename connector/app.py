@@ -87,11 +87,12 @@ class Connector:
         await self.pbx.run()
 
     async def _pbx_there(self) -> None:
-        """Wait for the PBX, `asterisk.grace` seconds at most."""
+        """Wait for the PBX, as long as its absence is kept from the bridge, and it may take to connect."""
+        asterisk = self.settings.asterisk
         there = asyncio.Event()
         unsubscribe = self.pbx.subscribe(lambda _change: there.set() if self.pbx.available else None)
         try:
-            async with asyncio.timeout(self.settings.asterisk.grace):
+            async with asyncio.timeout(max(asterisk.grace, asterisk.connect_timeout)):
                 while not self.pbx.available:
                     there.clear()
                     await there.wait()

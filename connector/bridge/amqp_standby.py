@@ -15,8 +15,8 @@ import structlog
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage
 
+from connector.bridge.amqp_faults import FAULTS, words
 from connector.bridge.amqp_link import BrokerLink
-from connector.bridge.ledger import position_of
 from connector.bridge.ledger_copy import Record, Replica
 
 log = structlog.get_logger(__name__)
@@ -50,8 +50,8 @@ class Standby:
         """The key with which records are published."""
         return self._stream
 
-    async def lead(self, link: BrokerLink, own: tuple[int, int] | None) -> dict[str, bytes]:
-        """Wait for the lead, and return the rows of who led before; empty if nobody did.
+    async def lead(self, link: BrokerLink, own: tuple[int, int] | None) -> Replica:
+        """Wait for the lead, and return what whoever led before has written.
 
         `own`: term and number of our own rows, if we led before.
 
@@ -70,13 +70,10 @@ class Standby:
         mark = await wait.mark(self._stream)
         await mark
         await stream.cancel(following)
-        link.spawn(_renew(exchange, self._lead))
+        link.spawn(_renew(link, exchange, self._lead))
         log.info("leading", processor_state=self._stream)
         self._told = False
-        if not wait.replica.complete and wait.replica.rows:
-            log.warning("the state of the connector that led is not whole; the bridge begins anew")
-            return {}
-        return wait.replica.rows
+        return wait.replica
 
     async def _declared(self, channel: AbstractChannel) -> AbstractExchange:
         if not self._declare:
@@ -122,7 +119,7 @@ class _Wait:
             self.replica.take(
                 kind, _number(headers.get("term")), _number(headers.get("number")), delivery.body
             )
-            if self._own is not None and position_of(self.replica.rows) > self._own and not self.held.done():
+            if self._own is not None and self.replica.newest > self._own and not self.held.done():
                 self.held.set_exception(Superseded())
         await delivery.ack()
 
@@ -159,10 +156,13 @@ async def _new_token(exchange: AbstractExchange, lead: str) -> None:
     await exchange.publish(letter, lead)
 
 
-async def _renew(exchange: AbstractExchange, lead: str) -> None:
+async def _renew(link: BrokerLink, exchange: AbstractExchange, lead: str) -> None:
     while True:
         await asyncio.sleep(_RENEWAL)
-        await _new_token(exchange, lead)
+        try:
+            await _new_token(exchange, lead)
+        except FAULTS as problem:
+            link.fail(words(problem))
 
 
 def stream_arguments() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from connector.bridge.amqp_memory import Memory
 from connector.bridge.amqp_outbox import Outbox, OutgoingRecord
 from connector.bridge.amqp_peers import Peers
 from connector.bridge.amqp_standby import Standby, letter_of_record
-from connector.bridge.ledger import Batch, Ledger, position_of
+from connector.bridge.ledger import Batch, Ledger
 from connector.bridge.ledger_copy import Recorder
 
 log = structlog.get_logger(__name__)
@@ -42,10 +42,13 @@ class Succession:
         if self.standby is None:
             return
         ledger = self.ledger
-        rows = await self.standby.lead(link, ledger.position if self._went_on else None)
-        if position_of(rows) > ledger.position:
-            ledger.replace(rows)
-        ledger.begin_term(ledger.position[0] + 1)
+        replica = await self.standby.lead(link, ledger.position if self._went_on else None)
+        newer = replica.newest > ledger.position
+        if newer and not replica.complete:
+            log.warning("what the connector that led has written is not whole; the bridge begins anew")
+        if newer:
+            ledger.replace(replica.rows if replica.complete else {})
+        ledger.begin_term(max(replica.newest[0], ledger.position[0]) + 1)
         self.recorder.snapshot_due = True
 
     async def go_on(

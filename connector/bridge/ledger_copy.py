@@ -50,17 +50,25 @@ class Replica:
     rows: dict[str, bytes] = field(default_factory=dict)
     complete: bool = False
     """Whether nothing is missing since the latest snapshot."""
+    newest: tuple[int, int] = (0, 0)
+    """Term and number of the newest record."""
 
     def take(self, kind: str, term: int, number: int, body: bytes) -> None:
         """Take a record in; those of an earlier leader come too late."""
-        known_term, known_number = position_of(self.rows)
+        known_term, known_number = self.newest
         if (term, number) <= (known_term, known_number):
             return
+        self.newest = (term, number)
+        try:
+            rows = _unpacked(body)
+        except (zlib.error, msgspec.MsgspecError, ValueError):
+            self.complete = False
+            return
         if kind == _SNAPSHOT:
-            self.rows = {key: value for key, value in _unpacked(body).items() if value is not None}
+            self.rows = {key: value for key, value in rows.items() if value is not None}
             self.complete = True
         elif self.complete and (term, number) == (known_term, known_number + 1):
-            apply(self.rows, _unpacked(body))
+            apply(self.rows, rows)
         else:
             self.complete = False
 

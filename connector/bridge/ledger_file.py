@@ -36,25 +36,21 @@ class StoreFile:
         self._path = path
         self._processor = processor
         self._thread = ThreadPoolExecutor(1, "ledger")
+        self._db: sqlite3.Connection | None = None
         try:
-            self._open()
-        except sqlite3.OperationalError as problem:
+            self._open_or_put_aside()
+        except sqlite3.Error as problem:
+            self._give_up()
             raise StoreError(_words(path, problem)) from None
-        except sqlite3.DatabaseError as problem:
-            aside = path.with_name(f"{path.name}.broken")
-            log.exception("the state cannot be read; beginning anew", file=str(path), aside=str(aside))
-            self._db.close()
-            try:
-                path.replace(aside)
-                for rest in ("-wal", "-shm"):
-                    path.with_name(path.name + rest).unlink(missing_ok=True)
-                self._open()
-            except (OSError, sqlite3.Error):
-                raise StoreError(_words(path, problem)) from None
+        except OSError as problem:
+            raise StoreError(f'The file "{path}" cannot be replaced: {problem.strerror}.') from None
+        except StoreError:
+            self._give_up()
+            raise
 
     def load(self) -> dict[str, bytes]:
         """Return all rows."""
-        found = self._db.execute("SELECT key, value FROM rows WHERE key <> ?", (_PROCESSOR,))
+        found = self._open_db.execute("SELECT key, value FROM rows WHERE key <> ?", (_PROCESSOR,))
         return {str(key): bytes(value) for key, value in found}
 
     async def write(self, batch: Batch) -> None:
@@ -63,43 +59,72 @@ class StoreFile:
 
     async def close(self) -> None:
         """Close the file."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._give_up)
         self._thread.shutdown()
+
+    def _open_or_put_aside(self) -> None:
+        try:
+            self._open()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as problem:
+            aside = self._path.with_name(f"{self._path.name}.broken")
+            log.error(  # noqa: TRY400 - where it was found broken says nothing
+                "the state cannot be read; beginning anew", file=str(self._path), problem=str(problem)
+            )
+            self._give_up()
+            self._path.replace(aside)
+            for rest in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + rest).unlink(missing_ok=True)
+            self._open()
+
+    def _give_up(self) -> None:
+        if self._db is not None:
+            self._db.close()
+
+    @property
+    def _open_db(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise sqlite3.ProgrammingError("the file is not open")
+        return self._db
 
     def _open(self) -> None:
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as problem:
             raise StoreError(f'The file "{self._path}" cannot be made: {problem.strerror}.') from None
-        self._db = sqlite3.connect(self._path, timeout=0.5, isolation_level=None, check_same_thread=False)
+        db = self._db = sqlite3.connect(
+            self._path, timeout=0.5, isolation_level=None, check_same_thread=False
+        )
         # Locked by us alone: a process that was killed leaves no lock behind.
-        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
         # Safe against the death of the process; a power cut may cost the latest batches, never the file.
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        db.execute("PRAGMA synchronous = NORMAL")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA:
             raise StoreError(f'The file "{self._path}" was made by a newer version of the connector.')
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
-        self._db.execute(f"PRAGMA user_version = {SCHEMA}")
-        self._db.execute("INSERT OR IGNORE INTO rows VALUES (?, ?)", (_PROCESSOR, self._processor.encode()))
-        self._db.execute("COMMIT")
-        (whose,) = self._db.execute("SELECT value FROM rows WHERE key = ?", (_PROCESSOR,)).fetchone()
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        db.execute(f"PRAGMA user_version = {SCHEMA}")
+        db.execute("INSERT OR IGNORE INTO rows VALUES (?, ?)", (_PROCESSOR, self._processor.encode()))
+        db.execute("COMMIT")
+        (whose,) = db.execute("SELECT value FROM rows WHERE key = ?", (_PROCESSOR,)).fetchone()
         if bytes(whose).decode() != self._processor:
             raise StoreError(f'The file "{self._path}" is that of the processor {bytes(whose).decode()}.')
 
     def _write(self, batch: dict[str, bytes | None]) -> None:
+        db = self._open_db
         gone = [(key,) for key, value in batch.items() if value is None]
         here = [(key, value) for key, value in batch.items() if value is not None]
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany("DELETE FROM rows WHERE key = ?", gone)
-                self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?)", here)
-                self._db.execute("COMMIT")
+                db.executemany("DELETE FROM rows WHERE key = ?", gone)
+                db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?)", here)
+                db.execute("COMMIT")
             except sqlite3.Error:
-                self._db.execute("ROLLBACK")
+                db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as problem:
             raise OSError(str(problem)) from problem

@@ -38,7 +38,7 @@ def catch_up(tree: Tree, keeper: Keeper) -> None:
                 _presence(one)
                 _new_calls(one, keeper)
             case Interaction():
-                _interaction(one)
+                _interaction(one, keeper)
             case _:
                 pass
 
@@ -76,28 +76,33 @@ def _new_calls(channel: Channel, keeper: Keeper) -> None:
             channel.emit(channel_wire.InteractionAdded(nativeid=model.id, type=_TELEPHONY))
 
 
-def _interaction(destination: Interaction) -> None:
-    told = wire.InteractionState(destination.told["state"])
-    if told in _OVER:
+def _interaction(destination: Interaction, keeper: Keeper) -> None:
+    if wire.InteractionState(destination.told["state"]) in _OVER:
         return
     model = destination.tree.pbx.model.interaction(destination.nativeid)
     legs = [one for one in destination.children.values() if isinstance(one, Conversation)]
-    if model is None or model.over:
+    legs = [one for one in legs if one.open and not one.over]
+    if model is not None and not model.over:
         for one in legs:
-            if one.open and not one.over:
-                one.tell_release(model.cause if model is not None else Cause.NORMAL)
-        cause = model.cause if model is not None and model.cause is not None else Cause.NORMAL
-        destination.emit(wire.Ended(cause=conversation_wire.Cause(cause)))
+            _conversation(one, model)
+        _live_interaction(destination, model, keeper)
         return
     for one in legs:
-        if one.open and not one.over:
-            _conversation(one, model)
-    if model.state is InteractionState.STARTED and told is not wire.InteractionState.STARTED:
+        one.tell_release(model.cause if model is not None else Cause.NORMAL)
+    cause = model.cause if model is not None and model.cause is not None else Cause.NORMAL
+    destination.emit(wire.Ended(cause=conversation_wire.Cause(cause)))
+
+
+def _live_interaction(destination: Interaction, model: Model, keeper: Keeper) -> None:
+    told = destination.told
+    if model.state is InteractionState.STARTED and told["state"] != wire.InteractionState.STARTED:
         destination.emit(wire.Started())
     consult = model.consult
-    if consult is not None and not consult.released and consult.id != destination.told.get("consult"):
+    # One that the bridge asked for is named in the response to its request.
+    asked = keeper.is_interrupted("interaction.request.consult", destination.target)
+    if consult is not None and not consult.released and consult.id != told.get("consult") and not asked:
         destination.emit(wire.ConsultStarted(nativeid=consult.id))
-    known = destination.told.get("data", {})
+    known = told.get("data", {})
     now: dict[str, Any] = {key: from_text(value) for key, value in model.data.items()}
     if news := {key: value for key, value in now.items() if known.get(key) != value}:
         destination.emit(wire.DataChanged(interaction_data=news))

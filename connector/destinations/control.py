@@ -113,6 +113,11 @@ class Control(Destination):
         self._told = status
         self._was_in_service = self._was_in_service or status is not wire.ServiceStatus.STARTING
 
+    def tell_news(self) -> None:
+        """Tell the status if it is not the one that was told."""
+        if self.status is not self._told:
+            self._tell_status()
+
     def pause(self) -> None:
         """Tell the bridge to begin no more sessions: the connector will be stopped when calls are over."""
         self._pausing = True

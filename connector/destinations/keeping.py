@@ -88,6 +88,16 @@ class Keeper:
         """Forget the destination of that target."""
         self._rows.drop(DESTINATION + target)
 
+    def forget_interrupted(self) -> None:
+        """Forget what an earlier process had begun: nobody waits for it."""
+        for request_id in self.interrupted:
+            self.forget_request(request_id)
+        self.interrupted.clear()
+
+    def is_interrupted(self, name: str, target: str) -> bool:
+        """Tell whether an earlier process had begun such a request."""
+        return any((one.name, one.target) == (name, target) for one in self.interrupted.values())
+
     def fate_of(self, destination: "Destination | None", message: Message) -> tuple[Fate, Body | None]:
         """Return what became of a request, with the body of its response where it is done."""
         begun = self.interrupted.get(message.request_id or "")

@@ -85,6 +85,8 @@ def restore(tree: Tree, keeper: Keeper, rows: Mapping[str, bytes]) -> None:
             keeper.forget(target)
     _restore_requests(tree, keeper, rows)
     tree.await_pbx(lambda: catch_up(tree, keeper))
+    if isinstance(tree.root, Control) and tree.root.open:
+        tree.root.tell_news()
     log.info("destinations restored", destinations=len(tree.destinations))
 
 

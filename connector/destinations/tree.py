@@ -159,6 +159,8 @@ class Tree:
         for request_id in self._requests:
             self._forget_request(request_id)
         self._requests.clear()
+        if self.keeper is not None:
+            self.keeper.forget_interrupted()
         if self.root is not None:
             for child in tuple(self.root.children.values()):
                 child.dispose()
