@@ -155,7 +155,11 @@ def _with_paths(settings: Settings, folder: Path) -> Settings:
             dialect=str(folder.absolute() / bridge.dialect) if bridge.dialect else "",
             record=str(folder.absolute() / bridge.record) if bridge.record else "",
         ),
-        amqp=replace(settings.amqp, tls=_absolute(settings.amqp.tls, folder)),
+        amqp=replace(
+            settings.amqp,
+            tls=_absolute(settings.amqp.tls, folder),
+            store=str(folder.absolute() / settings.amqp.store) if settings.amqp.store else "",
+        ),
         asterisk=replace(settings.asterisk, tls=_absolute(settings.asterisk.tls, folder)),
         directory=replace(
             directory,

@@ -42,7 +42,7 @@ class Channel(SupervisingChannel):
         self.open = True
         ready = presence.agent == self.seat.agent and presence.ready
         return wire.ChannelInitReply(
-            channel_state=self._state(presence),
+            channel_state=self.state_of(presence),
             agent_state=wire.AgentState.READY if ready else wire.AgentState.NOT_READY,
             reason=None if ready else presence.reason or None,
             interactions=tuple(
@@ -108,7 +108,11 @@ class Channel(SupervisingChannel):
         """Prepare the destination of an interaction that was announced here."""
         self._require_not_taken()
         interaction = self.tree.pbx.model.interaction(body.nativeid)
-        if interaction is None or interaction.endpoint != self.seat.endpoint:
+        announced = body.nativeid in self.told.get("interactions", ())
+        # One that ended while the connector was started anew: its init tells so.
+        if not (interaction is None and announced) and (
+            interaction is None or interaction.endpoint != self.seat.endpoint
+        ):
             raise Refusal(f"There is no interaction {body.nativeid} at phone {self.seat.endpoint}.")
         self.require_no_child_for(body.nativeid)
         Interaction(self.tree, self.target_of_child(body.id), self, self.seat, body.nativeid)
@@ -175,7 +179,8 @@ class Channel(SupervisingChannel):
         if not self._mine():
             raise Refusal("The channel is not active: activate it first.")
 
-    def _state(self, presence: Presence) -> wire.ChannelState:
+    def state_of(self, presence: Presence) -> wire.ChannelState:
+        """Return the channel's state while that agent works at its phone."""
         if presence.agent is None:
             return wire.ChannelState.INACTIVE
         return (
@@ -183,20 +188,25 @@ class Channel(SupervisingChannel):
         )
 
     def _presence_changed(self, change: changes.PresenceChanged) -> None:
-        before, now = self._state(change.before), self._state(change.now)
-        if before is not now:
-            if before is wire.ChannelState.ACTIVE:
-                self.emit(wire.Deactivated())
-            elif before is wire.ChannelState.UNAVAILABLE:
-                self.emit(wire.Available())
-            if now is wire.ChannelState.UNAVAILABLE:
-                self.emit(wire.Unavailable())
+        before, now = self.state_of(change.before), self.state_of(change.now)
+        self.tell_state(before, now)
         if now is wire.ChannelState.ACTIVE:
-            if before is not now:
-                self.emit(wire.Activated())
-            self._announce_readiness(change.now)
+            self.announce_readiness(change.now)
             if not change.before.ready or before is not now:
                 self._warn_if_unreachable()
+
+    def tell_state(self, before: wire.ChannelState, now: wire.ChannelState) -> None:
+        """Tell how the channel came from one state to another."""
+        if before is now:
+            return
+        if before is wire.ChannelState.ACTIVE:
+            self.emit(wire.Deactivated())
+        elif before is wire.ChannelState.UNAVAILABLE:
+            self.emit(wire.Available())
+        if now is wire.ChannelState.UNAVAILABLE:
+            self.emit(wire.Unavailable())
+        elif now is wire.ChannelState.ACTIVE:
+            self.emit(wire.Activated())
 
     def _warn_if_unreachable(self) -> None:
         """Warn an agent who is ready at a phone that the PBX cannot reach."""
@@ -217,7 +227,8 @@ class Channel(SupervisingChannel):
             text = f"Phone {self.seat.endpoint} is registered again{': calls reach you' if ready else ''}."
             self.tree.warn(self, "phone.registered", "PHONE_REGISTERED", text)
 
-    def _announce_readiness(self, presence: Presence) -> None:
+    def announce_readiness(self, presence: Presence) -> None:
+        """Tell whether the agent takes calls."""
         if presence.ready:
             self.emit(wire.BecameReady())
         else:

@@ -78,6 +78,10 @@ class Interaction(RecordedInteraction):
         """End the wrap-up."""
         model = self._find()
         state = model.state if model is not None else InteractionState.COMPLETED
+        if model is None and self.told.get("state") == wire.InteractionState.ENDED:
+            # It ended before, or while, the connector was started anew: only the bridge still knows it.
+            self.emit(wire.Completed())
+            return
         if state is not InteractionState.ENDED:
             raise Refusal(f"Only an ended interaction can be completed: this one is {state}.")
         self.tree.pbx.complete(self.nativeid)

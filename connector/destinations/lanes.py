@@ -77,6 +77,15 @@ class Lanes:
         """Keep an event back until the lane's request is answered."""
         self._held.setdefault(lane, deque()).append(send)
 
+    def keep_busy(self, lane: str) -> None:
+        """Keep the events of a branch back until the next request of its lane is answered, or `let_go`."""
+        self._busy.add(lane)
+
+    def let_go(self, lane: str) -> None:
+        """Send what `keep_busy` has kept back, unless a request runs, which will do that."""
+        if lane not in self._tasks:
+            self._let_go(lane)
+
     def cancel_all(self) -> None:
         """Stop everything that runs or waits; kept-back events are dropped."""
         for task in self._tasks.values():
