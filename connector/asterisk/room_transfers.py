@@ -116,13 +116,13 @@ class RoomTransfers(RoomMoves):
         await self._arrived(interaction.primary, consult)
         self._meetings.require_attendance(interaction.primary, consult)
         moving, staying = self._meetings.by_number(interaction, consult)
-        room = self._meetings.room(staying)
+        # Before the new room is noted: where a colleague is now is told by the old one.
+        (first, *others), room = self._meetings.coming(moving), self._meetings.room(staying)
         wanted = self._notes(moving, room) | self._notes(staying, room)
         wanted[interaction.leg] = {"HARMONY_P1": room, "HARMONY_P2": "", "HARMONY_SIDE": "agent"}
         for leg in moving.parties:
             wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": interaction.leg}
         await self._variables.set_all(wanted)
-        first, *others = self._meetings.coming(moving)
         await self._bring(others, room)
         moves: list[Move] = [self._meetings.seat(first, room)]
         if self._exchange.model.legs.room_of(interaction.leg) != room:
