@@ -27,6 +27,8 @@ CALLERS_MARK = "HARMONY_ORPHANS"
 
 _DIALPLAN = 1.0
 """Seconds within which the dialplan has seen to a party that an agent's leg leaves."""
+_LATE = 8.0
+"""Seconds that a party may be late, beyond those within which it should have arrived."""
 
 
 class LeftBehind:
@@ -66,6 +68,7 @@ class LeftBehind:
     async def _look_after(self, party: str) -> None:
         legs = self._exchange.model.legs
         await self._shown(lambda: legs.get(party) is None or self._is_abandoned(party), ON_ITS_WAY)
+        await self._shown(lambda: not self._is_on_its_way(party), _LATE)
         if not self._is_abandoned(party):
             return
         # The dialplan comes first: it takes the party out of the room, if it knows of the agent's end.
@@ -78,6 +81,12 @@ class LeftBehind:
             await (self._make_orphan(party) if is_caller else self._hang_up(party))
         except (AmiError, PbxProblem) as problem:
             log.info("a party that was left alone was gone already", leg=party, reason=str(problem))
+
+    def _is_on_its_way(self, party: str) -> bool:
+        """Whether a leg lives that is in no room and hears nobody: on a busy PBX it may be long in coming."""
+        legs = self._exchange.model.legs
+        nowhere = legs.room_of(party) is None and not legs.hearing(party).parties
+        return legs.get(party) is not None and nowhere and not self._exchange.model.is_party(party)
 
     def _is_abandoned(self, party: str) -> bool:
         """Whether a leg is alone in a room, itself or by a joint, and neither an agent's nor its party."""

@@ -30,6 +30,7 @@ AGENT_ENDS, CUSTOMER_ENDS = facts.LegEnded(AGENT, 16), facts.LegEnded(CUSTOMER, 
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(left_behind, "ON_ITS_WAY", 0.02)
     monkeypatch.setattr(left_behind, "_DIALPLAN", 0.02)
+    monkeypatch.setattr(left_behind, "_LATE", 0.2)
 
 
 class Bench:
@@ -71,6 +72,13 @@ class Bench:
 
 async def test_a_caller_who_comes_into_the_room_when_the_agent_is_gone_is_an_orphan() -> None:
     bench = Bench(AGENT_ENDS, *IN_ROOM)
+    assert await bench.outcome() == ([CUSTOMER], [])
+
+
+async def test_a_caller_may_be_long_in_coming() -> None:
+    bench = Bench(AGENT_ENDS)
+    await asyncio.sleep(3 * left_behind.ON_ITS_WAY)
+    bench.tell(*IN_ROOM)
     assert await bench.outcome() == ([CUSTOMER], [])
 
 
