@@ -23,17 +23,17 @@ from connector.telephony.legs import Leg
 _TIES = ("HARMONY_P1", "HARMONY_P2", "HARMONY_AGENT", "HARMONY_CUR", "HARMONY_CONSULT")
 """Variables that name other legs, or rooms that are named after legs."""
 TRUSTED = (
+    "HARMONY_ASKED",
     *_TIES,
     "HARMONY_CONSULTS",
     "HARMONY_DEST",
     "HARMONY_DIALLED",
     "HARMONY_QUEUED_IN",
     "HARMONY_QUEUED_FOR",
-    "HARMONY_LAST",
 )
 """Variables that are asked for by name, besides all: by these a leg says which calls it is in.
 
-Nobody sets the last one: it shows that a row has them.
+Nobody sets the first one: it shows that a row has them.
 """
 _UNSET = "(null)"
 _CONSULTING, _IDLE, _QUEUE = "harmony-dconsult", "harmony-didle", "Queue"
@@ -43,17 +43,15 @@ def variables_of(row: AmiMessage) -> dict[str, str]:
     """Return the channel variables of a row that was asked for with `AllVariables`; the newest counts.
 
     Asterisk escapes no value, so one with line breaks can add lines that look like variables. But those that
-    were asked for by name (`TRUSTED`) come after all others, in that order: what is said of them before is
+    were asked for by name (`TRUSTED`) come before all others, in that order: what is said of them later is
     not believed.
     """
     lines = [header.partition("=") for header in row.all("Variable")]
-    by_name = lines[-len(TRUSTED) :]
-    if not by_name or by_name[-1][0] != TRUSTED[-1]:
-        by_name = []
-    found = {name: value for name, _, value in by_name if value != _UNSET}
-    if by_name and tuple(name for name, _, _ in by_name) != TRUSTED:
-        found = {}
-    for name, _, value in lines[: len(lines) - len(by_name)]:
+    by_name = lines[: len(TRUSTED)] if lines and lines[0][0] == TRUSTED[0] else []
+    found: dict[str, str] = {}
+    if tuple(name for name, _, _ in by_name) == TRUSTED:
+        found = {name: value for name, _, value in by_name if value != _UNSET}
+    for name, _, value in lines[len(by_name) :]:
         if not (by_name and name in RESERVED_VARIABLES):
             found.setdefault(name, value)
     return found

@@ -4,9 +4,9 @@ Asterisk escapes no value of a channel variable in the rows of `Status`. A dialp
 sent (a decoded header, the answer of a web service) can so bring line breaks into the list: the row falls
 into pieces, and a piece looks like an event of its own. But the last line of a genuine row is the id of the
 action that asked for the list, which nobody outside knows; and Asterisk writes nothing else between a list's
-rows. So from the first piece of a row to the one that ends with that id all is this row. What counts are the
-first piece, for the headers that tell of the channel come before its variables, and the variables right
-before that id: those that were asked for by name come last.
+rows. So from the first piece of a row to the one that ends with that id all is this row. What counts is the
+first piece: the headers that tell of the channel come before its variables, and of these those that were asked
+for by name come first.
 """
 
 import re
@@ -20,7 +20,6 @@ log = structlog.get_logger(__name__)
 _ROWS: Final = tuple(f"Event: {name}\r\n" for name in ("Status", "QueueParams", "QueueMember", "QueueEntry"))
 """How rows begin whose last line is the action's id (Asterisk 20-22)."""
 _CLOSING: Final = "ActionID: "
-_VARIABLE: Final = "Variable: "
 _COMPLETE: Final = re.compile(r"Event: \w+Complete\r\nActionID: ([^\r\n]+)\r\nEventList: ")
 
 
@@ -44,7 +43,7 @@ class RowGuard:
             return text, ""
         list_id = self._closed_by(text)
         if self._cut and list_id:
-            text, self._cut = "\r\n".join((self._cut, *_last_variables(text), f"{_CLOSING}{list_id}")), ""
+            text, self._cut = f"{self._cut}\r\n{_CLOSING}{list_id}", ""
             return text, list_id
         if self._cut:
             found = _COMPLETE.match(text)
@@ -63,10 +62,3 @@ class RowGuard:
         last = text.rpartition("\r\n")[2]
         list_id = last.removeprefix(_CLOSING)
         return list_id if last.startswith(_CLOSING) and self._is_open(list_id) else ""
-
-
-def _last_variables(text: str) -> list[str]:
-    """Return the lines before the last one that hold variables, as far as they go without another between."""
-    lines = text.split("\r\n")[:-1]
-    start = next((at for at in range(len(lines), 0, -1) if not lines[at - 1].startswith(_VARIABLE)), 0)
-    return lines[start:]

@@ -24,10 +24,10 @@ BREAKS = {
 
 
 def status(leg: str, action_id: str, *variables: str, **trusted: str) -> bytes:
-    """Return a row as Asterisk writes it: all variables, those asked for by name, the action's id."""
+    """Return a row as Asterisk writes it: the variables asked for by name, all variables, the action's id."""
     by_name = [f"{name}={trusted.get(name, '(null)')}" for name in TRUSTED]
     lines = ["Event: Status", "Privilege: Call", f"Channel: PJSIP/1001-{leg}", f"Uniqueid: {leg}"]
-    lines += [f"Variable: {each}" for each in (*variables, *by_name)]
+    lines += [f"Variable: {each}" for each in (*by_name, *variables)]
     return "\r\n".join([*lines, f"ActionID: {action_id}", "", ""]).encode()
 
 
@@ -76,5 +76,5 @@ async def test_a_row_that_nobody_closes_ends_with_the_list() -> None:
 def test_a_name_that_was_asked_for_and_holds_breaks_itself_says_nothing() -> None:
     lines = [f"{name}=(null)" for name in TRUSTED]
     lines.insert(2, "HARMONY_P1=2")
-    row = AmiMessage([("Event", "Status"), *(("Variable", line) for line in ("A=1", *lines))])
+    row = AmiMessage([("Event", "Status"), *(("Variable", line) for line in (*lines, "A=1"))])
     assert variables_of(row) == {"A": "1"}
