@@ -5,8 +5,8 @@ sent (a decoded header, the answer of a web service) can so bring line breaks in
 into pieces, and a piece looks like an event of its own. But the last line of a genuine row is the id of the
 action that asked for the list, which nobody outside knows; and Asterisk writes nothing else between a list's
 rows. So from the first piece of a row to the one that ends with that id all is this row. What counts is the
-first piece: the headers that tell of the channel come before its variables, and of these those that were asked
-for by name come first.
+first piece: the headers that tell of the channel come before its variables, and of these those that were
+asked for by name come first.
 """
 
 import re
