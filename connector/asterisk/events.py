@@ -22,6 +22,7 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_BACK",
         "HARMONY_BESIDE",
         "HARMONY_CALLERID",
+        "HARMONY_CAUSE",
         "HARMONY_CONSULT",
         "HARMONY_CONSULTS",
         "HARMONY_CTX",

@@ -44,6 +44,13 @@ class TeamBoard:
         """Return all members of a team."""
         return tuple(self._member(agent) for agent in self._directory.agents() if agent.team == team)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many agents are in each state."""
+        found = dict.fromkeys((LOGGED_OUT, NOT_READY, READY, ON_CALL, WRAP_UP), 0)
+        for agent in self._directory.agents():
+            found[self._states.get(agent.agent_id, (LOGGED_OUT, None))[0]] += 1
+        return found
+
     def subscribe(self, owner: object, team: str, listener: Listener) -> None:
         """Tell `listener` every member of the team whose state changes, until `unsubscribe`."""
         self._subscribers[owner] = (team, listener)
@@ -51,6 +58,10 @@ class TeamBoard:
     def unsubscribe(self, owner: object) -> None:
         """End a subscription; there may be none."""
         self._subscribers.pop(owner, None)
+
+    def is_subscribed(self, owner: object) -> bool:
+        """Tell whether a subscription of that owner is there."""
+        return owner in self._subscribers
 
     def on_change(self, change: Change) -> None:
         """Take a change of the model in."""

@@ -54,6 +54,10 @@ class TelephonyModel:
         """Return the interactions on a phone that are not completed, oldest first."""
         return self._calls.on_phone(endpoint)
 
+    def interactions_everywhere(self) -> tuple[Interaction, ...]:
+        """Return the interactions on all phones, ended ones included until they are forgotten."""
+        return tuple(self._interactions.values())
+
     def occupied(self, endpoint: str) -> bool:
         """Tell whether a call that the phone picked up goes on, or has ended and is not completed."""
         return any(one.answered for one in self.interactions(endpoint))
@@ -61,6 +65,10 @@ class TelephonyModel:
     def interaction_on(self, leg: str) -> Interaction | None:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return self._calls.interaction_on(leg)
+
+    def about(self, leg: str) -> list[Interaction]:
+        """Return the interactions, over or not, about a leg: an agent's, a party's, one that is rung."""
+        return self._calls.about(leg)
 
     def is_party(self, leg: str) -> bool:
         """Whether a leg is the far end of some agent's conversation."""

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from fake_pbx import FakePbx
 from one_agent import OneAgent
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 from telephony_script import AGENT, CUSTOMER, agent_answers, agent_rings, customer_waits
 
 from connector.bridge.codec import Malformed
@@ -241,6 +243,26 @@ async def test_a_fault_of_ours_is_a_failure_and_not_a_silence(bridge: Bridge) ->
     assert "ZeroDivision" not in str(answer.error_message)
 
 
+async def test_what_is_logged_during_a_request_names_it_and_whom_it_is_about(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.take_call()
+    bridge.pbx.refuse = Refused("No.")
+    with capture_logs(processors=(merge_contextvars,)) as logged:
+        answer = await bridge.ask("conversation.request.hold", CONVERSATION)
+        bridge.tree.disconnected("test")
+    (refused,) = (line for line in logged if line["event"] == "request refused")
+    after = logged[-1]
+    about = {key: refused[key] for key in ("request_id", "agent", "phone", "interaction", "conversation")}
+    assert about == {
+        "request_id": answer.request_id,
+        "agent": "1001",
+        "phone": "1001",
+        "interaction": AGENT,
+        "conversation": f"{AGENT}-1",
+    }
+    assert "request_id" not in after
+
+
 @pytest.mark.parametrize(
     ("name", "target", "said"),
     [
@@ -465,6 +487,27 @@ async def test_ready_at_a_phone_that_is_not_registered_is_a_warning(bridge: Brid
     await bridge.log_in()
     assert bridge.wire.sent[-2].name == "channel.query.init"
     assert warnings_of(bridge) == ["PHONE_UNREGISTERED"]
+
+
+async def test_a_phone_that_is_back_is_told_once_to_whom_its_loss_was_told(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    phone = [facts.EndpointChanged("1001", state) for state in facts.EndpointState]
+    bridge.pbx.tell(*phone, *phone)
+    assert warnings_of(bridge) == []
+    await bridge.must("channel.request.ready", CHANNEL)
+    bridge.pbx.tell(facts.EndpointChanged("1001", facts.EndpointState.UNAVAILABLE))
+    await bridge.must("channel.request.notready", CHANNEL)
+    assert warnings_of(bridge) == ["PHONE_UNREGISTERED"]
+    bridge.pbx.tell(facts.EndpointChanged("1001", facts.EndpointState.UNKNOWN))
+    assert warnings_of(bridge) == ["PHONE_UNREGISTERED"]
+    bridge.pbx.tell(*phone[:3])
+    assert warnings_of(bridge) == ["PHONE_UNREGISTERED", "PHONE_REGISTERED"]
+    await bridge.must("channel.request.ready", CHANNEL)
+    bridge.pbx.tell(phone[3])
+    await bridge.must("channel.request.deactivate", CHANNEL)
+    bridge.pbx.tell(phone[0])
+    assert warnings_of(bridge)[2:] == ["PHONE_UNREGISTERED"]
 
 
 async def test_a_connector_that_is_being_stopped_says_so_and_takes_no_session(bridge: Bridge) -> None:
