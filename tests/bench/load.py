@@ -4,11 +4,11 @@
     make bench-load LOAD="--seconds 20 --rate 800"
     make bench-load LOAD="--ceiling"                 then also: the highest rate before p99 exceeds 100 ms
 
-The connector runs as `connector run` does, in a process of its own. This process plays both its neighbours: the
-PBX sends the events of a recorded call, grown to as many calls at once as the rate needs, in bursts as they
-were recorded; the bridge initialises, completes and disposes of every interaction. Timed is from the write of a
-burst to the arrival of each message that it causes (`channel.interaction.added`, `conversation.statechanged`,
-`interaction.ended` ...).
+The connector runs as `connector run` does, in a process of its own. This process plays both its neighbours:
+the PBX sends the events of a recorded call, grown to as many calls at once as the rate needs, in bursts as
+they were recorded; the bridge initialises, completes and disposes of every interaction. Timed is from the
+write of a burst to the arrival of each message that it causes (`channel.interaction.added`,
+`conversation.statechanged`, `interaction.ended` ...).
 """
 
 import argparse
@@ -317,7 +317,8 @@ async def bench() -> AsyncIterator[Bench]:
     async with server, ScriptedAmi(pbx.serve) as ami:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "connector.yaml")
-            file.write_text(_settings(server.sockets[0].getsockname()[1], ami.port), "utf-8")
+            text = _settings(server.sockets[0].getsockname()[1], ami.port)
+            await asyncio.to_thread(file.write_text, text, "utf-8")
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "connector", "run", "--config", str(file))
             )
@@ -346,11 +347,17 @@ async def measure(at: Bench, rate: float, seconds: float) -> tuple[float, float]
     at.lags.counting = False
     median, p99 = at.lags.quantiles()
     busy = (at.processor_time() - worked) / took
-    print_line(
-        f"{(at.pbx.sent - sent) / took:7.0f} events/s   median {1000 * median:6.2f} ms   p99 {1000 * p99:7.2f} ms"
-        f"   worst {1000 * max(at.lags.seconds):7.2f} ms   n={len(at.lags.seconds)}   processor {100 * busy:3.0f} %"
-        f"   sent late by {1000 * at.pbx.late:.0f} ms at worst   load {os.getloadavg()[0]:.1f}"
-    )
+    told = {
+        "events/s": f"{(at.pbx.sent - sent) / took:.0f}",
+        "median": f"{1000 * median:.2f} ms",
+        "p99": f"{1000 * p99:.2f} ms",
+        "worst": f"{1000 * max(at.lags.seconds):.2f} ms",
+        "n": str(len(at.lags.seconds)),
+        "processor": f"{100 * busy:.0f} %",
+        "sent late by": f"{1000 * at.pbx.late:.0f} ms at worst",
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+    print_line("   ".join(f"{what} {value}" for what, value in told.items()))
     return median, p99
 
 

@@ -229,6 +229,7 @@ def test_libraries_are_quiet_unless_debugging() -> None:
     to(stream)
     logging.getLogger("panoramisk").info("no")
     logging.getLogger("aio_pika.connection").info("no")
+    logging.getLogger("aiormq.connection").error("no: we tell it once")
     logging.getLogger("panoramisk").warning("yes")
     to(stream, level=LogLevel.DEBUG)
     logging.getLogger("panoramisk").debug("debug")
