@@ -28,8 +28,8 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e"), str(HERE.parent / "unit")]
 
-from kinds import OF, Fault, asterisk_restarted  # noqa: E402
-from people import People  # noqa: E402
+from kinds import OF, Fault, asterisk_restarted, new_connector_is_known  # noqa: E402
+from people import Cast, People  # noqa: E402
 from truth import all_hear, read, rooms  # noqa: E402
 from witness import AGENTS, Witnesses, hang_up  # noqa: E402
 from world import START, World, world  # noqa: E402
@@ -39,6 +39,8 @@ from connector.lab.provider import LabInfo, LabProvider, choose_provider  # noqa
 from connector.telephony.presence import WRAP_UP  # noqa: E402
 
 _PATIENCE = 10.0
+_HOPELESS = 3
+"""Failures in a row that end a campaign."""
 _LIVE_AT_LEAST = 2
 """Calls that should be under way when something breaks."""
 
@@ -95,10 +97,10 @@ def say(text: str) -> None:
 class Campaign:
     """One world and its episodes."""
 
-    def __init__(self, at: World, figures: Figures) -> None:
+    def __init__(self, at: World, figures: Figures, cast: Cast | None = None) -> None:
         self.world = at
         self.figures = figures
-        self.people = People(at)
+        self.people = People(at, cast or Cast())
         self.witnesses = Witnesses(at, self.people.agents)
         self._base: dict[str, Any] = {}
 
@@ -167,8 +169,10 @@ class Campaign:
         self.world.bridge.violations.clear()
         self.witnesses.broken.clear()
         self.witnesses.longest = 0.0
+        if self.world.transport == "tcp":
+            await self.world.bridge.wait_disconnected(START)
         await self.world.start()
-        await self.world.bridge.wait_disconnected(START)
+        await new_connector_is_known(self.world)
         await self.people.all_here()
         await self.witnesses.call()
 
@@ -311,35 +315,41 @@ def plan(faults: int, chance: random.Random, transport: str) -> list[Fault]:
 
 
 async def run(lab: LabProvider, info: LabInfo, faults: list[Fault], seed: int, transport: str) -> Figures:
-    """Run the campaign and return its figures; a failure doesn't end it, but three in a row do."""
-    figures, began, in_a_row = Figures(), time.monotonic(), 0
+    """Run the campaign and return its figures."""
+    figures, began = Figures(), time.monotonic()
     async with world(lab, info, random.Random(f"{seed} {transport}"), transport) as at:  # noqa: S311
         campaign = Campaign(at, figures)
         await campaign.begin()
-        for place, fault in enumerate(faults):
-            figures.faults[fault.__name__] += 1
-            started, mark = time.monotonic(), at.log.stat().st_size
-            at.bridge.log.clear()
-            try:
-                await campaign.episode(fault)
-            except Exception as problem:  # noqa: BLE001 - told at the end, the campaign goes on
-                text = str(problem) if isinstance(problem, AssertionError) else traceback.format_exc()
-                told = f"fault {place} ({transport}, {fault.__name__}, seed {seed}): {text}"
-                figures.failures.append(told)
-                say(f"FAILURE {told}")
-                if folder := os.environ.get("FAULTS_LOG"):
-                    report = Path(folder) / f"{transport}-{seed}-{place}.txt"
-                    await asyncio.to_thread(report.write_text, await _report(at, told, mark), "utf-8")
-                in_a_row += 1
-                if in_a_row == 3:
-                    break
-                await campaign.heal()
-            else:
-                in_a_row = 0
-                say(f"{place:>4} {transport} {fault.__name__:<20} {time.monotonic() - started:5.1f} s")
+        await run_episodes(campaign, faults, f"{transport}, seed {seed}")
         await campaign.end()
     figures.seconds = time.monotonic() - began
     return figures
+
+
+async def run_episodes(campaign: Campaign, faults: list[Fault], what: str) -> None:
+    """Run one episode after the other; a failure doesn't end it, but three in a row do."""
+    figures, at, in_a_row = campaign.figures, campaign.world, 0
+    for place, fault in enumerate(faults):
+        figures.faults[fault.__name__] += 1
+        started, mark = time.monotonic(), at.log.stat().st_size
+        at.bridge.log.clear()
+        try:
+            await campaign.episode(fault)
+        except Exception as problem:  # noqa: BLE001 - told at the end, the campaign goes on
+            text = str(problem) if isinstance(problem, AssertionError) else traceback.format_exc()
+            told = f"fault {place} ({fault.__name__}, {what}): {text}"
+            figures.failures.append(told)
+            say(f"FAILURE {told}")
+            if folder := os.environ.get("FAULTS_LOG"):
+                report = Path(folder) / f"{what}, {place}.txt"
+                await asyncio.to_thread(report.write_text, await _report(at, told, mark), "utf-8")
+            in_a_row += 1
+            if in_a_row == _HOPELESS:
+                return
+            await campaign.heal()
+        else:
+            in_a_row = 0
+            say(f"{place:>4} {fault.__name__:<20} {time.monotonic() - started:5.1f} s   ({what})")
 
 
 def main() -> int:

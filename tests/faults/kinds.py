@@ -3,9 +3,13 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from witness import hang_up
-from world import World
+from world import START, World
+
+from connector.bridge.messages import control as control_wire
+from connector.processor.problems import BridgeGone
 
 
 async def ami_reset(world: World) -> None:
@@ -25,11 +29,19 @@ async def ami_stalled(world: World) -> None:
     world.pbx_wire.thaw()
 
 
+async def new_connector_is_known(world: World) -> None:
+    """Ask something by way of the broker: only an answer tells the bridge that there is another connector."""
+    if world.transport == "amqp":
+        with suppress(BridgeGone):
+            await world.bridge.request("", control_wire.Capabilities(), timeout=START)
+
+
 async def connector_killed(world: World) -> None:
     """Kill the connector (SIGKILL) and start it again."""
     await world.kill()
     await asyncio.sleep(world.chance.uniform(0, 1))
     await world.start()
+    await new_connector_is_known(world)
 
 
 async def connector_stopped(world: World) -> None:

@@ -11,14 +11,13 @@ from world import START, World
 
 from connector.bridge.catalogue.channel import AgentState, ChannelState, Dial
 from connector.bridge.catalogue.interaction import InteractionState
+from connector.bridge.messages import Message
 from connector.lab.phones.base import PhoneError
 from connector.processor.handles import Conversation, Interaction
+from connector.processor.link import Direction
 from connector.processor.problems import BridgeGone, BridgeRequestFailed, BridgeTimeout, StateUnreachable
 from connector.processor.server import Session
 
-AGENTS = ("1001", "1002", "1003", "1004")
-CUSTOMERS = ("2001", "2002", "2003")
-OUTSIDERS = ("2004", "2005", "2006")
 OVER = {InteractionState.ENDED, InteractionState.COMPLETED}
 _ENDLESS = 1e6
 _PACE = 0.25
@@ -27,13 +26,27 @@ _PACE = 0.25
 Act = Callable[[], Awaitable[object]]
 
 
+@dataclass(frozen=True)
+class Cast:
+    """Who takes part: agents who work, customers who call, outsiders who are called."""
+
+    agents: tuple[str, ...] = ("1001", "1002", "1003", "1004")
+    customers: tuple[str, ...] = ("2001", "2002", "2003")
+    outsiders: tuple[str, ...] = ("2004", "2005", "2006")
+    hang_up: float = 0.05
+    """How likely a customer is to hang up, each time that one thinks of it."""
+
+
 @dataclass
 class People:
     """Everybody, what they asked for, and what came of it."""
 
     world: World
+    cast: Cast
     go: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared: nobody begins anything new."""
+    calls: int = 0
+    """Interactions that the bridge was told of."""
     outcomes: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
@@ -47,15 +60,15 @@ class People:
 
     async def arrive(self, idle: tuple[str, ...] = ()) -> None:
         """Register the phones and begin; agents of `idle` log in and do nothing, not even take calls."""
-        for number in (*AGENTS, *CUSTOMERS, *OUTSIDERS):
+        for number in (*self.cast.agents, *self.cast.customers, *self.cast.outsiders):
             await self.world.phone(number)
         for number in idle:
             await self.world.phone(number)
-        self.world.bridge.listeners.add(lambda _way, message: self._heard(message.name, message.body))
-        for number in (*AGENTS, *idle):
-            agent = self.agents[number] = Agent(self, number, works=number in AGENTS)
+        self.world.bridge.listeners.add(self._heard)
+        for number in (*self.cast.agents, *idle):
+            agent = self.agents[number] = Agent(self, number, works=number in self.cast.agents)
             self._work.append(asyncio.create_task(agent.live()))
-        self._work += [asyncio.create_task(self._customer(number)) for number in CUSTOMERS]
+        self._work += [asyncio.create_task(self._customer(number)) for number in self.cast.customers]
 
     async def leave(self) -> None:
         """End everybody's work."""
@@ -113,14 +126,18 @@ class People:
         there = [number for number in numbers if number in free]
         return self.world.chance.choice(there) if there else None
 
-    def _heard(self, name: str, body: object) -> None:
-        if (
-            name == "cti.serverstatuschanged"
-            and isinstance(body, dict)
-            and body["status"] == "out-of-service"
-        ):
+    def _heard(self, direction: Direction, message: Message) -> None:
+        """Have all log in again when the service is gone, and when the bridge begins anew."""
+        self.calls += message.name == "channel.interaction.added"
+        gone = (
+            message.body.get("status") == "out-of-service"
+            if direction is Direction.RECEIVED
+            else message.name == "cti.request.serverstatus"
+        )
+        if gone:
             for agent in self.agents.values():
                 agent.lost.set()
+                agent.here.clear()
 
     async def _customer(self, number: str) -> None:
         """Call a queue or an agent now and then, and hang up now and then."""
@@ -130,9 +147,9 @@ class People:
             await self.go.wait()
             with suppress(PhoneError):
                 if not phone.calls:
-                    agent = self.idle(*AGENTS)
+                    agent = self.idle(*self.cast.agents)
                     await phone.dial("7000" if agent is None or chance.random() < 0.5 else agent)
-                elif chance.random() < 0.05:
+                elif chance.random() < self.cast.hang_up:
                     await phone.calls[0].hangup()
 
 
@@ -228,7 +245,7 @@ class Agent:
                         return
                     continue
                 draw = self._chance.random()
-                number = people.idle(*CUSTOMERS, *OUTSIDERS)
+                number = people.idle(*people.cast.customers, *people.cast.outsiders)
                 if draw < 0.3 and number is not None:
                     people.asked[number] += 1
                     # The interaction is taken like all others.
@@ -290,7 +307,11 @@ class Agent:
     def _of_both(self, interaction: Interaction) -> list[tuple[str, Act, int]]:
         data = {"STEP": str(self._chance.randrange(10**6))}
         return [
-            ("consult", self._to_number(interaction.consult), 4 if self._people.idle(*OUTSIDERS) else 0),
+            (
+                "consult",
+                self._to_number(interaction.consult),
+                4 if self._people.idle(*self._people.cast.outsiders) else 0,
+            ),
             ("setdata", lambda: interaction.set_data(data), 2),
             ("release", interaction.primary.release, 1),
         ]
@@ -322,7 +343,7 @@ class Agent:
         """Do it with a number whose phone is free; most answer, some are busy or let it ring."""
 
         async def done() -> None:
-            number = self._people.idle(*OUTSIDERS)
+            number = self._people.idle(*self._people.cast.outsiders)
             if number is None:
                 raise LookupError
             phone = await self._world.phone(number)
