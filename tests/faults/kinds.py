@@ -97,8 +97,22 @@ async def asterisk_restarted(world: World) -> None:
     await asyncio.to_thread(world.lab.asterisk_start)
     await hang_up(world, but=set())
     for phone in world.phones.phones:
+        # A phone that thinks that it is registered would not do it again.
+        await phone.unregister()
         await phone.register()
-    await world.observer.wait_up(10)
+    await world.observer.wait_up(START)
+    async with asyncio.timeout(START):
+        while await _unregistered(world):
+            await asyncio.sleep(0.05)
+
+
+async def _unregistered(world: World) -> set[str]:
+    """Return which phones the PBX does not know to be there yet."""
+    devices = await world.observer.send_list("DeviceStateList")
+    there = {
+        row["Device"] for row in devices if row.get("State") not in {"UNAVAILABLE", "INVALID", "UNKNOWN"}
+    }
+    return {phone.extension for phone in world.phones.phones if f"PJSIP/{phone.extension}" not in there}
 
 
 Fault = Callable[[World], Awaitable[None]]

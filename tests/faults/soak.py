@@ -3,8 +3,9 @@
     make soak
     make soak MINUTES=3 SEED=7
 
-Every half minute people pause, and the same must hold as after a fault of the campaign: the bridge's view is the
-PBX's truth, everybody hears the right ones, nothing is unanswered, and once the calls are over nothing is left.
+Every half minute people pause, and the same must hold as after a fault of the campaign: the bridge's view is
+the PBX's truth, everybody hears the right ones, nothing is unanswered, and once the calls are over nothing is
+left.
 At the end the connector may not have grown.
 """
 

@@ -9,7 +9,7 @@ from people import Agent
 from world import World
 
 from connector.bridge.catalogue.conversation import ConversationState
-from connector.lab.phones.base import Phone, PhoneError
+from connector.lab.phones.base import CallState, Phone, PhoneError
 from connector.lab.phones.hearing import describe, expect_hears, hears
 from connector.processor.handles import Interaction
 
@@ -67,7 +67,8 @@ class Witnesses:
 
     async def _connect(self, agent: str, customer: str) -> tuple[Phone, Phone]:
         theirs, ours = await self._world.phone(customer), await self._world.phone(agent)
-        await theirs.dial(agent)
+        call = await theirs.dial(agent)
+        await call.wait_state(CallState.TALKING, WAIT)
         async with asyncio.timeout(WAIT):
             while not self._agents[agent].interactions:  # noqa: ASYNC110 - the agent's tasks take them
                 await asyncio.sleep(0.02)
