@@ -116,8 +116,8 @@ class Campaign:
         """Have everybody leave."""
         await self.witnesses.stop()
         self.people.go.clear()
-        await self.people.leave()
         await hang_up(self.world, but=set())
+        await self.people.leave()
         self.figures.outcomes += self.people.outcomes
         self.figures.refusals += self.people.refusals
         self.figures.longest_gap = max(self.figures.longest_gap, self.witnesses.longest)

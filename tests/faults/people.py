@@ -71,7 +71,13 @@ class People:
         self._work += [asyncio.create_task(self._customer(number)) for number in self.cast.customers]
 
     async def leave(self) -> None:
-        """End everybody's work."""
+        """Log everybody out, once all calls are over, and end everybody's work."""
+        async with asyncio.timeout(START):
+            while self.busy or any(agent.interactions for agent in self.agents.values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        for agent in self.agents.values():
+            if agent.session is not None:
+                await agent.session.close()
         for task in self._work:
             task.cancel()
         for result in await asyncio.gather(*self._work, return_exceptions=True):
@@ -168,18 +174,14 @@ class Agent:
         self._serving: set[asyncio.Task[None]] = set()
 
     @property
-    def live(self) -> Callable[[], Awaitable[None]]:
-        """Work until cancelled."""
-        return self._live
-
-    @property
     def interactions(self) -> list[Interaction]:
         """The interactions that are not over, as the bridge has them."""
         if self.session is None:
             return []
         return [one for one in self.session.channel.interactions if one.state not in OVER]
 
-    async def _live(self) -> None:
+    async def live(self) -> None:
+        """Work until cancelled."""
         try:
             while True:
                 with suppress(BridgeGone, BridgeRequestFailed):
