@@ -8,6 +8,9 @@
 #   make lab          the laboratory until Ctrl-C
 #   make bench        side-by-side measurements
 #   make fuzz         a million mutated frames through the codec (FUZZ="--frames N --seconds S --seed X")
+#   make bench-load   events in, messages out, for 5 minutes (LOAD="--rate N --seconds N --ceiling")
+#   make test-faults  200 faults at random moments (FAULTS=n SEED=n BRIDGE=tcp|amqp|both)
+#   make soak         real calls, two a second, for half an hour (MINUTES=n SEED=n)
 #   make coverage     the end-to-end suite, then the table of messages and tests in docs/protocol.md
 #   make test-docker  the end-to-end suite on containers (installs an engine where none answers)
 # The end-to-end suite runs on LABS laboratories at once (2; LABS=0: one after another, in this process).
@@ -81,6 +84,17 @@ lab: venv
 
 bench: venv
 	@$(PYTEST) -q -s tests/bench
+
+.PHONY: bench-load test-faults soak
+bench-load: venv
+	@$(BIN)/python tests/bench/load.py $(LOAD)
+
+FAULTS ?= 200
+test-faults: venv
+	@$(BIN)/python tests/faults/campaign.py --faults $(FAULTS) $(if $(SEED),--seed $(SEED)) $(if $(BRIDGE),--bridge $(BRIDGE))
+
+soak: venv
+	@$(BIN)/python tests/faults/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: fuzz coverage
 fuzz: venv
