@@ -15,6 +15,7 @@ from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.invitations import Invitations
+from connector.asterisk.lasting_music import LastingMusic
 from connector.asterisk.left_behind import LeftBehind
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
@@ -51,6 +52,9 @@ class RoomMoves(AnsweredCalls):
         self._meetings = Meetings(exchange)
         self._lone = LoneLegs(exchange, self._get, self._hang_up)
         self._left_behind = LeftBehind(exchange, self._get, lambda party: self._move((party, ORPHAN, "s")))
+        self._lasting_music = LastingMusic(
+            exchange, lambda party, room: self._move(self._meetings.seat(party, room))
+        )
         self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
         self._chores = Chores()
@@ -61,6 +65,7 @@ class RoomMoves(AnsweredCalls):
         self._invitations.close()
         self._former_agents.close()
         self._left_behind.close()
+        self._lasting_music.close()
 
     async def _move(self, *moves: Move) -> None:
         (leg, context, extension), *extra = moves
