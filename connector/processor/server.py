@@ -17,7 +17,8 @@ from connector.bridge.messages import session as session_wire
 from connector.bridge.stream import FramedConnection
 from connector.bridge.transport import Transport
 from connector.processor.effects import ProtocolViolation
-from connector.processor.floor import Floor, Session
+from connector.processor.floor import Floor, Session, Watcher
+from connector.processor.handles import Interaction
 from connector.processor.link import Direction, Entry, Link, Ticker
 from connector.processor.problems import BridgeGone, Reply
 
@@ -58,6 +59,7 @@ class ReferenceBridge:
         self.violations: list[str] = []
         self.on_message = on_message
         self.listeners: set[Callable[[Direction, Message], None]] = set()
+        self.watchers: list[Watcher] = []
         self.on_violation: Callable[[str], None] | None = None
         self._tls = tls
         self._max_frame = max_frame
@@ -161,6 +163,11 @@ class ReferenceBridge:
     def sessions(self) -> list[Session]:
         """The sessions on the newest connection."""
         return list(self._floor().sessions)
+
+    def forget(self, what: Session | Interaction) -> None:
+        """Let go of a session or interaction that was disposed of, so that a long shift costs no memory."""
+        for each in self._floors:
+            each.forget(what)
 
     def check(self) -> None:
         """Raise ProtocolViolation if a rule was broken and the bridge is strict."""
@@ -314,7 +321,7 @@ class ReferenceBridge:
     def _link(self, send: Callable[[Any], Any]) -> Link:
         self._floors = [each for each in self._floors if each.link.alive or not each.link.log]
         link = Link(self.processor, self, self._ticker, send, self.timeout)
-        self._floors.append(Floor(link, self.processor))
+        self._floors.append(Floor(link, self.processor, self.watchers))
         return link
 
 
