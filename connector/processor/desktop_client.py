@@ -301,10 +301,11 @@ class DesktopSession:
 
     async def not_ready(self, reason: str | None = None) -> None:
         """Take no calls, and wait until that is told."""
-        data = {} if reason is None else {"reasonCodeId": reason}
-        await self.do(self.view.channel, "channel.request.notready", **data)
+        channel, data = self.view.channel, {} if reason is None else {"reasonCodeId": reason}
+        told = len(channel.states)
+        await self.do(channel, "channel.request.notready", **data)
         await self.until(
-            lambda: self.view.channel.agent_state == "NOT_READY" and self.view.channel.reason == reason,
+            lambda: len(channel.states) > told and channel.agent_state == "NOT_READY",
             f"NOT_READY for {reason}",
         )
 

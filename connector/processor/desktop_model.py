@@ -218,9 +218,7 @@ class SessionView:
 
     @staticmethod
     def _call_event(one: CallObject | None, name: str, data: Mapping[str, Any]) -> None:
-        if isinstance(one, ConversationView):
-            one.take_event(name, data)
-        elif isinstance(one, InteractionView):
+        if isinstance(one, ConversationView | InteractionView):
             one.take_event(name, data)
 
     def find(self, target: str) -> CallObject | None:

@@ -168,6 +168,7 @@ class ReferenceBridge:
         """Let go of a session or interaction that was disposed of, so that a long shift costs no memory."""
         for each in self._floors:
             each.forget(what)
+        self._ticker.tick()
 
     def check(self) -> None:
         """Raise ProtocolViolation if a rule was broken and the bridge is strict."""

@@ -33,12 +33,15 @@ class Client:
     waiting: int = 0
     wrong_logins: int = 0
 
+    @property
+    def guesses(self) -> bool:
+        """Whether so many passwords were wrong that the connection is to be ended."""
+        return self.wrong_logins >= _WRONG_LOGINS
+
     def logged_in(self, *, rightly: bool, sentence: str) -> None:
-        """Count wrong passwords; too many end the connection. Raises Failed after a wrong one."""
+        """Count wrong passwords. Raises Failed after a wrong one."""
         if rightly:
             self.wrong_logins = 0
             return
         self.wrong_logins += 1
-        if self.wrong_logins == _WRONG_LOGINS:
-            self.peer.end("too many wrong passwords")
         raise Failed(Code.INVALID_CREDENTIALS, sentence)

@@ -147,8 +147,13 @@ class InteractionProcessor:
             client.waiting -= 1
 
     def _fail(self, client: Client, command: Command, problem: Failed) -> None:
-        log.info("desktop refused", command=command.name, code=problem.code.value)
+        # A name that nobody knows may be anything, a password that went astray too.
+        known = command.name if problem.code is not Code.UNKNOWN_COMMAND else ""
+        log.info("desktop refused", command=known, code=problem.code.value)
         self._reply(client, command, failure(command, problem, debug=self.options.debug))
+        if client.guesses:
+            log.warning("desktop cut off", reason="too many wrong passwords")
+            client.peer.end("too many wrong passwords")
 
     def _reply(self, client: Client, command: Command, response: dict[str, Any]) -> None:
         if self.options.debug and command.context is not None:
@@ -242,10 +247,11 @@ class InteractionProcessor:
             return
         if body.status is _OUT_OF_SERVICE:
             self._sessions.end_all("OUT_OF_SERVICE", let_go=True)
-        self._tell_whether_up()
         if self.bridge.connected and self.bridge.capabilities is None:
             # The control initialisation is not over yet: the service is up when it is.
             self._spawn(self._tell_when_up())
+        else:
+            self._tell_whether_up()
 
     def noticed(self, message: Message) -> None:
         """Tell a desktop of a warning or error of the connector."""
@@ -272,7 +278,7 @@ class InteractionProcessor:
         self._tell_whether_up()
 
     def _tell_whether_up(self) -> None:
-        up = self.accepting
+        up = self.bridge.capabilities is not None and self.bridge.status is not _OUT_OF_SERVICE
         name = "service.statuschanged" if up is self._told_up else "service.up" if up else "service.down"
         self._told_up = up
         self._tell_monitors(name)

@@ -179,6 +179,7 @@ class Sessions:
             verb.body(data)
             with _failures():
                 await resource.dispose()
+            self._bridge.forget(resource.session)
             answered({})
             self._end(resource.session, "DISPOSED")
         else:
