@@ -67,7 +67,8 @@ class DesktopClient:
         self.lost_because = ""
         self.ticker = Ticker()
         self.alive = False
-        self._tls = tls
+        # Without a context of its own a desktop trusts what this machine trusts.
+        self._tls = ssl.create_default_context() if tls is None and url.startswith("wss:") else tls
         self._origin = origin
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}

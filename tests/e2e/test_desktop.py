@@ -199,8 +199,8 @@ async def test_dial_wrap_up_and_what_the_team_sees(
         await session.wait_state(call, "STARTED")
         await session.do(call, "interaction.setdata", **{"interaction-data": {"ticket": "77"}})
         await session.until(lambda: call.data.get("ticket") == "77", "the data")
-        login = at_desk.info.agents["1001"].login
-        await watching.until(lambda: watching.view.team[login]["state"] == "NOT_READY", "1001 logged in")
+        team = watching.view.team
+        await watching.until(lambda: team["1001"]["state"] == "NOT_READY", "1001 logged in")
         primary = call.conversation("primary")
         assert primary is not None
         await session.do(primary, "conversation.release")
@@ -208,7 +208,7 @@ async def test_dial_wrap_up_and_what_the_team_sees(
         await session.do(call, "interaction.complete")
         await session.until(lambda: call.gone, "interaction.disposed")
         await session.logout()
-        await watching.until(lambda: watching.view.team[login]["state"] == "LOGGED_OUT", "1001 logged out")
+        await watching.until(lambda: team["1001"]["state"] == "LOGGED_OUT", "1001 logged out")
         await watching.logout()
 
 
