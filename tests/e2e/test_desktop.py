@@ -200,7 +200,7 @@ async def test_dial_wrap_up_and_what_the_team_sees(
         await session.do(call, "interaction.setdata", **{"interaction-data": {"ticket": "77"}})
         await session.until(lambda: call.data.get("ticket") == "77", "the data")
         team = watching.view.team
-        await watching.until(lambda: team["1001"]["state"] == "NOT_READY", "1001 logged in")
+        await watching.until(lambda: team["1001"]["state"] == "ON_CALL", "1001 on a call")
         primary = call.conversation("primary")
         assert primary is not None
         await session.do(primary, "conversation.release")
