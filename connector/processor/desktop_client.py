@@ -35,7 +35,7 @@ class DesktopGone(ConnectionError):
     """The service's connection is gone, or could not be made. One line."""
 
 
-class DesktopRefused(Exception):
+class DesktopRefused(RuntimeError):
     """The service answered with a failure: its code and its sentence."""
 
     def __init__(self, command: str, code: str, message: str) -> None:

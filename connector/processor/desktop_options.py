@@ -62,7 +62,7 @@ class Desktops:
         try:
             from connector.processor.service.door import DesktopDoor
         except ModuleNotFoundError as missing:
-            if missing.name != "websockets":
+            if (missing.name or "").partition(".")[0] != "websockets":
                 raise
             raise DesktopsError(
                 "--desktop-port needs the package websockets: install harmony-connector[desktop]."

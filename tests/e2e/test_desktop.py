@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 from desk import WAIT, Desk, desk
+from desk_screen import Screen
 
 from connector.lab.phones.base import Phone, PhoneCall
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.desk.app import DeskApp
+from connector.processor.desk.shift import Shift
 from connector.processor.desktop_client import DesktopClient, DesktopRefused, DesktopSession, SessionExists
 from connector.processor.desktop_model import ConversationView, InteractionView
 from connector.processor.desktop_pool import fewest_clients
@@ -259,3 +262,31 @@ async def test_two_processors_serve_one_pool(
         finally:
             for one in desktops:
                 await one.close()
+
+
+async def test_a_desk_in_the_terminal_works_a_call(at_desk: Desk, door: DesktopDoor) -> None:
+    agent, customer = await at_desk.agent_phone("1001"), await at_desk.phones.phone("2001")
+    app = DeskApp(Shift("1001", at_desk.info.agents["1001"].password, (door.url,)))
+    async with app.run_test(size=(140, 30)) as pilot:
+        screen = Screen(app, pilot)
+        await screen.until(lambda: "NOT_READY" in screen.line("status"), "logged in")
+        await screen.press("r")
+        await screen.until(lambda: "  READY" in screen.line("status"), "ready")
+        customers_call = await customer.dial("7000")
+        await screen.until(lambda: screen.states == ["ALERTING", "ALERTING"], "the offer")
+        assert screen.table("calls")[0][1] == "2001 → support"
+        await (await agent.next_call(WAIT)).answer()
+        await screen.until(lambda: screen.states == ["STARTED", "TALKING"], "the talk")
+        await screen.press("h")
+        await screen.until(lambda: screen.states == ["STARTED", "HELD"], "hold")
+        await expect_hears({customer: {"MOH"}})
+        await screen.press("h")
+        await screen.until(lambda: screen.states == ["STARTED", "TALKING"], "retrieve")
+        await screen.press("k")
+        await screen.until(lambda: screen.states == ["ENDED NORMAL"], "the end")
+        await customers_call.wait_state("ended", WAIT)
+        await screen.press("w")
+        await screen.until(lambda: not screen.states, "the wrap-up's end")
+        await screen.press("l")
+        await screen.until(lambda: app.return_value, "the end of the shift")
+    assert app.return_value == "Logged out."
