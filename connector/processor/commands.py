@@ -47,6 +47,7 @@ AMQP_VARIABLE = "CONNECTOR_BRIDGE_AMQP"
 """Environment variable with the broker's URL, which holds a password: better there than in a command line."""
 
 _USAGE = 2
+_KEPT = 1000
 _FOREVER = 365.0 * 24 * 3600
 
 
@@ -108,7 +109,9 @@ def bridge_command(
     except (OSError, ValueError) as problem:
         typer.echo(f"connector bridge: {problem}", err=True)
         raise typer.Exit(_USAGE) from None
-    bridge = ReferenceBridge(processor, host, port, tls=tls, strict=False, on_message=_print, dialect=words)
+    bridge = ReferenceBridge(
+        processor, host, port, tls=tls, strict=False, on_message=_print, dialect=words, keep=_KEPT
+    )
     bridge.on_violation = lambda text: typer.echo(f"BROKEN RULE: {text}", err=True)
     try:
         asyncio.run(_serve(bridge, logins, password, control, broker, desktops))

@@ -48,6 +48,13 @@ class Entry:
     message: Message
 
 
+def remember(log: list[Entry], entry: Entry, keep: int | None) -> None:
+    """Append to a log of which at least the last `keep` entries stay; None: all."""
+    log.append(entry)
+    if keep is not None and len(log) > 2 * keep:
+        del log[:-keep]
+
+
 class Observer(Protocol):
     """Who owns a link: gets everything that happens on it."""
 
@@ -102,7 +109,13 @@ class Link:
     """The receiver of one connection."""
 
     def __init__(
-        self, processor: str, owner: Observer, ticker: Ticker, send: Callable[[Message], Any], timeout: float
+        self,
+        processor: str,
+        owner: Observer,
+        ticker: Ticker,
+        send: Callable[[Message], Any],
+        timeout: float,
+        keep: int | None = None,
     ) -> None:
         self.rules = Rules(processor)
         self.alive = False
@@ -116,6 +129,7 @@ class Link:
         self.on_lost: Callable[[], None] = lambda: None
         self._owner = owner
         self._ticker = ticker
+        self._keep = keep
         self._send = send
         self._pending: dict[str, tuple[Message, asyncio.Future[Reply], Callable[[Reply], None] | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -312,7 +326,7 @@ class Link:
 
     def _note(self, direction: Direction, message: Message) -> None:
         entry = Entry(datetime.now(UTC), direction, message)
-        self.log.append(entry)
+        remember(self.log, entry, self._keep)
         self._owner.happened(self, entry)
 
     def tail(self) -> str:

@@ -1,6 +1,7 @@
 """The Interaction Processor service on its wire: what desktops ask, and what they are answered."""
 
 import asyncio
+from random import Random
 
 import pytest
 import structlog.testing
@@ -9,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from connector import __version__
 from connector.processor.desktop_client import DesktopClient, DesktopGone, DesktopRefused, SessionExists
+from connector.processor.service.verbs import VERBS
 
 
 async def test_services_tell_all_five_properties() -> None:
@@ -281,6 +283,33 @@ async def test_broken_messages_are_answered_and_the_connection_is_kept() -> None
             assert (answer["result"], answer["failure"]["code"]) == ("failure", code), text
             assert "original" in answer
         assert (await say(socket, {"command": "getServices"}))["result"] == "success"
+
+
+STRANGE = [None, True, 5, -1.5, "", "x" * 300, "\x00\n", "../..", [], [[]], {}, {"agent": {}}, {"id": None}]
+
+
+async def test_strange_messages_get_exactly_one_answer_each() -> None:
+    """Whatever stands where, one response comes, and it says what was asked."""
+    random = Random(7)  # noqa: S311 - the same messages each time
+    names = ["getServices", "bindService", "bindResource", "unbindResource", "prepareSession", *VERBS]
+    async with service() as at, raw(at) as socket:
+        for number in range(400):
+            message = {
+                key: random.choice(STRANGE)
+                for key in ("target", "data", "context", "extra")
+                if random.random() < 0.7
+            }
+            message["command"] = random.choice([*names, *STRANGE])
+            if isinstance(message.get("data"), dict):
+                keys = ("service", "resource", "agent", "override", "model", "extension", "extensions")
+                message["data"] = {key: random.choice(STRANGE) for key in keys if random.random() < 0.5}
+            answer = await say(socket, {**message, "requestId": str(number)})
+            assert answer["requestId"] == str(number)
+            assert answer["result"] in {"success", "failure"}
+            if answer["result"] == "failure":
+                assert answer["failure"]["code"] != "internal", message
+                assert answer["original"] == {**message, "requestId": str(number)}
+        assert not at.asked("cti.request.createsession")
 
 
 @pytest.mark.parametrize(("message", "status"), [("x" * 70_000, 1009), (b"{}", 1003)])

@@ -26,6 +26,9 @@ from connector.processor.service.wire import Code, Failed, object_event
 
 log = structlog.get_logger(__name__)
 
+_LOGINS_AT_ONCE = 8
+"""At the beginning of a shift all agents come at once, and a connector lets only so many requests wait."""
+
 _WRONG = "Agent id or password is wrong."
 
 
@@ -52,6 +55,7 @@ class Sessions:
         self._held: dict[str, _Held] = {}
         self._by_target: dict[str, _Held] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._logins = asyncio.Semaphore(_LOGINS_AT_ONCE)
         self._key = secrets.token_bytes(32)
 
     @property
@@ -68,9 +72,10 @@ class Sessions:
             Failed: the credentials are wrong; the connector refuses.
 
         """
-        await self._check_credentials(client, wanted)
+        async with self._logins:
+            await self._check_credentials(client, wanted)
         # Only agents that exist come here, so these are not many.
-        async with self._locks.setdefault(wanted.agent, asyncio.Lock()):
+        async with self._locks.setdefault(wanted.agent, asyncio.Lock()), self._logins:
             there = self._sessions_of(wanted.agent)
             if there and not wanted.override:
                 return None
