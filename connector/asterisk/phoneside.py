@@ -31,7 +31,7 @@ from connector.telephony.changes import (
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import PbxProblem, Seat, TimedOut
-from connector.telephony.states import Cause, ConversationState
+from connector.telephony.states import Cause, ConversationState, InteractionState
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +56,7 @@ class PhoneSide:
         self._membership = membership
         self._last: dict[str, asyncio.Task[None]] = {}
         self._chores = Chores()
+        self._prepared: dict[str, str] = {}
         exchange.follow(self._on_fact)
         exchange.subscribe(self._on_change)
 
@@ -66,6 +67,14 @@ class PhoneSide:
     # -- what happens --------------------------------------------------------------------------------
 
     def _on_fact(self, fact: Fact) -> None:
+        match fact:
+            case facts.LegJoined(leg=leg):
+                for interaction in self._exchange.model.about(leg):
+                    self._prepare(interaction)
+            case facts.LegEnded(leg=leg):
+                self._prepared.pop(leg, None)
+            case _:
+                pass
         match fact:
             case facts.PhoneHeld(leg=leg) | facts.LegJoined(leg=leg) if self._holds(leg):
                 self._run(leg, lambda: self._step_out(leg))
@@ -93,7 +102,7 @@ class PhoneSide:
             case InteractionStarted(interaction=interaction_id):
                 started = self._exchange.model.interaction(interaction_id)
                 if started is not None:
-                    self._run(started.leg, partial(self._handling.prepare, started))
+                    self._prepare(started)
             case ConversationChanged(state=ConversationState.TALKING):
                 self._house(change.interaction, change.conversation)
             case PartiesLeftTogether():
@@ -119,6 +128,19 @@ class PhoneSide:
             await chore()
         except (AmiError, PbxProblem) as problem:
             log.warning("the phone's wish was not carried out", leg=leg, problem=str(problem))
+
+    def _prepare(self, interaction: Interaction) -> None:
+        """Have a call and whoever is new in it made ready for the phone's keys.
+
+        The PBX may tell the answer before the party, which may be another after a transfer at the far end.
+        """
+        if interaction.state is not InteractionState.STARTED:
+            return
+        legs = (interaction.leg, *interaction.primary.parties)
+        if all(self._prepared.get(leg) == interaction.id for leg in legs):
+            return
+        self._prepared |= dict.fromkeys(legs, interaction.id)
+        self._run(interaction.leg, partial(self._handling.prepare, interaction))
 
     # -- hold ----------------------------------------------------------------------------------------
 

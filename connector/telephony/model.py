@@ -62,6 +62,10 @@ class TelephonyModel:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         return self._calls.interaction_on(leg)
 
+    def about(self, leg: str) -> list[Interaction]:
+        """Return the interactions, over or not, about a leg: an agent's, a party's, one that is rung."""
+        return self._calls.about(leg)
+
     def is_party(self, leg: str) -> bool:
         """Whether a leg is the far end of some agent's conversation."""
         return self._calls.is_party(leg)

@@ -110,7 +110,7 @@ async def test_four_parties_by_a_consult_out_of_the_conference(call: Call) -> No
         }
     )
     await call.interaction.consult_conference()
-    assert {one.address for one in call.primary.members} == {"2001", "1002", "2002"}
+    await call.primary.wait_members(lambda now: {one.address for one in now} == {"2001", "1002", "2002"})
     await _hear_one_another(call.agent, call.customer, call.target, fourth)
     await call.primary.release()
     await call.interaction.wait_state(ENDED)

@@ -1,13 +1,13 @@
 """Silent monitoring, whispering and barging in, proven by ear."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from calls import Call, Origin, make_call
 from desk import WAIT, Desk, deep_merge, desk
-from test_recording import Call, call_at, extended, refusal
+from test_recording import extended, finish, refusal
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.extensions import SupervisionMode, SupervisionState
@@ -64,7 +64,7 @@ class Watched:
         return consult
 
     async def over(self) -> None:
-        await self.call.over()
+        await finish(self.call)
         await self.channel.wait_supervision(State.OFF)
         await self.session.close()
         await no_leg_left(self.call.desk)
@@ -76,12 +76,12 @@ async def no_leg_left(at_desk: Desk) -> None:
     await pbx._exchange.until(lambda: not pbx.model.legs.legs, "end of every leg", WAIT)
 
 
-@asynccontextmanager
-async def watched_at(at_desk: Desk, origin: str) -> AsyncIterator[Watched]:
-    supervisor, target = await at_desk.agent_phone("1003"), await at_desk.phones.phone("1002")
+async def watched_at(at_desk: Desk, origin: Origin) -> Watched:
+    """Log supervisor 1003 in, and make the call."""
+    supervisor = await at_desk.agent_phone("1003")
     session = await at_desk.login("1003", ready=False)
-    async with call_at(at_desk, origin) as call:
-        yield Watched(call, session, supervisor, target)
+    call = await make_call(at_desk, origin)
+    return Watched(call, session, supervisor, call.target)
 
 
 @pytest.fixture(params=["queue", "dial"])
@@ -89,8 +89,8 @@ async def watched(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[Watched]:
     over = deep_merge(extended(lab), BLUE)
-    async with desk(provider, lab, tmp_path, over) as at_desk, watched_at(at_desk, request.param) as one:
-        yield one
+    async with desk(provider, lab, tmp_path, over) as at_desk:
+        yield await watched_at(at_desk, request.param)
 
 
 async def test_a_supervisor_listens_unheard_then_whispers_then_barges_in(watched: Watched) -> None:
@@ -198,7 +198,8 @@ async def test_two_supervisors_of_one_agent_do_not_hear_each_other(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     over = deep_merge(deep_merge(extended(lab), BLUE), {"agents": {"1005": {"supervises": ["*"]}}})
-    async with desk(provider, lab, tmp_path, over) as at_desk, watched_at(at_desk, "dial") as watched:
+    async with desk(provider, lab, tmp_path, over) as at_desk:
+        watched = await watched_at(at_desk, "dial")
         second, fifth = await at_desk.agent_phone("1005"), await at_desk.login("1005", ready=False)
         await watched.supervise(BARGE)
         await fifth.channel.supervise("1001", BARGE)
@@ -257,7 +258,7 @@ async def test_a_session_that_closes_stops_listening(watched: Watched) -> None:
     await watched.session.close()
     await expect_hears({watched.call.agent: {"2001"}, watched.call.customer: {"1001"}})
     assert not watched.supervisor.calls
-    await watched.call.over()
+    await finish(watched.call)
     await no_leg_left(watched.call.desk)
 
 
@@ -265,7 +266,8 @@ async def test_a_connector_that_is_started_anew_knows_the_supervision_and_can_ch
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     over = deep_merge(extended(lab), BLUE)
-    async with desk(provider, lab, tmp_path, over) as first, watched_at(first, "dial") as watched:
+    async with desk(provider, lab, tmp_path, over) as first:
+        watched = await watched_at(first, "dial")
         await watched.supervise(BARGE)
         await watched.expect("2001 1003", "1001 1003", "1001 2001")
         async with desk(provider, lab, tmp_path, over, calls_stay=True) as second:
@@ -283,10 +285,11 @@ async def test_without_the_system_user_there_is_no_supervision(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     over = deep_merge({"extensions": {"enabled": True}}, BLUE)
-    async with desk(provider, lab, tmp_path, over) as at_desk, watched_at(at_desk, "dial") as watched:
+    async with desk(provider, lab, tmp_path, over) as at_desk:
+        watched = await watched_at(at_desk, "dial")
         said = await refusal(lambda: watched.channel.supervise("1001", MONITOR))
         assert said == (
             "Supervision is not set up: the connector has no system AMI user on the telephone system."
         )
-        await watched.call.over()
+        await finish(watched.call)
         await watched.session.close()

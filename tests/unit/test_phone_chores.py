@@ -25,7 +25,7 @@ class Handling:
 
     def __init__(self) -> None:
         self.done: list[str] = []
-        self.prepared: list[str] = []
+        self.prepared: list[tuple[str, list[str]]] = []
         self.housed: list[tuple[str, str]] = []
         self.refuse = False
         self.gate = asyncio.Event()
@@ -56,7 +56,7 @@ class Handling:
         await self._do(f"join {first} and {second}")
 
     async def prepare(self, interaction: Interaction) -> None:
-        self.prepared.append(interaction.id)
+        self.prepared.append((interaction.id, sorted(interaction.primary.parties)))
 
     async def house(self, interaction: str, conversation: str) -> None:
         self.housed.append((interaction, conversation))
@@ -137,7 +137,21 @@ async def test_a_hold_in_a_room_steps_out_and_in_in_this_order() -> None:
 async def test_a_call_is_prepared_once_when_it_is_answered() -> None:
     bench = Bench(*IN_A_ROOM, facts.PhoneHeld(AGENT), facts.PhoneResumed(AGENT))
     await bench.settled()
-    assert bench.handling.prepared == [AGENT]
+    assert bench.handling.prepared == [(AGENT, [CUSTOMER])]
+
+
+async def test_whoever_takes_the_party_s_place_is_prepared_too() -> None:
+    bench = Bench()
+    await bench.settled()
+    bench.tell(
+        facts.LegCreated(TARGET, "2002", TARGET, placed=True, number="2002"),
+        facts.LegAnswered(TARGET),
+        facts.LegLeft(CUSTOMER, "b1"),
+        facts.LegJoined(TARGET, "b1"),
+        facts.LegEnded(CUSTOMER, 16),
+    )
+    await bench.settled()
+    assert bench.handling.prepared == [(AGENT, [CUSTOMER]), (AGENT, [TARGET])]
 
 
 async def test_a_second_call_of_the_phone_that_talks_is_looked_at_beside_the_first() -> None:
