@@ -19,6 +19,7 @@ from connector.processor.desk.commands import desk_command
 from connector.processor.desk.rows import clock, shown
 from connector.processor.desk.screens import Ask, Choose, Confirm
 from connector.processor.desk.shift import Shift
+from connector.processor.desktop_client import DesktopClient
 
 
 class Desk(Screen):
@@ -175,8 +176,6 @@ async def test_another_desktop_takes_over() -> None:
 
 @asynccontextmanager
 async def logged_in_over(at: Service) -> AsyncIterator[None]:
-    from connector.processor.desktop_client import DesktopClient
-
     async with DesktopClient(at.door.url) as other:
         await other.login("1001", "right", override=True)
         yield
@@ -199,6 +198,21 @@ async def test_the_desk_comes_back_to_its_session_after_a_broken_connection() ->
         at.client.talk()
         await screen.until(lambda: screen.states == ["STARTED", "TALKING"], "back with the call as it is")
         assert screen.app.shift.session is not before
+        assert screen.app.shift.session is not None
+        assert screen.app.shift.session.id == before.id
+
+
+async def test_the_desk_waits_until_its_old_connection_is_known_to_be_gone() -> None:
+    async with working() as (screen, at), DesktopClient(at.door.url) as stale:
+        before = screen.app.shift.session
+        assert before is not None
+        await before.client.drop()
+        await stale.bind(before.id, "1001", "right")
+        await screen.until(lambda: screen.line("notice").startswith("The connection is lost"), "the notice")
+        (attempt,) = [at.door.processor.clients]
+        await screen.until(lambda: at.door.processor.clients > attempt, "an attempt")
+        await stale.do("unbindResource", {"resource": before.id})
+        await screen.until(lambda: not screen.line("notice"), "back")
         assert screen.app.shift.session is not None
         assert screen.app.shift.session.id == before.id
 

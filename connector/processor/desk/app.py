@@ -25,6 +25,7 @@ from connector.processor.desk.screens import Ask, Choose, Confirm
 from connector.processor.desk.shift import Shift
 from connector.processor.desktop_client import DesktopGone, DesktopRefused, DesktopSession, SessionExists
 from connector.processor.desktop_pool import NoService
+from connector.processor.service.wire import Code
 
 _OVER = {
     "LOGOUT": "Logged out.",
@@ -141,9 +142,10 @@ class DeskApp(App[str]):
             await asyncio.sleep(_AGAIN)
             try:
                 return await (self.shift.resume() if lost else self._begin())
-            except DesktopRefused:
-                # The session did not wait so long, or the service does not take new ones yet.
-                lost = False
+            except DesktopRefused as refused:
+                # Perhaps the service does not know yet that our old connection is gone. Else the session did
+                # not wait so long, or no new ones are taken yet.
+                lost = lost and refused.code == Code.ALREADY_BOUND
             except (DesktopGone, NoService, TimeoutError):
                 continue
 

@@ -53,6 +53,7 @@ class Shift:
         self.client = DesktopClient(before.url, tls=self.tls, timeout=self.timeout)
         await before.close()
         await self.client.connect()
+        await self.client.bind_service()
         session = self.session = await self.client.bind(name, self.agent, self.password)
         await self._ask(session)
         return session

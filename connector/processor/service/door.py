@@ -30,6 +30,9 @@ _GOING_AWAY = 1001
 _CLOSING = 2.0
 """Seconds that a desktop gets to end the connection with us."""
 
+_PING = 10.0
+"""Seconds between pings, and for their answer: after twice that a silent break is noticed."""
+
 _SILENT = logging.getLogger("connector.processor.service.websockets")
 # The library would write frames, and with them passwords, into its debug log.
 _SILENT.setLevel(logging.CRITICAL)
@@ -135,6 +138,8 @@ class DesktopDoor:
             max_size=MAX_MESSAGE,
             compression=None,
             server_header=None,
+            ping_interval=_PING,
+            ping_timeout=_PING,
             close_timeout=_CLOSING,
             logger=_SILENT,
         )
