@@ -200,10 +200,11 @@ class Resource:
             )
         if not verb.of_group:
             return [self._prefix + target]
-        phones = [one for one in self.session.channels if one.type is session_wire.ChannelType.TELEPHONY]
-        return [one.target for one in phones if not one.node.gone and not one.node.closed] or [
-            self.session.channel.target
-        ]
+        telephony = session_wire.ChannelType.TELEPHONY
+        live = [one for one in self.session.channels if not (one.node.gone or one.node.closed)]
+        if not (phones := [one.target for one in live if one.type is telephony]):
+            raise Failed(Code.UNKNOWN_TARGET, "The group has no telephony channel.")
+        return phones
 
     def _scope(self, target: str) -> Scope:
         group = self.session.group
@@ -236,8 +237,6 @@ class Resource:
         await self.dispose()
 
     async def dispose(self) -> None:
-        """Give the session up; the agent's state and the calls stay as they are."""
-        if self.session.node.closed:
+        """Give the session up with all below it; the agent's state and the calls stay as they are."""
+        if not self.session.node.gone:
             await self.link.perform(self.session.target, session_wire.Dispose())
-        else:
-            await self.session.dispose()
