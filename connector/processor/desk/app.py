@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.css.query import NoMatches
 from textual.widgets import DataTable, Footer, Static
 
 from connector.processor.desk import work
@@ -24,6 +26,7 @@ from connector.processor.desk.rows import (
 from connector.processor.desk.screens import Ask, Choose, Confirm
 from connector.processor.desk.shift import Shift
 from connector.processor.desktop_client import DesktopGone, DesktopRefused, DesktopSession, SessionExists
+from connector.processor.desktop_model import SessionView
 from connector.processor.desktop_pool import NoService
 from connector.processor.service.wire import Code
 
@@ -157,14 +160,19 @@ class DeskApp(App[str]):
 
     def say(self, sentence: str) -> None:
         """Show a sentence below the lists."""
-        self.query_one("#notice", Static).update(Text(sentence))
+        # While the screen is taken down at the end, parts of it are missing already.
+        with suppress(NoMatches):
+            self.query_one("#notice", Static).update(Text(sentence))
 
     def show_all(self) -> None:
         """Show everything as it is now."""
         session = self.shift.session
-        if session is None or len(self.screen_stack) > 1:
-            return
-        view, now = session.view, time.monotonic()
+        if session is not None and len(self.screen_stack) == 1:
+            with suppress(NoMatches):
+                self._show(session.view)
+
+    def _show(self, view: SessionView) -> None:
+        now = time.monotonic()
         self.query_one("#status", Static).update(Text(status_line(view, self._since, now)))
         calls = self.query_one("#calls", DataTable)
         chosen = self._chosen_key()
