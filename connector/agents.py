@@ -14,7 +14,7 @@ from connector.agents_file import AgentFile
 from connector.agents_sql import AgentTable
 from connector.settings_checks import check_agents
 from connector.settings_schema import AgentSettings, AgentSource, Secret, Settings
-from connector.settings_typed import fields_of, root_shape, shape_of, typed
+from connector.settings_typed import fields_of, root_shape, shape_of, typed, variable_of
 from connector.settings_yaml import ConfigError, Mapping, dotted
 
 _KEY: Final = "agents"
@@ -72,7 +72,8 @@ def agents_of(settings: Settings) -> dict[str, AgentSettings]:
             raise ConfigError(
                 nodes.where(agent_id),
                 dotted((_KEY, agent_id)),
-                "the agent is in the configuration too; take it out of one of them",
+                "the agent is in the configuration too (or in its environment, "
+                f"{variable_of((_KEY, agent_id))}__...); take it out of one of them",
             )
     return _together(settings, nodes, found)
 
@@ -111,7 +112,9 @@ def typed_agents(nodes: Mapping) -> dict[str, AgentSettings]:
 
     """
     shape = shape_of(fields_of(root_shape())[_KEY].type)
-    return msgspec.convert(typed(nodes, shape, (_KEY,)), dict[str, AgentSettings], dec_hook=_keep)
+    return msgspec.convert(
+        typed(nodes, shape, (_KEY,), variables=False), dict[str, AgentSettings], dec_hook=_keep
+    )
 
 
 def _keep(wanted: type, value: object) -> object:

@@ -27,6 +27,8 @@ SiteOption = Annotated[str | None, typer.Option("--site", help="Site: config/sit
 AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's id.")]
 _DEFAULT_CONFIG: Final = Path("config/connector.yaml")
 _WRONG, _USAGE = 1, 2
+_NEEDED: Final = frozenset({"agents", "directory"})
+"""Whose secrets are needed: the PBX and the bridge are not asked."""
 
 
 @app.command()
@@ -86,7 +88,7 @@ def passwd(agent: AgentArgument, config: ConfigOption = _DEFAULT_CONFIG, site: S
 def list_agents(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
     """List all agents, those of the configuration too; passwords are not shown."""
     with _told():
-        settings = load_settings(config, site=site)
+        settings = load_settings(config, site=site, secrets=_NEEDED)
         everybody = agents_of(settings)
     rows: list[tuple[str, ...]] = [("AGENT", "LOGIN", "NAME", "PHONE", "TEAM", "QUEUES", "FROM")]
     rows += [
@@ -115,7 +117,7 @@ def check(
     from msgspec.structs import replace
 
     with _told():
-        settings = load_settings(config, site=site)
+        settings = load_settings(config, site=site, secrets=_NEEDED)
         everybody = agents_of(settings)
     if agent is None:
         typer.echo(f"{len(everybody)} agents, all right")
@@ -133,7 +135,7 @@ def check(
 
 
 def _opened(config: Path, site: str | None) -> tuple[Settings, AgentStore]:
-    settings = load_settings(config, site=site)
+    settings = load_settings(config, site=site, secrets=_NEEDED)
     store = store_of(settings)
     if store is None:
         _fail(

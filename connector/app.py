@@ -21,10 +21,14 @@ from connector.asterisk.settings import (
     Way,
 )
 from connector.asterisk.wire import AmiMessage
-from connector.bridge.amqp import AmqpSettings, AmqpTransport
+from connector.bridge.amqp import AmqpTransport
+from connector.bridge.amqp_settings import AmqpSettings
+from connector.bridge.amqp_succession import Resume
 from connector.bridge.amqp_topology import Names
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.dialect_file import load_dialect
+from connector.bridge.ledger import Ledger, NoStore
+from connector.bridge.ledger_file import StoreError, StoreFile
 from connector.bridge.recorder import RecordedTransport
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
 from connector.bridge.transport import Transport
@@ -32,6 +36,9 @@ from connector.bridge.wirelog import MIB, WireLogError, WireWriter
 from connector.config import ConfigError, ReasonSettings, Settings, TlsSettings
 from connector.config import Transport as TransportKind
 from connector.destinations.control import Control
+from connector.destinations.interrupted import judge
+from connector.destinations.keeping import Keeper
+from connector.destinations.restoring import restore, row_of
 from connector.destinations.site import Label, Reason, Site
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
@@ -52,13 +59,47 @@ class Connector:
         self.settings = settings = replace(settings, agents=agents_of(settings))
         self._phones = _phones(settings)
         self.pbx = _pbx(settings, self._phones, on_event)
-        self.transport = _recorded(_transport(settings), settings)
+        self._ledger = _ledger(settings)
+        self.transport = _recorded(_transport(settings, self._ledger, self._resume), settings)
         self.directory = AgentDirectory(settings)
         self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
         self._control = Control(self.tree)
         self._hurry = asyncio.Event()
+        self._leads = asyncio.Event()
+        if not (settings.amqp.standby and self._ledger):
+            self._leads.set()
         for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
+
+    async def _resume(self, rows: Mapping[str, bytes]) -> None:
+        """Go on with the destinations of an earlier process, once the PBX is there or late."""
+        if self._ledger is None:
+            return
+        self._leads.set()
+        keeper = Keeper(self._ledger, row_of, judge)
+        await self._pbx_there()
+        self.tree.keeper = keeper
+        restore(self.tree, keeper, rows)
+
+    async def _run_pbx(self) -> None:
+        """Work with the PBX, once we lead: two at once would both mind what phones do."""
+        await self._leads.wait()
+        await self.pbx.run()
+
+    async def _pbx_there(self) -> None:
+        """Wait for the PBX, as long as its absence is kept from the bridge, and it may take to connect."""
+        asterisk = self.settings.asterisk
+        there = asyncio.Event()
+        unsubscribe = self.pbx.subscribe(lambda _change: there.set() if self.pbx.available else None)
+        try:
+            async with asyncio.timeout(max(asterisk.grace, asterisk.connect_timeout)):
+                while not self.pbx.available:
+                    there.clear()
+                    await there.wait()
+        except TimeoutError:
+            log.warning("the telephone system is not there yet; going on without it")
+        finally:
+            unsubscribe()
 
     async def reload(self) -> None:
         """Read the agents of `directory.source` again; if they are not right, those of before stay.
@@ -91,9 +132,13 @@ class Connector:
         """Run until `stop` is set; `ready` is called when the tasks are under way. Calls stay up after it.
 
         Calls that agents have then are waited for, `limits.drain` seconds at most, or until `hurry`.
+
+        Raises:
+            Superseded: another connector has taken over; one that is made anew may stand by.
+
         """
         tasks = [
-            asyncio.create_task(self.pbx.run(), name="pbx"),
+            asyncio.create_task(self._run_pbx(), name="pbx"),
             asyncio.create_task(self.transport.run(self.tree), name="bridge"),
             asyncio.create_task(self._refresh(), name="agents"),
         ]
@@ -112,6 +157,8 @@ class Connector:
             await self.transport.close()
             await self.pbx.close()
             await self.directory.close()
+            if self._ledger is not None:
+                await self._ledger.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
@@ -269,11 +316,23 @@ def _recorded(transport: Transport, settings: Settings) -> Transport:
     return RecordedTransport(transport, writer)
 
 
-def _transport(settings: Settings) -> Transport:
+def _ledger(settings: Settings) -> Ledger | None:
+    """Return what outlives the process. Only by way of a broker does the bridge go on with what it knows."""
+    if settings.bridge.transport is not TransportKind.AMQP:
+        return None
+    if not settings.amqp.store:
+        return Ledger(NoStore()) if settings.amqp.standby else None
+    try:
+        return Ledger(StoreFile(Path(settings.amqp.store), settings.processor))
+    except StoreError as problem:
+        raise ConfigError("configuration", "amqp.store", str(problem)) from None
+
+
+def _transport(settings: Settings, ledger: Ledger | None, resume: Resume) -> Transport:
     bridge = settings.bridge
     dialect = load_dialect(Path(bridge.dialect)) if bridge.dialect else IDENTITY
     if bridge.transport is TransportKind.AMQP:
-        return _amqp_transport(settings, dialect)
+        return _amqp_transport(settings, dialect, ledger, resume)
     tls = bridge.tls
     return TcpTransport(
         TcpSettings(
@@ -290,7 +349,9 @@ def _transport(settings: Settings) -> Transport:
     )
 
 
-def _amqp_transport(settings: Settings, dialect: Dialect) -> AmqpTransport:
+def _amqp_transport(
+    settings: Settings, dialect: Dialect, ledger: Ledger | None, resume: Resume
+) -> AmqpTransport:
     amqp, bridge = settings.amqp, settings.bridge
     url = amqp.url.reveal() if amqp.url is not None else ""
     try:
@@ -300,6 +361,7 @@ def _amqp_transport(settings: Settings, dialect: Dialect) -> AmqpTransport:
                 names=broker_names(settings),
                 tls=tls_client(amqp.tls) if url.startswith("amqps:") else None,
                 declare=amqp.declare,
+                standby=amqp.standby,
                 prefetch=amqp.prefetch,
                 unconfirmed=amqp.unconfirmed,
                 send_queue=bridge.send_queue,
@@ -310,6 +372,8 @@ def _amqp_transport(settings: Settings, dialect: Dialect) -> AmqpTransport:
                 reconnect_max=bridge.reconnect_max,
             ),
             dialect,
+            ledger=ledger,
+            resume=resume,
         )
     except ValueError:
         # What is wrong with it is not told: it would quote the password.

@@ -5,12 +5,16 @@ import gc
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from connector import __version__
 from connector.processor.options import DialectOption, PasswordFileOption
+
+if TYPE_CHECKING:
+    from connector.app import Connector
+    from connector.config import Settings
 
 app = typer.Typer(
     name="connector",
@@ -75,48 +79,65 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
 
-    async def serve() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def asked() -> None:
-            """Stop when the calls are over; if asked once more, at once."""
-            if stop.is_set():
-                connector.hurry()
-            stop.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, asked)
-        reloads: set[asyncio.Task[None]] = set()
-
-        def reload() -> None:
-            task = loop.create_task(connector.reload())
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
-
-        loop.add_signal_handler(signal.SIGHUP, reload)
-        await connector.run(stop)
-
     # What is there now stays: looking through it for garbage again and again only makes calls wait.
     gc.collect()
     gc.freeze()
     try:
-        asyncio.run(serve())
+        asyncio.run(_serve(settings, connector))
     except OSError as problem:
         _fail(f"the connector stopped: {problem}", _FAILURE)
 
 
+async def _serve(settings: "Settings", connector: "Connector") -> None:
+    """Run the connector until a signal says to stop; one whose state is void is made anew, to stand by."""
+    from connector.app import Connector
+    from connector.bridge.amqp_standby import Superseded
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        """Stop when the calls are over; if asked once more, at once."""
+        if stop.is_set():
+            connector.hurry()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(connector.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    while not stop.is_set():
+        try:
+            await connector.run(stop)
+        except Superseded:
+            connector = Connector(settings)
+
+
 @app.command()
 def check(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
-    """Check a configuration without a PBX, and print what would be in force (secrets hidden)."""
+    """Check a configuration without a PBX, and print what would be in force (secrets hidden).
+
+    The agents of `directory.source` are read and checked too.
+    """
+    from connector.agents import agents_of, store_of
     from connector.asterisk.atxfer import LIMITS
     from connector.config import ConfigError, Consult, explain, load_settings
 
     try:
         settings = load_settings(config, site=site)
+        store, everybody = store_of(settings), agents_of(settings)
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
     typer.echo(explain(settings), nl=False)
+    if store is not None:
+        more = len(everybody) - len(settings.agents)
+        typer.echo(f"note: directory.source: {more} agents in {store.name}, all right", err=True)
     if settings.dial.consult is Consult.ATXFER:
         for limit in LIMITS:
             typer.echo(f"note: dial.consult: atxfer: {limit}", err=True)

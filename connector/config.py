@@ -36,9 +36,9 @@ from connector.settings_schema import (
     TlsSettings,
     Transport,
 )
-from connector.settings_secretless import with_examples
-from connector.settings_typed import root_shape, typed
-from connector.settings_yaml import ConfigError, Node, merge, parse, read_file
+from connector.settings_secretless import needs_of, with_examples
+from connector.settings_typed import root_shape, typed, variable_of
+from connector.settings_yaml import ConfigError, Mapping, Node, Scalar, find, merge, parse, read_file
 from connector.wording import closest, listed
 
 __all__ = [
@@ -77,28 +77,33 @@ def load_settings(
     *,
     site: str | None = None,
     environ: AbstractMapping[str, str] = os.environ,
-    secrets: bool = True,
+    secrets: bool | frozenset[str] = True,
 ) -> Settings:
     """Read and check the configuration: `path`, then `sites/<site>.yaml` next to it, then `CONNECTOR_...`.
 
-    Reads files, and those that `CONNECTOR_..._FILE` name; connects to nothing. Without `secrets`
-    those that are missing are no error: their examples stand in for them.
+    Reads files, and those that `CONNECTOR_..._FILE` name; connects to nothing. `secrets` tells which
+    are needed: all, none, or those of these sections. Of the others examples stand in for those that
+    are missing, and no file that holds one, nor any for TLS, is looked at.
 
     Raises:
         ConfigError: one line with the file or variable, the key, what was expected and what was found.
 
     """
     # The built-in layer bears the file's name: what is missing from both is missing from the file.
+    needs = needs_of(secrets)
     tree: Node = merge(parse(_BUILT_IN, str(path), lines=False), read_file(path))
     if site is not None:
         tree = merge(tree, read_file(_site_file(path, site)))
-    tree = merge(tree, read_environment(environ, tree))
-    if not secrets:
-        tree = with_examples(tree, root_shape())
-    plain = typed(tree, root_shape())
+    tree = merge(tree, read_environment(environ, tree, needs))
+    if isinstance(tree, Mapping):
+        tree = with_examples(tree, root_shape(), needs)
+    try:
+        plain = typed(tree, root_shape())
+    except ConfigError as problem:
+        raise _of_the_directory(problem, tree) from None
     settings = msgspec.convert(plain, Settings, dec_hook=_keep)
     settings = _with_paths(settings, path.parent)
-    check(settings, tree, str(path))
+    check(settings, tree, str(path), needs)
     return settings
 
 
@@ -122,6 +127,16 @@ def _site_file(path: Path, site: str) -> Path:
     return file
 
 
+def _of_the_directory(problem: ConfigError, tree: Node) -> ConfigError:
+    """Return the problem; of an agent begun by a variable, with what to do if the directory has that one."""
+    source = find(tree, ("directory", "source"))
+    kind = source.text if isinstance(source, Scalar) else ""
+    if kind in {"", AgentSource.NONE} or not problem.origin.startswith(variable_of(("agents", ""))):
+        return problem
+    hint = f"if the agent is in the directory ({kind}), unset {problem.origin}: it makes another one"
+    return ConfigError(problem.origin, problem.path, f"{problem.problem}; {hint}")
+
+
 def _keep(wanted: type, value: object) -> object:
     if isinstance(value, wanted):
         return value
@@ -140,7 +155,11 @@ def _with_paths(settings: Settings, folder: Path) -> Settings:
             dialect=str(folder.absolute() / bridge.dialect) if bridge.dialect else "",
             record=str(folder.absolute() / bridge.record) if bridge.record else "",
         ),
-        amqp=replace(settings.amqp, tls=_absolute(settings.amqp.tls, folder)),
+        amqp=replace(
+            settings.amqp,
+            tls=_absolute(settings.amqp.tls, folder),
+            store=str(folder.absolute() / settings.amqp.store) if settings.amqp.store else "",
+        ),
         asterisk=replace(settings.asterisk, tls=_absolute(settings.asterisk.tls, folder)),
         directory=replace(
             directory,

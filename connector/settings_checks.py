@@ -7,6 +7,7 @@ from pathlib import Path
 from connector.bridge.dialect_file import load_dialect
 from connector.bridge.tcp import NO_PASS_PHRASE
 from connector.settings_schema import AgentSource, Answer, Hold, Settings, TlsSettings, Transport
+from connector.settings_secretless import Needs
 from connector.settings_site_checks import site_problems
 from connector.settings_typed import variable_of
 from connector.settings_yaml import ConfigError, Mapping, Node, dotted, find
@@ -15,14 +16,18 @@ from connector.wording import closest, listed
 _Path = tuple[str, ...]
 
 
-def check(settings: Settings, tree: Node, origin: str) -> None:
+def check(settings: Settings, tree: Node, origin: str, needs: Needs) -> None:
     """Check what keys say of each other. `tree` tells where each key was set, `origin` stands for defaults.
+
+    TLS is checked, with its files, for sections whose secrets are needed.
 
     Raises:
         ConfigError: the first contradiction, or what is wrong in the file of the dialect.
 
     """
     for path, problem in _problems(settings):
+        if "tls" in path and not needs(path[0]):
+            continue
         raise ConfigError(_place(tree, path, origin), dotted(path), problem)
     if settings.bridge.dialect:
         load_dialect(Path(settings.bridge.dialect))

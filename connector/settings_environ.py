@@ -6,6 +6,7 @@ from pathlib import Path as FilePath
 
 from msgspec import inspect
 
+from connector.settings_secretless import Needs
 from connector.settings_typed import (
     Path,
     Shape,
@@ -26,8 +27,10 @@ OPTIONS = frozenset({"CONNECTOR_CONFIG", "CONNECTOR_SITE"})
 _LONGEST_SECRET = 64 * 1024
 
 
-def read_environment(environ: AbstractMapping[str, str], files: Node) -> Mapping:
+def read_environment(environ: AbstractMapping[str, str], files: Node, needs: Needs) -> Mapping:
     """Return the keys that the environment sets. `files` tells the names of agents, queues and phones.
+
+    Files of secrets that are not needed are not read.
 
     Raises:
         ConfigError: a `CONNECTOR_...` variable names no key, or its value isn't what the key takes.
@@ -43,6 +46,8 @@ def read_environment(environ: AbstractMapping[str, str], files: Node) -> Mapping
         if path in taken:
             raise ConfigError(name, dotted(path), f"set twice, by {taken[path]} too; keep one of them")
         taken[path] = name
+        if from_file and not needs(path[0]):
+            continue
         text = environ[name]
         value = _file(name, path, text) if from_file else _value(name, path, text, shape)
         for key in reversed(path):

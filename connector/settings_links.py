@@ -158,6 +158,21 @@ class AmqpSettings(Section, frozen=True, kw_only=True):
             extra={"unit": "messages"},
         ),
     ] = 256
+    store: Annotated[
+        FilePath,
+        Meta(
+            description="File that keeps sessions and unanswered requests, so that a connector that is "
+            "started anew goes on with them; empty: none. Relative to the folder of the configuration file."
+        ),
+    ] = ""
+    standby: Annotated[
+        OptionalBrokerName,
+        Meta(
+            description="Topic exchange by which several connectors of the processor share their state: one "
+            "leads, the others stand by; empty: there is one connector only.",
+            extra={"example": "harmony.state"},
+        ),
+    ] = ""
     heartbeat: Annotated[
         int,
         Meta(

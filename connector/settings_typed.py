@@ -74,8 +74,10 @@ def fields_of(shape: Shape) -> dict[str, inspect.Field]:
     return {one.encode_name: one for one in shape.type.fields}
 
 
-def typed(node: Node, shape: Shape, path: Path = ()) -> Any:
+def typed(node: Node, shape: Shape, path: Path = (), *, variables: bool = True) -> Any:
     """Return plain data (dicts, lists, scalars, `Secret`s) that fits the shape.
+
+    `variables` tells whether the environment can set what is missing, so that errors name the variable.
 
     Raises:
         ConfigError: something doesn't fit; tells the first such key.
@@ -83,19 +85,21 @@ def typed(node: Node, shape: Shape, path: Path = ()) -> Any:
     """
     match shape.type:
         case inspect.StructType():
-            return _section(node, shape, path)
+            return _section(node, shape, path, variables=variables)
         case inspect.DictType():
-            return _map(node, shape, path)
+            return _map(node, shape, path, variables=variables)
         case inspect.VarTupleType(item_type=item):
             if not isinstance(node, Items):
                 raise _wrong(node, shape, path)
             inner = shape_of(item)
-            return [typed(one, inner, (*path, str(at))) for at, one in enumerate(node.nodes)]
+            return [
+                typed(one, inner, (*path, str(at)), variables=variables) for at, one in enumerate(node.nodes)
+            ]
         case _:
             return _scalar(node, shape, path)
 
 
-def _section(node: Node, shape: Shape, path: Path) -> dict[str, Any]:
+def _section(node: Node, shape: Shape, path: Path, *, variables: bool) -> dict[str, Any]:
     node = _as_mapping(node, shape, path)
     fields = fields_of(shape)
     for key in node.nodes:
@@ -111,12 +115,12 @@ def _section(node: Node, shape: Shape, path: Path) -> dict[str, Any]:
             found = Mapping({}, node.origin)
         if found is None:
             if field.required:
-                variable = f"; add the key or set {variable_of(here)}"
+                mend = f"add the key or set {variable_of(here)}" if variables else "add the key"
                 raise ConfigError(
-                    node.origin, dotted(here), f"expected {expected(inner)}, found nothing{variable}"
+                    node.origin, dotted(here), f"expected {expected(inner)}, found nothing; {mend}"
                 )
         elif field.required or not (_is_nothing(found) and _may_be_empty(inner, field)):
-            values[key] = typed(found, inner, here)
+            values[key] = typed(found, inner, here, variables=variables)
     return values
 
 
@@ -127,7 +131,7 @@ def _may_be_empty(shape: Shape, field: inspect.Field) -> bool:
     return field.default is None or field.default == ""
 
 
-def _map(node: Node, shape: Shape, path: Path) -> dict[str, Any]:
+def _map(node: Node, shape: Shape, path: Path, *, variables: bool) -> dict[str, Any]:
     node = _as_mapping(node, shape, path)
     map_type = shape.type
     if not isinstance(map_type, inspect.DictType):
@@ -141,7 +145,7 @@ def _map(node: Node, shape: Shape, path: Path) -> dict[str, Any]:
                 dotted(path),
                 f"expected {key_shape.expected} as the key, found {_quoted(key)}",
             )
-        values[key] = typed(value, value_shape, (*path, key))
+        values[key] = typed(value, value_shape, (*path, key), variables=variables)
     return values
 
 

@@ -21,6 +21,7 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_AGENT",
         "HARMONY_BACK",
         "HARMONY_CALLERID",
+        "HARMONY_CAUSE",
         "HARMONY_CONSULT",
         "HARMONY_CONSULTS",
         "HARMONY_CTX",

@@ -189,8 +189,9 @@ class AmiMessage:
 
 def _plain_value(text: str, header: str) -> str | None:
     """Find the first value of a header that is not on the first line; None: that needs a closer look."""
-    at = text.find(f"\r\n{header}: ")
-    return _value_at(text, at + len(header) + 4) if at >= 0 else None
+    at = text.find(f"\r\n{header}:")
+    start = at + len(header) + 4
+    return _value_at(text, start) if at >= 0 and text[start - 1 : start] == " " else None
 
 
 def _value_at(text: str, start: int) -> str | None:

@@ -7,30 +7,31 @@ the other side turns out to be another process than before (its `app_id` changes
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from uuid import uuid4
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aio_pika.exceptions import DeliveryError, PublishError
 from yarl import URL
 
+from connector.bridge.amqp_faults import FAULTS, hush, words
 from connector.bridge.amqp_inbox import Inbox
 from connector.bridge.amqp_letter import PEER_HEADER, letter_of
 from connector.bridge.amqp_link import BrokerLink
-from connector.bridge.amqp_outbox import Outbox, Outgoing
+from connector.bridge.amqp_outbox import Outbox, Outgoing, OutgoingRecord
 from connector.bridge.amqp_peers import Peers
-from connector.bridge.amqp_topology import Names, Role
-from connector.bridge.codec import MAX_FRAME, Malformed, decode_parts
+from connector.bridge.amqp_settings import AmqpSettings
+from connector.bridge.amqp_standby import Standby, Superseded
+from connector.bridge.amqp_succession import Resume, Succession
+from connector.bridge.amqp_topology import Role
+from connector.bridge.codec import Malformed, decode_parts
 from connector.bridge.dialect import IDENTITY, Dialect
+from connector.bridge.ledger import Batch, Ledger
 from connector.bridge.messages import Kind, Message, failure
 from connector.bridge.reconnecting import Pauses
-from connector.bridge.stream import SEND_QUEUE
-from connector.bridge.tcp import TlsClient
 from connector.bridge.transport import Receiver
 
 log = structlog.get_logger(__name__)
@@ -39,28 +40,6 @@ _CLOSING = 2.0
 _LOOK = 0.5
 _ABSENT = 10.0
 _UNSENDABLE = "The response cannot be sent; the connector's log says why."
-_FAULTS = (AMQPError, OSError, EOFError, RuntimeError)
-"""What a connection to a broker may fail with; a timeout is an OSError."""
-
-
-@dataclass(frozen=True, slots=True)
-class AmqpSettings:
-    """The broker and how patient we are. Times in seconds, `max_body` in bytes, the rest in messages."""
-
-    url: str
-    names: Names
-    role: Role = Role.CLIENT
-    tls: TlsClient | None = None
-    declare: bool = True
-    prefetch: int = 500
-    unconfirmed: int = 256
-    send_queue: int = SEND_QUEUE
-    max_body: int = MAX_FRAME
-    heartbeat: int = 15
-    connect_timeout: float = 5.0
-    confirm_timeout: float = 30.0
-    reconnect_initial: float = 0.5
-    reconnect_max: float = 30.0
 
 
 class _Verdict(Enum):
@@ -75,9 +54,20 @@ class _Verdict(Enum):
 
 
 class AmqpTransport:
-    """Transport by way of a message broker. "Lost" is logged once, "back" once."""
+    """Transport by way of a message broker. "Lost" is logged once, "back" once.
 
-    def __init__(self, settings: AmqpSettings, dialect: Dialect = IDENTITY) -> None:
+    With a `ledger` it goes on where an earlier process ended: `resume` is awaited, once, before anything is
+    published or consumed.
+    """
+
+    def __init__(
+        self,
+        settings: AmqpSettings,
+        dialect: Dialect = IDENTITY,
+        *,
+        ledger: Ledger | None = None,
+        resume: Resume | None = None,
+    ) -> None:
         """Raise ValueError if the URL is none."""
         self.instance = uuid4().hex
         self._settings = settings
@@ -99,6 +89,16 @@ class AmqpTransport:
         self._lost_told = False
         self._was_up = False
         self._nobody_told = False
+        self._acting = ledger is None
+        self._superseded = False
+        self._succession: Succession | None = None
+        if ledger is not None:
+            ledger.committed = self._committed
+            names, declare = settings.names, settings.declare
+            standby = (
+                Standby(settings.standby, names.processor, declare=declare) if settings.standby else None
+            )
+            self._succession = Succession(ledger, resume, standby)
 
     @property
     def is_connected(self) -> bool:
@@ -114,10 +114,11 @@ class AmqpTransport:
 
         Raises:
             OSError: a TLS file cannot be used.
+            Superseded: another connector leads; this one's state is void.
 
         """
         settings = self._settings
-        _hush()
+        hush()
         context = settings.tls.context() if settings.tls is not None else None
         self._receiver = receiver
         self._ended.clear()
@@ -126,10 +127,12 @@ class AmqpTransport:
             while not self._stopping.is_set():
                 try:
                     link = await BrokerLink.open(settings, self._url, context)
-                except _FAULTS as problem:
-                    self._tell_lost(_words(problem))
+                except FAULTS as problem:
+                    self._tell_lost(words(problem))
                 else:
                     reason = await self._serve(link)
+                    if self._superseded:
+                        raise Superseded
                     if self._stopping.is_set():
                         return
                     self._tell_lost(reason)
@@ -146,12 +149,15 @@ class AmqpTransport:
         """
         if self._overflowing:
             return
-        if not self._outbox.put(message):
+        outgoing = self._outbox.put(message, self._succession.ledger.staged_turn if self._succession else 0)
+        if outgoing is None:
             self._overflowing = True
             limit = self._settings.send_queue
             # Not at once: the sender is in the middle of something that this would pull from under its feet.
             asyncio.get_running_loop().call_soon(self.begin_anew, f"more than {limit} messages waited")
             return
+        if self._succession is not None:
+            self._succession.memory.put(outgoing)
         self._idle.clear()
         self._fill()
 
@@ -181,8 +187,7 @@ class AmqpTransport:
         """Forget everything that is on its way and appear as another process: both sides start over."""
         self.instance = uuid4().hex
         self._overflowing = False
-        dropped = self._outbox.clear()
-        self._idle.set()
+        dropped = self._drop_outgoing()
         self._close_requests()
         log.warning("messages to the other side dropped", reason=reason, dropped=dropped)
         if self._link is not None:
@@ -201,17 +206,24 @@ class AmqpTransport:
             return await link.lost
         finally:
             self._link = None
+            # Whoever stands by may have the lead now.
+            self._acting = self._acting and (self._succession is None or self._succession.standby is None)
             self._outbox.rewind()
             await link.close(_CLOSING)
 
     async def _use(self, link: BrokerLink) -> None:
         try:
+            if not self._acting:
+                await self._go_on(link)
             async with asyncio.timeout(self._settings.connect_timeout):
                 await link.consume(partial(self._deliver, link))
             if self._is_bridge:
                 await self._watch_client(link)
-        except _FAULTS as problem:
-            link.fail(_words(problem))
+        except Superseded:
+            self._superseded = True
+            link.fail("another connector has taken over")
+        except FAULTS as problem:
+            link.fail(words(problem))
 
     def _took_up(self, link: BrokerLink) -> None:
         self._link = link
@@ -221,8 +233,25 @@ class AmqpTransport:
             log.info("bridge connected", broker=self.where)
         self._lost_told = False
         self._was_up = True
-        if not self._is_bridge:
+        if not self._is_bridge and self._acting:
             self._introduce()
+        self._fill()
+
+    async def _go_on(self, link: BrokerLink) -> None:
+        """Take the place of an earlier process, once we lead."""
+        succession = self._succession
+        if succession is None:
+            return
+        await succession.lead(link)
+        self.instance = await succession.go_on(self.instance, self._peers, self._outbox, self._inbox)
+        succession.memory.introduce(self.instance, self._peers)
+        self._acting = True
+        self._introduce()
+        self._fill()
+
+    def _committed(self, batch: Batch) -> None:
+        if self._succession is not None:
+            self._succession.committed(batch, self._outbox)
         self._fill()
 
     def _introduce(self) -> None:
@@ -259,19 +288,38 @@ class AmqpTransport:
     def _fill(self) -> None:
         """Publish as much as the window allows. Tasks start in the order in which they are made."""
         link = self._link
-        if link is None or link.lost.done():
+        if link is None or link.lost.done() or not self._acting:
             return
-        while (outgoing := self._outbox.take()) is not None:
+        committed = self._succession.ledger.done_turn if self._succession is not None else 0
+        while (outgoing := self._outbox.take(committed)) is not None:
             link.spawn(self._publish(link, outgoing))
 
-    async def _publish(self, link: BrokerLink, outgoing: Outgoing) -> None:
+    async def _publish(self, link: BrokerLink, outgoing: Outgoing | OutgoingRecord) -> None:
+        if isinstance(outgoing, OutgoingRecord):
+            await self._publish_record(link, outgoing)
+            return
         if not await self._publish_or_excuse(link, outgoing):
             return
         link.was_useful = True
         self._outbox.settle(outgoing)
+        if self._succession is not None:
+            self._succession.memory.settle(outgoing)
         if outgoing.answers is not None:
             for delivery in self._inbox.answered(outgoing.answers):
                 await link.acknowledge(delivery)
+        self._published()
+
+    async def _publish_record(self, link: BrokerLink, outgoing: OutgoingRecord) -> None:
+        try:
+            if self._succession is not None:
+                await self._succession.post(link, outgoing, self._settings.confirm_timeout)
+        except FAULTS as problem:
+            link.fail(words(problem))
+        else:
+            self._outbox.settle(outgoing)
+            self._published()
+
+    def _published(self) -> None:
         if self._outbox.is_empty:
             self._idle.set()
         self._fill()
@@ -315,8 +363,8 @@ class AmqpTransport:
         except DeliveryError:
             link.fail("the broker refused a message")
             return False
-        except _FAULTS as problem:
-            link.fail(_words(problem))
+        except FAULTS as problem:
+            link.fail(words(problem))
             return False
         return True
 
@@ -359,6 +407,8 @@ class AmqpTransport:
         self._inbox.saw(delivery.message_id, asked)
         if asked is not None:
             self._inbox.opened(asked, delivery)
+            if self._succession is not None:
+                self._succession.memory.took_in(asked, delivery.message_id)
         if not _guarded(partial(receiver.received, message), "a message could not be taken in"):
             if asked is not None:
                 self._inbox.answered(asked)
@@ -387,20 +437,36 @@ class AmqpTransport:
 
     def _meets(self, delivery: AbstractIncomingMessage, receiver: Receiver) -> bool:
         """Take note of who speaks; True if that is somebody else than before, so that all begins anew."""
-        if not delivery.app_id or not self._peers.meets(delivery.app_id, delivery.timestamp):
+        if not delivery.app_id:
+            return False
+        anew = self._peers.meets(delivery.app_id, delivery.timestamp)
+        if self._succession is not None:
+            self._succession.memory.introduce(self.instance, self._peers)
+        if not anew:
             return False
         if self._is_bridge:
             self.instance = uuid4().hex
-        self._outbox.clear()
-        self._idle.set()
+        self._drop_outgoing()
         self._close_requests()
         log.info("the other side started anew")
         receiver.disconnected("the other side started anew")
         receiver.connected()
         return True
 
+    def _drop_outgoing(self) -> int:
+        dropped = self._outbox.clear()
+        self._idle.set()
+        if self._succession is not None:
+            # Parts of the ledger may be among them.
+            self._succession.recorder.snapshot_due = True
+            self._succession.memory.settle(*dropped)
+            self._succession.memory.introduce(self.instance, self._peers)
+        return len(dropped)
+
     def _close_requests(self) -> None:
         """Acknowledge requests whose answers nobody waits for any more."""
+        if self._succession is not None:
+            self._succession.memory.forget_letters()
         deliveries = self._inbox.close_all()
         if self._link is not None:
             for delivery in deliveries:
@@ -427,17 +493,3 @@ def _guarded(hand_over: Callable[[], None], complaint: str) -> bool:
         log.exception(complaint)
         return False
     return True
-
-
-def _words(problem: BaseException) -> str:
-    if isinstance(problem, TimeoutError):
-        return "no answer in time"
-    return str(problem) or type(problem).__name__
-
-
-def _hush() -> None:
-    """Keep the client library from logging every attempt to connect: we tell a loss once."""
-    for name in ("aiormq", "aio_pika"):
-        logger = logging.getLogger(name)
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.CRITICAL)

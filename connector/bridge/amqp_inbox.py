@@ -43,6 +43,10 @@ class Inbox(Generic[D]):
         while len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
 
+    def await_answer(self, request_id: str) -> None:
+        """Take note of a request whose answer, made by an earlier process, is not with the broker yet."""
+        self._open.setdefault(request_id, [])
+
     def opened(self, request_id: str, delivery: D) -> None:
         """Take note of a request that must be answered before its delivery is acknowledged."""
         self._open.setdefault(request_id, []).append(delivery)

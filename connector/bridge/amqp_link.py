@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self, cast
 
 import aio_pika
 from aio_pika import Connection
-from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError
 from aiormq.channel import Channel as RawChannel
 from yarl import URL
@@ -98,6 +98,16 @@ class BrokerLink:
         channel.close_callbacks.add(lambda _channel, problem: link.fail(_reason(problem)))
         connection.close_callbacks.add(lambda _connection, problem: link.fail(_reason(problem)))
         return link
+
+    async def side_channel(self, prefetch: int) -> AbstractChannel:
+        """Open a channel beside that of the messages: the link lives as long as both.
+
+        Raises as `open` does.
+        """
+        channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        await channel.set_qos(prefetch_count=prefetch)
+        channel.close_callbacks.add(lambda _channel, problem: self.fail(_reason(problem)))
+        return channel
 
     async def consume(self, take: Callable[[AbstractIncomingMessage], Awaitable[None]]) -> None:
         """Have deliveries handed over, in order. Raises as `open` does."""

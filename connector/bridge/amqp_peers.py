@@ -14,6 +14,15 @@ class Peers:
         self._newest: datetime | None = None
         self._former: deque[str] = deque(maxlen=_FORMER_PEERS)
 
+    def restore(self, current: str | None, newest: datetime | None) -> None:
+        """Go on with the process that an earlier one of ours knew."""
+        self.current, self._newest = current, newest
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the current process sent its newest message, by its own clock; None if it doesn't say."""
+        return self._newest
+
     def is_former(self, app_id: str | None) -> bool:
         """Whether that process was another one's predecessor."""
         return bool(app_id) and app_id in self._former

@@ -88,8 +88,8 @@ def _coverage(seen: Mapping[str, Sequence[str]]) -> Iterator[str]:
     yield "with SUCCESS, an event came. Written by `make coverage` from a run of the end-to-end suite.\n"
     yield "| message | tests in `tests/e2e/` |"
     yield "|---|---|"
-    for name in CATALOGUE:
-        tests = seen.get(name, ())
+    for spec in _ours_last():
+        name, tests = spec.name, seen.get(spec.name, ())
         shown = [f"`{each.removeprefix('tests/e2e/')}`" for each in tests[:_SHOWN_TESTS]]
         if len(tests) > _SHOWN_TESTS:
             shown.append(f"and {len(tests) - _SHOWN_TESTS} more")
@@ -102,10 +102,14 @@ def _destinations() -> Iterator[str]:
         yield f"## {title}\n"
         yield "| name | kind | body | answer | origin | what it is |"
         yield "|---|---|---|---|---|---|"
-        for spec in CATALOGUE.values():
+        for spec in _ours_last():
             if spec.scope is scope:
                 yield _row(spec)
         yield ""
+
+
+def _ours_last() -> list[MessageSpec]:
+    return sorted(CATALOGUE.values(), key=lambda spec: spec.origin == extensions.ORIGIN)
 
 
 def _notices() -> Iterator[str]:

@@ -54,6 +54,8 @@ class Destination:
         self.open = False
         self.closed = False
         self.disposed = False
+        self.told: dict[str, Any] = {}
+        """What the bridge was told of it (`told.py`); kept only where the tree outlives the process."""
         # The tree first: it refuses a target that is taken, and the parent must keep the child it has.
         tree.add(self)
         if parent is not None:

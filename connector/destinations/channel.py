@@ -32,6 +32,7 @@ class Channel(SupervisingChannel):
         self.seat = seat
         self.cti_id = seat.endpoint
         self._dialling = False
+        self._told_unreachable = False
 
     @handles(wire.ChannelInit)
     async def init(self, _body: wire.ChannelInit) -> wire.ChannelInitReply:
@@ -41,7 +42,7 @@ class Channel(SupervisingChannel):
         self.open = True
         ready = presence.agent == self.seat.agent and presence.ready
         return wire.ChannelInitReply(
-            channel_state=self._state(presence),
+            channel_state=self.state_of(presence),
             agent_state=wire.AgentState.READY if ready else wire.AgentState.NOT_READY,
             reason=None if ready else presence.reason or None,
             interactions=tuple(
@@ -107,7 +108,11 @@ class Channel(SupervisingChannel):
         """Prepare the destination of an interaction that was announced here."""
         self._require_not_taken()
         interaction = self.tree.pbx.model.interaction(body.nativeid)
-        if interaction is None or interaction.endpoint != self.seat.endpoint:
+        announced = body.nativeid in self.told.get("interactions", ())
+        # One that ended while the connector was started anew: its init tells so.
+        if not (interaction is None and announced) and (
+            interaction is None or interaction.endpoint != self.seat.endpoint
+        ):
             raise Refusal(f"There is no interaction {body.nativeid} at phone {self.seat.endpoint}.")
         self.require_no_child_for(body.nativeid)
         Interaction(self.tree, self.target_of_child(body.id), self, self.seat, body.nativeid)
@@ -137,6 +142,7 @@ class Channel(SupervisingChannel):
             self.tree.warn(self, "queue.missing", "QUEUE_MISSING", text)
         elif isinstance(change, changes.PhoneChanged):
             self._warn_if_unreachable()
+            self._tell_if_reachable_again(change.now)
         else:
             self.tell_supervision(change)
 
@@ -173,7 +179,8 @@ class Channel(SupervisingChannel):
         if not self._mine():
             raise Refusal("The channel is not active: activate it first.")
 
-    def _state(self, presence: Presence) -> wire.ChannelState:
+    def state_of(self, presence: Presence) -> wire.ChannelState:
+        """Return the channel's state while that agent works at its phone."""
         if presence.agent is None:
             return wire.ChannelState.INACTIVE
         return (
@@ -181,20 +188,25 @@ class Channel(SupervisingChannel):
         )
 
     def _presence_changed(self, change: changes.PresenceChanged) -> None:
-        before, now = self._state(change.before), self._state(change.now)
-        if before is not now:
-            if before is wire.ChannelState.ACTIVE:
-                self.emit(wire.Deactivated())
-            elif before is wire.ChannelState.UNAVAILABLE:
-                self.emit(wire.Available())
-            if now is wire.ChannelState.UNAVAILABLE:
-                self.emit(wire.Unavailable())
+        before, now = self.state_of(change.before), self.state_of(change.now)
+        self.tell_state(before, now)
         if now is wire.ChannelState.ACTIVE:
-            if before is not now:
-                self.emit(wire.Activated())
-            self._announce_readiness(change.now)
+            self.announce_readiness(change.now)
             if not change.before.ready or before is not now:
                 self._warn_if_unreachable()
+
+    def tell_state(self, before: wire.ChannelState, now: wire.ChannelState) -> None:
+        """Tell how the channel came from one state to another."""
+        if before is now:
+            return
+        if before is wire.ChannelState.ACTIVE:
+            self.emit(wire.Deactivated())
+        elif before is wire.ChannelState.UNAVAILABLE:
+            self.emit(wire.Available())
+        if now is wire.ChannelState.UNAVAILABLE:
+            self.emit(wire.Unavailable())
+        elif now is wire.ChannelState.ACTIVE:
+            self.emit(wire.Activated())
 
     def _warn_if_unreachable(self) -> None:
         """Warn an agent who is ready at a phone that the PBX cannot reach."""
@@ -203,8 +215,20 @@ class Channel(SupervisingChannel):
         if gone and self._mine() and model.presence(self.seat.endpoint).ready:
             text = f"Phone {self.seat.endpoint} is not registered: no calls reach you."
             self.tree.warn(self, "phone.unregistered", "PHONE_UNREGISTERED", text)
+            self._told_unreachable = True
 
-    def _announce_readiness(self, presence: Presence) -> None:
+    def _tell_if_reachable_again(self, state: EndpointState) -> None:
+        """Take the warning back, whether or not the agent is still ready: the desktop shows it still."""
+        if not self._told_unreachable or state in {EndpointState.UNAVAILABLE, EndpointState.UNKNOWN}:
+            return
+        self._told_unreachable = False
+        if self._mine():
+            ready = self.tree.pbx.model.presence(self.seat.endpoint).ready
+            text = f"Phone {self.seat.endpoint} is registered again{': calls reach you' if ready else ''}."
+            self.tree.warn(self, "phone.registered", "PHONE_REGISTERED", text)
+
+    def announce_readiness(self, presence: Presence) -> None:
+        """Tell whether the agent takes calls."""
         if presence.ready:
             self.emit(wire.BecameReady())
         else:

@@ -31,6 +31,7 @@ class ChannelGroup(Destination):
         """Other phones at which the agent is logged in."""
         self._closing = False
         tree.listen(agent_topic(seat.agent), self)
+        self.media = media
         self.unsupported = tuple(f"{seat.endpoint}-{medium}" for medium in media)
         tree.pbx.watch(seat.endpoint)
 

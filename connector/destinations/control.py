@@ -108,6 +108,16 @@ class Control(Destination):
             raise Refusal(f"The destination {body.destination} exists already.")
         Session(self.tree, body.destination, self, agent, body.session_id)
 
+    def go_on_from(self, status: wire.ServiceStatus) -> None:
+        """Take up the status that an earlier process has told."""
+        self._told = status
+        self._was_in_service = self._was_in_service or status is not wire.ServiceStatus.STARTING
+
+    def tell_news(self) -> None:
+        """Tell the status if it is not the one that was told."""
+        if self.status is not self._told:
+            self._tell_status()
+
     def pause(self) -> None:
         """Tell the bridge to begin no more sessions: the connector will be stopped when calls are over."""
         self._pausing = True

@@ -103,7 +103,7 @@ class Conversation(Destination):
         elif name == _INIT:
             model = self._find()
             if model is not None and model.released:
-                self._tell_release(model.cause)
+                self.tell_release(model.cause)
             elif model is None:
                 self.emit(wire.Disposed())
 
@@ -113,15 +113,15 @@ class Conversation(Destination):
             case changes.ConversationChanged(
                 conversation=self.nativeid, state=ConversationState.RELEASED, cause=cause
             ):
-                self._tell_release(cause)
+                self.tell_release(cause)
             case changes.ConversationChanged(conversation=self.nativeid, state=state):
                 self.emit(wire.StateChanged(conversation_state=wire.ConversationState(state)))
             case changes.HoldLasts(conversation=self.nativeid, lasted=lasted, left=left):
                 self._warn_of_hold(lasted, left)
             case changes.MemberJoined(conversation=self.nativeid, member=member):
-                self.emit(wire.MemberAdded(**_fields(member)))
+                self.emit(wire.MemberAdded(**fields_of(member)))
             case changes.MemberLeft(conversation=self.nativeid, member=member):
-                self.emit(wire.MemberRemoved(**_fields(member)))
+                self.emit(wire.MemberRemoved(**fields_of(member)))
             case _:
                 pass
 
@@ -133,7 +133,8 @@ class Conversation(Destination):
             text = f"On hold for {lasted:g} s: the caller is taken from you now."
             self.tree.warn(self, "hold.limit", "HOLD_LIMIT", text)
 
-    def _tell_release(self, cause: Cause | None) -> None:
+    def tell_release(self, cause: Cause | None) -> None:
+        """Tell that the conversation is over, and say nothing more of it."""
         self.emit(
             wire.StateChanged(
                 conversation_state=wire.ConversationState.RELEASED, cause=wire.Cause(cause) if cause else None
@@ -146,7 +147,8 @@ class Conversation(Destination):
         return interaction.conversation(self.nativeid) if interaction is not None else None
 
 
-def _fields(member: changes.Member) -> dict[str, Any]:
+def fields_of(member: changes.Member) -> dict[str, Any]:
+    """Return a member as the fields of its body."""
     return {
         "id": member.id,
         "address": member.address,
@@ -156,4 +158,4 @@ def _fields(member: changes.Member) -> dict[str, Any]:
 
 
 def _wire_member(member: changes.Member) -> wire.Member:
-    return wire.Member(**_fields(member))
+    return wire.Member(**fields_of(member))

@@ -4,7 +4,7 @@ from connector.bridge.messages import conversation as conversation_wire
 from connector.bridge.messages import interaction as wire
 from connector.destinations.base import Destination, Refusal, handles
 from connector.destinations.conversation import Conversation
-from connector.destinations.datavalues import from_text, to_text
+from connector.destinations.datavalues import SetValues
 from connector.destinations.desks import is_taken
 from connector.destinations.recording import RecordedInteraction
 from connector.destinations.tree import Tree, interaction_topic
@@ -28,6 +28,7 @@ class Interaction(RecordedInteraction):
         self.seat = seat
         self.nativeid = self.cti_id = nativeid
         self._consulting = False
+        self._values = SetValues()
 
     @handles(wire.InteractionInit)
     async def init(self, _body: wire.InteractionInit) -> wire.InteractionInitReply:
@@ -77,6 +78,10 @@ class Interaction(RecordedInteraction):
         """End the wrap-up."""
         model = self._find()
         state = model.state if model is not None else InteractionState.COMPLETED
+        if model is None and self.told.get("state") == wire.InteractionState.ENDED:
+            # It ended before, or while, the connector was started anew: only the bridge still knows it.
+            self.emit(wire.Completed())
+            return
         if state is not InteractionState.ENDED:
             raise Refusal(f"Only an ended interaction can be completed: this one is {state}.")
         self.tree.pbx.complete(self.nativeid)
@@ -90,9 +95,9 @@ class Interaction(RecordedInteraction):
     @handles(wire.SetData)
     async def set_data(self, body: wire.SetData) -> None:
         """Set interaction data on the call itself; objects travel as JSON."""
-        await self.tree.pbx.set_data(
-            self.nativeid, {key: to_text(value) for key, value in body.interaction_data.items()}
-        )
+        model = self._find()
+        with self._values.setting(body.interaction_data, model.data if model is not None else {}) as texts:
+            await self.tree.pbx.set_data(self.nativeid, texts)
 
     @handles(wire.DeleteData)
     async def delete_data(self, body: wire.DeleteData) -> None:
@@ -145,7 +150,7 @@ class Interaction(RecordedInteraction):
             case changes.InteractionCompleted():
                 self.emit(wire.Completed())
             case changes.DataChanged(values=values):
-                data = {key: from_text(value) for key, value in values}
+                data = {key: self._values.value_of(key, text) for key, text in values}
                 self.emit(wire.DataChanged(interaction_data=data))
             case changes.ConversationAdded(conversation=conversation):
                 # One that the bridge asked for is named in the response to its request.
@@ -159,7 +164,7 @@ class Interaction(RecordedInteraction):
 
     def _data_of(self, model: Model) -> dict[str, wire.DataValue]:
         """Return the data, with the cause of the end for those who come too late for `interaction.ended`."""
-        data: dict[str, wire.DataValue] = {key: from_text(value) for key, value in model.data.items()}
+        data = {key: self._values.value_of(key, text) for key, text in model.data.items()}
         if model.cause is not None:
             data["CAUSE"] = str(model.cause)
         return data | self.marks(model)

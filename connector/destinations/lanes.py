@@ -6,7 +6,8 @@ which they happened.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 Job = Callable[[], Awaitable[None]]
 
@@ -29,6 +30,9 @@ class Lanes:
         # Apart from the tasks: what happens before a request has begun is told before its response.
         self._busy: set[str] = set()
         self._held: dict[str, deque[Callable[[], None]]] = {}
+        self._gates: dict[str, asyncio.Event] = {}
+        """Lanes below which nothing begins until the event."""
+        self._stirred = asyncio.Event()
 
     def run(self, lane: str, job: Job) -> None:
         """Have a job run after those that wait in the lane already.
@@ -55,9 +59,32 @@ class Lanes:
             end = target.find(".", end + 1)
         return target if target in self._busy else None
 
+    @asynccontextmanager
+    async def alone(self, lane: str) -> AsyncIterator[None]:
+        """Wait until nothing runs in the lanes below, and let nothing begin there until the end."""
+        gate = self._gates[lane] = asyncio.Event()
+        try:
+            while any(one.startswith(f"{lane}.") for one in self._busy):
+                self._stirred.clear()
+                await self._stirred.wait()
+            yield
+        finally:
+            if self._gates.get(lane) is gate:
+                del self._gates[lane]
+            gate.set()
+
     def hold(self, lane: str, send: Callable[[], None]) -> None:
         """Keep an event back until the lane's request is answered."""
         self._held.setdefault(lane, deque()).append(send)
+
+    def keep_busy(self, lane: str) -> None:
+        """Keep the events of a branch back until the next request of its lane is answered, or `let_go`."""
+        self._busy.add(lane)
+
+    def let_go(self, lane: str) -> None:
+        """Send what `keep_busy` has kept back, unless a request runs, which will do that."""
+        if lane not in self._tasks:
+            self._let_go(lane)
 
     def cancel_all(self) -> None:
         """Stop everything that runs or waits; kept-back events are dropped."""
@@ -67,11 +94,14 @@ class Lanes:
         self._tasks.clear()
         self._busy.clear()
         self._held.clear()
+        self._gates.clear()
 
     async def _drain(self, lane: str) -> None:
         me = asyncio.current_task()
         try:
             while waiting := self._waiting.get(lane):
+                while gate := self._gate_above(lane):
+                    await gate.wait()
                 self._busy.add(lane)
                 await waiting.popleft()()
                 self._let_go(lane)
@@ -82,8 +112,12 @@ class Lanes:
                 self._waiting.pop(lane, None)
                 self._let_go(lane)
 
+    def _gate_above(self, lane: str) -> asyncio.Event | None:
+        return next((gate for above, gate in self._gates.items() if lane.startswith(f"{above}.")), None)
+
     def _let_go(self, lane: str) -> None:
         held = self._held.pop(lane, None)
         self._busy.discard(lane)
+        self._stirred.set()
         for send in held or ():
             self._release(send)

@@ -45,6 +45,29 @@ class Session(Destination):
         return f"group-{self.agent.agent_id}"
 
     @property
+    def media(self) -> list[str]:
+        """The media that the bridge asked for beside telephony."""
+        return sorted(self._media)
+
+    @property
+    def had_group(self) -> bool:
+        """Whether the bridge has created a group at some time."""
+        return self._had_group
+
+    def go_on_from(self, *, media: list[str], had_group: bool, out_of_service: bool) -> None:
+        """Take up what an earlier process knew of the session."""
+        self._media, self._had_group, self.out_of_service = set(media), had_group, out_of_service
+
+    def watch_team(self) -> None:
+        """Tell every change of the team's members from now on."""
+        self.tree.team.subscribe(self, self.agent.team, self._member_changed)
+
+    def tell_team(self) -> None:
+        """Tell how all members of the team are, if their changes are to be told."""
+        if self.tree.team.is_subscribed(self):
+            self.emit(wire.TeamStatusUpdated(teamstatus=self.tree.team.members(self.agent.team)))
+
+    @property
     def busy(self) -> bool:
         """Whether the agent is on a call."""
         return any(group.busy for group in self._groups())
@@ -86,7 +109,7 @@ class Session(Destination):
         """Tell what the team is doing now; `realtime` says whether changes are told from now on."""
         team = self.tree.team
         if body.realtime:
-            team.subscribe(self, self.agent.team, self._member_changed)
+            self.watch_team()
         else:
             team.unsubscribe(self)
         return wire.TeamStatusReply(teamstatus=team.members(self.agent.team))
@@ -98,19 +121,31 @@ class Session(Destination):
 
     @handles(wire.Close)
     async def close(self, _body: wire.Close) -> None:
-        """Complete what has ended, log the agent out everywhere; refused while a call is up."""
+        """Complete what has ended, log the agent out everywhere; refused while a call is up.
+
+        What runs below is waited for: it may be a call that is placed, or a login.
+        """
+        self._require_idle()
+        async with self.tree.alone(self):
+            await self._log_out(self._require_idle())
+
+    def _require_idle(self) -> list[Seat]:
+        """Return where the agent works. Raises Refusal if a call is up."""
         pbx = self.tree.pbx
-        groups = self._groups()
         # The agent may work where no group of this session is: from an earlier session, say.
         seats = [self._seat_at(phone) for phone in phones_of(pbx, self.agent.agent_id)]
         for seat in seats:
             pbx.watch(seat.endpoint)
         if self.busy or any(is_busy(pbx, seat) for seat in seats):
             raise Refusal("The session cannot be closed: the agent is on a call.")
+        return seats
+
+    async def _log_out(self, seats: list[Seat]) -> None:
+        groups = self._groups()
         told = {phone for group in groups for phone in (group.seat.endpoint, *group.elsewhere)}
         for seat in seats:
             if seat.endpoint not in told:
-                await leave(pbx, seat)
+                await leave(self.tree.pbx, seat)
         for group in groups:
             await group.close()
 

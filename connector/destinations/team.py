@@ -52,6 +52,10 @@ class TeamBoard:
         """End a subscription; there may be none."""
         self._subscribers.pop(owner, None)
 
+    def is_subscribed(self, owner: object) -> bool:
+        """Tell whether a subscription of that owner is there."""
+        return owner in self._subscribers
+
     def on_change(self, change: Change) -> None:
         """Take a change of the model in."""
         match change:

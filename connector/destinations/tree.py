@@ -1,7 +1,9 @@
 """The tree of destinations: finds who a message is for, sees to one response each, and gates the events."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -23,9 +25,11 @@ from connector.bridge.messages import (
 from connector.bridge.targets import control_target
 from connector.destinations.base import Destination, Refusal
 from connector.destinations.directory import Directory
+from connector.destinations.keeping import Fate, Keeper
 from connector.destinations.lanes import LaneFull, Lanes
 from connector.destinations.site import Site
 from connector.destinations.team import TeamBoard
+from connector.destinations.told import note
 from connector.telephony.changes import (
     Anomaly,
     Change,
@@ -51,6 +55,14 @@ _LAST_EVENTS = frozenset(
 """After these a destination says nothing more."""
 
 _DISPOSE = ".request.dispose"
+
+_PATIENCE = 10.0
+"""Seconds for which events wait for the answer to a request that an earlier process had begun."""
+
+_UNTOLD = (
+    "The connector was started anew while it carried this out, and does not do it twice: "
+    "please look what became of it."
+)
 
 _NO_NAME = "unknown"
 """Stands for the name in the answer to a request that came without one."""
@@ -125,6 +137,9 @@ class Tree:
         self.pbx = pbx
         self.directory = directory
         self.root: Destination | None = None
+        self.keeper: Keeper | None = None
+        """Who keeps the tree, where it outlives the process."""
+        self._catch_up: Callable[[], None] | None = None
         self._wire = wire
         self._destinations: dict[str, Destination] = {}
         self._lanes = Lanes(lambda send: send())
@@ -142,11 +157,16 @@ class Tree:
         """Forget all destinations: the bridge begins anew. Agents and calls stay as they are."""
         self._epoch += 1
         self._lanes.cancel_all()
+        for request_id in self._requests:
+            self._forget_request(request_id)
         self._requests.clear()
+        if self.keeper is not None:
+            self.keeper.forget_interrupted()
         if self.root is not None:
             for child in tuple(self.root.children.values()):
                 child.dispose()
             self.root.open = False
+            self._changed(self.root)
         log.info("destinations forgotten", reason=reason)
 
     def malformed(self, problem: Malformed) -> None:
@@ -193,11 +213,14 @@ class Tree:
         if self._destinations.get(destination.target, destination) is not destination:
             raise Refusal(f"The destination {destination.target} exists already.")
         self._destinations[destination.target] = destination
+        self._changed(destination)
 
     def forget(self, destination: Destination) -> None:
         """Take a destination out of the tree."""
         if self._destinations.get(destination.target) is destination:
             del self._destinations[destination.target]
+            if self.keeper is not None:
+                self.keeper.forget(destination.target)
         for topic in destination.topics:
             heard = self._listening.get(topic, {})
             heard.pop(destination, None)
@@ -217,6 +240,10 @@ class Tree:
         """Return who listens to a topic, in the order in which they began to."""
         return tuple(self._listening.get(topic, ()))
 
+    def alone(self, destination: Destination) -> AbstractAsyncContextManager[None]:
+        """Wait for the requests that run below a destination, and begin none there until the end."""
+        return self._lanes.alone(destination.target)
+
     def emit(self, destination: Destination, body: Body) -> None:
         """Send an event of a destination, after the response of a request that runs above it."""
         lane = self._lanes.busy_above(destination.target)
@@ -227,6 +254,9 @@ class Tree:
             return
         message = event_message(destination.target, body)
         destination.closed = message.name in _LAST_EVENTS
+        if self.keeper is not None:
+            note(destination.told, message)
+            self.keeper.changed(destination)
         self._wire.send(message)
 
     def warn(self, destination: Destination, name: str, code: str, text: str) -> None:
@@ -238,6 +268,38 @@ class Tree:
         """Send a `cti.error` about a destination, if it is open."""
         if destination.open and not destination.over:
             self._wire.send(error_message(destination.target, name, code, text))
+            self._changed(destination)
+
+    # -- in the place of an earlier process ------------------------------------------------------------
+
+    @property
+    def destinations(self) -> tuple[Destination, ...]:
+        """All destinations, parents before their children."""
+        return tuple(self._destinations.values())
+
+    def know_request(self, request_id: str, question: tuple[Kind, str, str], response: Message) -> None:
+        """Remember a request that an earlier process has answered."""
+        self._requests[request_id] = _Asked(question, response)
+
+    def hold_back(self, lane: str) -> None:
+        """Keep a branch's events back until the request that was begun there is delivered again."""
+        self._lanes.keep_busy(lane)
+        asyncio.get_running_loop().call_later(_PATIENCE, self._lanes.let_go, lane)
+
+    def await_pbx(self, catch_up: Callable[[], None]) -> None:
+        """Have `catch_up` called as soon as the PBX is there; what changes until then is not told."""
+        if self.pbx.available:
+            catch_up()
+        else:
+            self._catch_up = catch_up
+
+    def _changed(self, destination: Destination) -> None:
+        if self.keeper is not None:
+            self.keeper.changed(destination)
+
+    def _forget_request(self, request_id: str) -> None:
+        if self.keeper is not None:
+            self.keeper.forget_request(request_id)
 
     def _release(self, destination: Destination, body: Body) -> None:
         # The request that kept it back may have closed the destination: control is closed, not disposed.
@@ -263,7 +325,7 @@ class Tree:
         problem: str | None = None
         destination = self._destinations.get(message.target)
         try:
-            reply = await self._handle(destination, message)
+            reply = await self._outcome(destination, message)
         except (Refusal, PbxProblem, BodyInvalid) as refusal:
             problem = str(refusal)
         except Exception:
@@ -275,9 +337,24 @@ class Tree:
             log.info("request refused", name=message.name, target=message.target, reason=problem)
             self._respond(message, failure(message, problem))
             return
-        self._respond(message, success(message, reply))
+        response = success(message, reply)
+        if destination is not None and self.keeper is not None:
+            note(destination.told, response)
+            self.keeper.changed(destination)
+        self._respond(message, response)
         if destination is not None:
             destination.answered(message.name)
+
+    async def _outcome(self, destination: Destination | None, message: Message) -> Body | None:
+        """Carry a request out, unless an earlier process did, or cannot be asked whether it did."""
+        if self.keeper is not None:
+            fate, reply = self.keeper.fate_of(destination, message)
+            if fate is Fate.DONE:
+                return reply
+            if fate is Fate.UNKNOWN:
+                raise Refusal(_UNTOLD)
+            await self.keeper.begin(message, self._lane_of(message))
+        return await self._handle(destination, message)
 
     async def _handle(self, destination: Destination | None, message: Message) -> Body | None:
         if destination is None:
@@ -309,14 +386,22 @@ class Tree:
             return
         self._requests[message.request_id] = _Asked(_question(message), response)
         while len(self._requests) > REMEMBERED_REQUESTS:
-            self._requests.popitem(last=False)
+            self._forget_request(self._requests.popitem(last=False)[0])
 
     def _respond(self, message: Message, response: Message) -> None:
         self._remember(message, response)
+        if self.keeper is not None and message.request_id is not None:
+            self.keeper.answered(message.request_id, _question(message), response)
         self._wire.send(response)
 
     def _on_change(self, change: Change) -> None:
         self.team.on_change(change)
+        if self._catch_up is not None:
+            if not isinstance(change, ServiceChanged):
+                return
+            if change.available:
+                catch_up, self._catch_up = self._catch_up, None
+                catch_up()
         for topic in topics_of(change):
             for destination in self.listeners(topic):
                 destination.on_change(change)

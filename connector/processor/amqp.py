@@ -1,6 +1,7 @@
 """The reference bridge's end of a message broker."""
 
-from connector.bridge.amqp import AmqpSettings, AmqpTransport
+from connector.bridge.amqp import AmqpTransport
+from connector.bridge.amqp_settings import AmqpSettings
 from connector.bridge.amqp_topology import Names, Role
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.tcp import TlsClient

@@ -42,7 +42,6 @@ from connector.processor.tables import (
     INITS,
     LAST_EVENTS,
     LIVE_INTERACTION,
-    MAY_COME_ANYWAY,
     NEEDS_CHANNEL,
     NEEDS_CONVERSATION,
     NEEDS_INTERACTION,
@@ -70,8 +69,8 @@ class _Asked:
     wrong_state: str | None
     """Why the state at the time of asking forbids success; the state at the time of answering counts too."""
     produces: tuple[frozenset[str], ...]
-    pipelined: bool
-    """Whether another request was unanswered then: events meanwhile may be nobody's product."""
+    early: set[str] = field(default_factory=set)
+    """Events that came before the response: not its product, for the state may change by itself then."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +80,8 @@ class Owed:
     request: Message
     events: frozenset[str]
     target: str
+    early: bool
+    """Whether it came before the response."""
 
 
 @dataclass(slots=True)
@@ -145,10 +146,7 @@ class Rules:
         objection = _objection(node, spec, body, message)
         produces = PRODUCES.get(message.name, ())
         wrong = _wrong_state(node, message.name)
-        pipelined = bool(self._asked)
-        self._asked[request_id] = _Asked(
-            message, node, spec, body, malformed, objection, wrong, produces, pipelined
-        )
+        self._asked[request_id] = _Asked(message, node, spec, body, malformed, objection, wrong, produces)
 
     # -- what the client sends -------------------------------------------------------------------------
 
@@ -214,7 +212,8 @@ class Rules:
         return self._success(message, asked)
 
     def _success(self, message: Message, asked: _Asked) -> Body:
-        if asked.objection is not None:
+        made_anew = asked.node is not None and asked.node.gone and message.target in self.nodes
+        if asked.objection is not None or made_anew:
             # The bridge may ask without waiting: it is judged by what the requests before it have made.
             asked.node = self.nodes.get(message.target)
             asked.objection = _objection(asked.node, asked.spec, asked.body, asked.message)
@@ -242,7 +241,10 @@ class Rules:
         if message.name in DISPOSALS:
             self._dispose(node)
         elif not node.gone and not node.closed:
-            self._owed.extend(Owed(asked.message, events, node.target) for events in asked.produces)
+            self._owed.extend(
+                Owed(asked.message, events, node.target, early=not events.isdisjoint(asked.early))
+                for events in asked.produces
+            )
         return reply
 
     def _event(self, message: Message) -> Body:
@@ -266,13 +268,18 @@ class Rules:
             (each for each in self._owed if each.target == node.target and name in each.events), None
         )
         if promised is None:
-            self._not_before_response(node, name)
+            self._note_early(node, name)
         apply_event(node, name, body, expected=promised is not None)
         if promised is not None:
             self._owed.remove(promised)
         if name in LAST_EVENTS:
             self._close(node)
         return body
+
+    def _note_early(self, node: Node, name: str) -> None:
+        for asked in self._asked.values():
+            if asked.node is node:
+                asked.early.add(name)
 
     def _notice(self, message: Message) -> None:
         self._addressed(message)
@@ -304,20 +311,6 @@ class Rules:
                 f"{name} came for {node.target} after {last.target}'s.",
             )
         return node
-
-    def _not_before_response(self, node: Node, name: str) -> None:
-        if name in MAY_COME_ANYWAY:
-            return
-        for asked in self._asked.values():
-            if (
-                asked.node is node
-                and not asked.pipelined
-                and any(name in events for events in asked.produces)
-            ):
-                raise ProtocolViolation(
-                    "A request that produces an event needs the response, then the event.",
-                    f"{name} came for {node.target} before the response to {asked.message.name}.",
-                )
 
     def _body(self, message: Message, shape: type[Body]) -> Body:
         try:

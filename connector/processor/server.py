@@ -337,7 +337,8 @@ def _unsettled(link: Link) -> list[str]:
     ]
     texts += [
         "A request that produces an event needs both: the response, then the event. But: "
-        f"{' or '.join(sorted(each.events))} never followed {each.request.name} to {each.target}."
+        f"{' or '.join(sorted(each.events))} never followed {each.request.name} to {each.target}"
+        f"{', but came before' if each.early else ''}."
         for each in link.rules.owed()
     ]
     if link.busy and not texts:

@@ -65,17 +65,6 @@ PRODUCES: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
 }
 """Request: the events that follow its success; of each set one."""
 
-MAY_COME_ANYWAY: Final = frozenset(
-    {
-        "channel.interaction.added",
-        "cti.serverstatuschanged",
-        "channel.x-supervisionchanged",
-        "interaction.x-recordingchanged",
-        "interaction.x-mutechanged",
-    }
-)
-"""Produced events that also come by themselves, so that they may precede the response."""
-
 _TALKS = frozenset({Conversation.TALKING, Conversation.HELD})
 _LIVES = frozenset(Conversation) - {Conversation.RELEASED}
 

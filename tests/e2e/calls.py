@@ -49,10 +49,11 @@ class Call:
         await expect_hears({self.agent: {"1002"}, self.target: {"1001"}, self.customer: {"MOH"}})
         return consult
 
-    async def over(self) -> None:
-        """End the interaction's wrap-up and log the agent out."""
-        await self.interaction.wait_state(ENDED)
-        await self.interaction.complete()
+    async def over(self, *others: Interaction) -> None:
+        """End the wrap-up of the interaction, and of others of the agent, and log the agent out."""
+        for one in (self.interaction, *others):
+            await one.wait_state(ENDED)
+            await one.complete()
         await self.session.close()
 
 

@@ -21,8 +21,9 @@ from test_link import Cable
 from yarl import URL
 
 from connector.app import Connector
-from connector.bridge.amqp import AmqpSettings, AmqpTransport
+from connector.bridge.amqp import AmqpTransport
 from connector.bridge.amqp_link import BrokerLink
+from connector.bridge.amqp_settings import AmqpSettings
 from connector.bridge.amqp_topology import DELIVERY_LIMIT, Names, Role, declare
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.interaction import InteractionState

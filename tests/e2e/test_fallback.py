@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import ENDED, HELD, RELEASED, TALKING, Call, Origin, make_call
 from desk import WAIT, Desk, deep_merge, desk, seen
 
-from connector.bridge.catalogue.conversation import Cause, ConversationState
+from connector.bridge.catalogue.conversation import Cause
 from connector.bridge.catalogue.interaction import InteractionState
 from connector.bridge.messages import Kind
-from connector.lab.phones.base import CallState, Phone, PhoneCall
+from connector.lab.phones.base import CallState
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.handles import Interaction
-from connector.processor.server import Session
-
-TALKING, HELD, RELEASED = ConversationState.TALKING, ConversationState.HELD, ConversationState.RELEASED
-ENDED = InteractionState.ENDED
 
 QUEUE = {
     "handling": {"fallback_queue": "sales"},
@@ -27,53 +24,28 @@ QUEUE = {
 QUEUE_ONLY = deep_merge(QUEUE, {"handling": {"failed_transfer": ["queue"]}})
 
 
-class Call:
-    """Agent 1001 talks with customer 2001; 1002 is the transfer's target or the fallback queue's agent."""
-
-    def __init__(self, at: Desk, session: Session, interaction: Interaction, customers: PhoneCall) -> None:
-        self.desk, self.session, self.interaction, self.customers = at, session, interaction, customers
-        self.primary = interaction.primary
-
-    async def back(self) -> Interaction:
-        """Take the interaction as which the caller comes back, and have it answered."""
-        returned = await self.session.channel.next_interaction()
-        assert returned.nativeid != self.interaction.nativeid
-        assert returned.state is InteractionState.ALERTING
-        return returned
-
-    async def over(self, *others: Interaction) -> None:
-        for one in (self.interaction, *others):
-            await one.wait_state(ENDED)
-            await one.complete()
-        await self.session.close()
+async def talk(at: Desk, origin: Origin = "queue") -> Call:
+    """Have the agent and the customer talk; the agent's phone rings from now on until it is answered."""
+    call = await make_call(at, origin)
+    call.agent.answer_mode = "manual"
+    return call
 
 
-async def talk(at: Desk, origin: str = "queue") -> tuple[Call, Phone, Phone]:
-    """Have the agent and the customer talk, by a queue or by a dial of the agent."""
-    agent, customer = await at.agent_phone(), await at.phones.phone("2001")
-    session = await at.login("1001", ready=origin == "queue")
-    if origin == "queue":
-        agent.answer_mode = "auto"
-        customers = await customer.dial("7000")
-        interaction = await session.channel.next_interaction()
-    else:
-        interaction = await session.channel.dial("2001")
-        customers = await customer.next_call(WAIT)
-        await customers.answer()
-    await interaction.primary.wait_state(TALKING)
-    await expect_hears({agent: {"2001"}, customer: {"1001"}})
-    agent.answer_mode = "manual"
-    return Call(at, session, interaction, customers), agent, customer
+async def back(call: Call) -> Interaction:
+    """Take the interaction as which the caller comes back, not yet answered."""
+    returned = await call.session.channel.next_interaction()
+    assert returned.nativeid != call.interaction.nativeid
+    assert returned.state is InteractionState.ALERTING
+    return returned
 
 
-async def taken_by_a_colleague(at: Desk, call: Call, customer: Phone) -> dict[str, Any]:
+async def taken_by_a_colleague(at: Desk, call: Call) -> dict[str, Any]:
     """Let agent 1002 log in, get the waiting customer, and finish; returns the interaction data."""
-    taker = await at.phones.phone("1002")
-    taker.answer_mode = "auto"
+    call.target.answer_mode = "auto"
     colleague = await at.login("1002")
     received = await colleague.channel.next_interaction()
-    await expect_hears({taker: {"2001"}, customer: {"1002"}})
-    await call.customers.hangup()
+    await expect_hears({call.target: {"2001"}, call.customer: {"1002"}})
+    await call.customers_call.hangup()
     await received.wait_state(ENDED)
     await received.complete()
     await colleague.close()
@@ -90,15 +62,15 @@ def lab_with(over: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize("origin", ["queue", "dial"])
-async def test_a_transfer_to_somebody_busy_rings_the_agent_again(at_desk: Desk, origin: str) -> None:
-    call, agent, customer = await talk(at_desk, origin)
-    target = await at_desk.phones.phone("1002")
-    target.answer_mode = 486
+async def test_a_transfer_to_somebody_busy_rings_the_agent_again(at_desk: Desk, origin: Origin) -> None:
+    call = await talk(at_desk, origin)
+    agent, customer = call.agent, call.customer
+    call.target.answer_mode = 486
     first = agent.calls[0]
     await call.primary.blind_transfer("1002")
     await call.interaction.wait_state(ENDED)
     await first.wait_state(CallState.ENDED, WAIT)
-    returned = await call.back()
+    returned = await back(call)
     assert (returned.data["RETURNED_FROM"], returned.data["RETURNED_BECAUSE"]) == ("1002", "BUSY")
     await expect_hears({customer: {"MOH"}})
     await (await agent.next_call(WAIT)).answer()
@@ -109,7 +81,7 @@ async def test_a_transfer_to_somebody_busy_rings_the_agent_again(at_desk: Desk, 
     await expect_hears({agent: set(), customer: {"MOH"}})
     await returned.primary.retrieve()
     await expect_hears({agent: {"2001"}, customer: {"1001"}})
-    await call.customers.hangup()
+    await call.customers_call.hangup()
     await call.over(returned)
 
 
@@ -119,22 +91,22 @@ async def test_a_transfer_to_somebody_busy_rings_the_agent_again(at_desk: Desk, 
 async def test_a_failed_transfer_by_the_phones_own_key_rings_the_agent_again(
     at_desk: Desk, number: str, because: str
 ) -> None:
-    call, agent, customer = await talk(at_desk)
-    target = await at_desk.phones.phone("1002")
-    target.answer_mode = 486
+    call = await talk(at_desk)
+    agent, customer = call.agent, call.customer
+    call.target.answer_mode = 486
     first = agent.calls[0]
     await phone_may_transfer(at_desk)
     await first.transfer(number)
     await call.interaction.wait_state(ENDED)
     assert call.primary.cause is Cause.TRANSFERRED
     await first.wait_state(CallState.ENDED, WAIT)
-    returned = await call.back()
+    returned = await back(call)
     assert (returned.data["RETURNED_FROM"], returned.data["RETURNED_BECAUSE"]) == (number, because)
     await expect_hears({customer: {"MOH"}})
     await (await agent.next_call(WAIT)).answer()
     await returned.primary.wait_state(TALKING)
     await expect_hears({agent: {"2001"}, customer: {"1001"}})
-    await call.customers.hangup()
+    await call.customers_call.hangup()
     await call.over(returned)
 
 
@@ -142,33 +114,33 @@ async def test_a_transfer_that_nobody_answers_rings_the_agent_again(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     async with desk(provider, lab, tmp_path, lab_with({})) as at:
-        call, agent, customer = await talk(at)
-        await at.phones.phone("1002")
+        call = await talk(at)
+        agent, customer = call.agent, call.customer
         await call.primary.blind_transfer("1002")
-        returned = await call.back()
+        returned = await back(call)
         assert returned.data["RETURNED_BECAUSE"] == "NOANSWER"
         await (await agent.next_call(WAIT)).answer()
         await expect_hears({agent: {"2001"}, customer: {"1001"}})
-        await call.customers.hangup()
+        await call.customers_call.hangup()
         await call.over(returned)
 
 
 async def test_a_completed_transfer_that_failed_before_leaves_no_trace_of_it(at_desk: Desk) -> None:
-    call, agent, customer = await talk(at_desk)
-    target = await at_desk.phones.phone("1002")
-    target.answer_mode = 486
+    call = await talk(at_desk)
+    agent, customer = call.agent, call.customer
+    call.target.answer_mode = 486
     await call.primary.blind_transfer("1002")
-    returned = await call.back()
+    returned = await back(call)
     await (await agent.next_call(WAIT)).answer()
     await returned.primary.wait_state(TALKING)
-    target.answer_mode = "auto"
+    call.target.answer_mode = "auto"
     colleague = await at_desk.login("1002", ready=False)
     await returned.primary.blind_transfer("1002")
     received = await colleague.channel.next_interaction()
     await received.primary.wait_state(TALKING)
     assert not {"RETURNED_FROM", "RETURNED_BECAUSE"} & received.data.keys()
-    await expect_hears({target: {"2001"}, customer: {"1002"}})
-    await call.customers.hangup()
+    await expect_hears({call.target: {"2001"}, customer: {"1002"}})
+    await call.customers_call.hangup()
     await received.wait_state(ENDED)
     await colleague.close()
     await call.over(returned)
@@ -178,12 +150,12 @@ async def test_a_transfer_to_a_phone_that_is_not_there_goes_to_the_queue_if_the_
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     async with desk(provider, lab, tmp_path, QUEUE_ONLY) as at:
-        call, _, customer = await talk(at)
+        call = await talk(at)
         # 1003 is a number of the lab at which no phone is registered.
         await call.primary.blind_transfer("1003")
         await call.interaction.wait_state(ENDED)
-        await expect_hears({customer: {"MOH"}})
-        data = await taken_by_a_colleague(at, call, customer)
+        await expect_hears({call.customer: {"MOH"}})
+        data = await taken_by_a_colleague(at, call)
         assert data["QUEUE"] == "sales"
         await call.over()
 
@@ -192,29 +164,28 @@ async def test_if_the_agent_does_not_take_the_caller_back_the_queue_does(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     async with desk(provider, lab, tmp_path, QUEUE) as at:
-        call, agent, customer = await talk(at)
-        taker = await at.phones.phone("1002")
-        taker.answer_mode = 486
+        call = await talk(at)
+        call.target.answer_mode = 486
         await call.primary.blind_transfer("1002")
-        returned = await call.back()
-        await (await agent.next_call(WAIT)).reject()
+        returned = await back(call)
+        await (await call.agent.next_call(WAIT)).reject()
         await returned.wait_state(ENDED)
-        await taken_by_a_colleague(at, call, customer)
+        await taken_by_a_colleague(at, call)
         await call.over(returned)
 
 
 async def test_an_agent_who_rejects_the_caller_is_asked_again_while_patience_lasts(at_desk: Desk) -> None:
-    call, agent, customer = await talk(at_desk)
-    target = await at_desk.phones.phone("1002")
-    target.answer_mode = 486
+    call = await talk(at_desk)
+    agent, customer = call.agent, call.customer
+    call.target.answer_mode = 486
     await call.primary.blind_transfer("1002")
-    rejected = await call.back()
+    rejected = await back(call)
     await (await agent.next_call(WAIT)).reject()
     await rejected.wait_state(ENDED)
-    returned = await call.back()
+    returned = await back(call)
     await (await agent.next_call(WAIT)).answer()
     await expect_hears({agent: {"2001"}, customer: {"1001"}})
-    await call.customers.hangup()
+    await call.customers_call.hangup()
     await call.over(rejected, returned)
 
 
@@ -223,10 +194,10 @@ async def test_patience_ends(provider: LabProvider, lab: LabInfo, tmp_path: Path
         "handling": {"failed_transfer": ["queue"], "fallback_queue": "sales", "fallback_patience": 5}
     }
     async with desk(provider, lab, tmp_path, impatient) as at:
-        call, _, customer = await talk(at)
+        call = await talk(at)
         await call.primary.blind_transfer("1003")
-        await expect_hears({customer: {"MOH"}})
-        await call.customers.wait_state(CallState.ENDED, WAIT)
+        await expect_hears({call.customer: {"MOH"}})
+        await call.customers_call.wait_state(CallState.ENDED, WAIT)
         await call.over()
 
 
@@ -234,22 +205,22 @@ async def test_a_site_without_any_way_ends_the_call(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     async with desk(provider, lab, tmp_path, {"handling": {"failed_transfer": []}}) as at:
-        call, _, _ = await talk(at)
+        call = await talk(at)
         await call.primary.blind_transfer("1003")
-        await call.customers.wait_state(CallState.ENDED, WAIT)
+        await call.customers_call.wait_state(CallState.ENDED, WAIT)
         await call.over()
 
 
 @pytest.mark.parametrize("origin", ["queue", "dial"])
 async def test_a_party_on_hold_whose_agent_is_gone_goes_to_the_queue(
-    provider: LabProvider, lab: LabInfo, tmp_path: Path, origin: str
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, origin: Origin
 ) -> None:
     async with desk(provider, lab, tmp_path, QUEUE) as at:
-        call, agent, customer = await talk(at, origin)
+        call = await talk(at, origin)
         await call.primary.hold()
-        await agent.calls[0].hangup()
+        await call.agent.calls[0].hangup()
         await call.interaction.wait_state(ENDED)
-        await taken_by_a_colleague(at, call, customer)
+        await taken_by_a_colleague(at, call)
         await call.over()
 
 
@@ -257,13 +228,14 @@ async def test_an_agent_who_hangs_up_a_held_call_is_rung_again_if_the_site_says_
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     async with desk(provider, lab, tmp_path, {"handling": {"orphans": ["agent"]}}) as at:
-        call, agent, customer = await talk(at)
+        call = await talk(at)
+        agent, customer = call.agent, call.customer
         await call.primary.hold()
         await agent.calls[0].hangup()
-        returned = await call.back()
+        returned = await back(call)
         await (await agent.next_call(WAIT)).answer()
         await expect_hears({agent: {"2001"}, customer: {"1001"}})
-        await call.customers.hangup()
+        await call.customers_call.hangup()
         await call.over(returned)
 
 
@@ -272,7 +244,8 @@ async def test_a_hold_is_warned_of_at_half_and_ended_at_its_limit(
 ) -> None:
     over = deep_merge(QUEUE, {"handling": {"hold_limit": 2}})
     async with desk(provider, lab, tmp_path, over) as at:
-        call, agent, customer = await talk(at)
+        call = await talk(at)
+        agent, customer = call.agent, call.customer
         agents = agent.calls[0]
         await call.primary.hold()
         await expect_hears({agent: set(), customer: {"MOH"}})
@@ -285,7 +258,7 @@ async def test_a_hold_is_warned_of_at_half_and_ended_at_its_limit(
         assert (await seen(at, Kind.WARNING, "hold.limit"))["code"] == "HOLD_LIMIT"
         await call.primary.wait_state(RELEASED)
         await agents.wait_state(CallState.ENDED, WAIT)
-        await taken_by_a_colleague(at, call, customer)
+        await taken_by_a_colleague(at, call)
         await call.over()
 
 
@@ -294,8 +267,9 @@ async def test_at_the_limit_of_hold_a_consult_goes_on(
 ) -> None:
     over = {"handling": {"hold_limit": 3, "orphans": ["queue"], "fallback_queue": "sales"}}
     async with desk(provider, lab, tmp_path, over) as at:
-        call, agent, customer = await talk(at)
-        target = await at.phones.phone("1002")
+        call = await talk(at)
+        agent, customer = call.agent, call.customer
+        target = call.target
         consult = await call.interaction.consult("1002")
         await (await target.next_call(WAIT)).answer()
         await consult.wait_state(TALKING)
@@ -303,7 +277,7 @@ async def test_at_the_limit_of_hold_a_consult_goes_on(
         await expect_hears({agent: {"1002"}, target: {"1001"}, customer: {"MOH"}})
         await consult.release()
         await call.interaction.wait_state(ENDED)
-        await call.customers.hangup()
+        await call.customers_call.hangup()
         await call.over()
 
 
@@ -312,24 +286,25 @@ async def test_the_dialplan_ends_a_hold_when_the_connector_is_gone(
 ) -> None:
     over = deep_merge(QUEUE, {"handling": {"hold_limit": 2}})
     async with desk(provider, lab, tmp_path, over) as at:
-        call, agent, customer = await talk(at)
+        call = await talk(at)
+        agent, customer = call.agent, call.customer
         agents = agent.calls[0]
         await call.primary.hold()
         await at.connector.pbx.close()
         await agents.wait_state(CallState.ENDED, WAIT)
         await expect_hears({customer: {"MOH"}})
         assert "sales" in provider.asterisk_cli("core show channels concise")
-        await call.customers.hangup()
+        await call.customers_call.hangup()
         # Who was logged in stays so: nobody was there to log the agent out.
         provider.asterisk_cli("queue remove member PJSIP/1001 from support")
 
 
 async def test_the_cause_of_an_orphans_conversation_is_no_transfer(at_desk: Desk) -> None:
-    call, agent, _ = await talk(at_desk)
+    call = await talk(at_desk)
     await call.primary.hold()
-    await agent.calls[0].hangup()
+    await call.agent.calls[0].hangup()
     await call.primary.wait_state(RELEASED)
     assert call.primary.cause is Cause.NORMAL
     # No queue is configured, so that nobody takes the caller.
-    await call.customers.wait_state(CallState.ENDED, WAIT)
+    await call.customers_call.wait_state(CallState.ENDED, WAIT)
     await call.over()

@@ -6,6 +6,7 @@ from desk import WAIT, cause_of
 
 from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
+from connector.processor.problems import BridgeRequestFailed
 
 pytestmark = pytest.mark.parametrize("call", ORIGINS, indirect=True)
 
@@ -201,15 +202,18 @@ async def test_tones_reach_the_customer(call: Call) -> None:
 
 
 async def test_interaction_data_is_set_changed_and_travels_with_a_transfer(call: Call) -> None:
-    await call.interaction.set_data({"ACCOUNT": "4711", "ADDRESS": {"city": "Köln", "zip": "50667"}})
-    await call.interaction.wait_data(lambda data: data.get("ACCOUNT") == "4711")
-    assert (await call.interaction.get_data())["ADDRESS"] == {"city": "Köln", "zip": "50667"}
+    address = {"city": "Köln", "zip": "50667"}
+    await call.interaction.set_data({"ACCOUNT": "4711", "ADDRESS": address, "SCORE": 1.5})
+    await call.interaction.wait_data(lambda data: (data.get("ACCOUNT"), data.get("SCORE")) == ("4711", 1.5))
+    assert (await call.interaction.get_data())["ADDRESS"] == address
+    with pytest.raises(BridgeRequestFailed, match="CAUSE is the connector's own"):
+        await call.interaction.set_data({"CAUSE": "BUSY"})
     await call.interaction.delete_data(["ADDRESS"])
     assert "ADDRESS" not in await call.interaction.get_data()
     colleague = await call.desk.login("1002", ready=False)
     await call.primary.blind_transfer("1002")
     received = await colleague.channel.next_interaction()
-    assert received.data["ACCOUNT"] == "4711"
+    assert (received.data["ACCOUNT"], received.data["SCORE"]) == ("4711", "1.5")
     await (await call.target.next_call(WAIT)).answer()
     await received.primary.wait_state(TALKING)
     await call.customers_call.hangup()

@@ -77,13 +77,17 @@ async def test_media_that_asterisk_has_not_are_unsupported_channels(at_desk: Des
     await session.close()
 
 
-async def test_a_phone_that_is_lost_while_ready_is_a_warning(at_desk: Desk) -> None:
+async def test_a_phone_that_is_lost_while_ready_is_a_warning_and_so_is_its_return(at_desk: Desk) -> None:
     phone = await at_desk.phones.phone("1001")
     session = await at_desk.login("1001")
     await phone.unregister()
     found = await seen(at_desk, Kind.WARNING, "phone.unregistered")
     assert found["code"] == "PHONE_UNREGISTERED"
     assert "1001" in str(found["text"])
+    await phone.register()
+    found = await seen(at_desk, Kind.WARNING, "phone.registered")
+    assert found["code"] == "PHONE_REGISTERED"
+    assert found["text"] == "Phone 1001 is registered again: calls reach you."
     await session.close()
 
 

@@ -1,10 +1,12 @@
 """The worked sites on real PBXs: what is rendered loads without a warning, and carries calls."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from calls import ENDED, HELD, TALKING, make_call
 from desk import WAIT, Desk, desk
+from sip_caller import Caller
 from site_labs import BASE, DIALPLAN, FILES, QUEUES, complaints, configured, running, site_files
 
 from connector.doctor.examine import examine
@@ -120,8 +122,38 @@ async def test_twilio(tmp_path: Path) -> None:
             await out_and_in(at)
             await at.agent_phone("1002")
             await doctor_is_silent(at)
-        assert complaints(info) == []
-        assert complaints(there) == []
+            assert complaints(info) == []
+            assert complaints(there) == []
+            await the_carrier_insists(there)
+
+
+async def the_carrier_insists(there: LabInfo) -> None:
+    """See the stand-in take a call, and refuse it when one thing is missing: else it would prove nothing."""
+    right = Caller(
+        host=there.host,
+        port=there.ports.sip,
+        ca_file=there.ca_file,
+        username="connector",
+        secret=CARRIER_SECRET,
+        number=THEIRS,
+        shown=OURS,
+    )
+    answers = {
+        "right": await right.call(),
+        "without TLS": await replace(right, tls=False).call(),
+        "without SRTP": await replace(right, srtp=False).call(),
+        "wrong digest": await replace(right, secret="wrong").call(),
+        "not E.164": await replace(right, number="2025550123").call(),
+        "a foreign number shown": await replace(right, shown="+12025550199").call(),
+    }
+    assert answers == {
+        "right": 180,
+        "without TLS": 403,
+        "without SRTP": 488,
+        "wrong digest": 401,
+        "not E.164": 404,
+        "a foreign number shown": 403,
+    }
 
 
 async def out_and_in(at: Desk) -> None:

@@ -4,7 +4,7 @@ The end-to-end tests do the same on a real Asterisk.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from connector.telephony import facts
 from connector.telephony.changes import Change, ServiceChanged
@@ -91,6 +91,10 @@ class FakePbx:
 
     async def reject(self, interaction: str, seat: Seat) -> None:
         await self._do(f"reject {interaction} {seat.agent}")
+
+    async def set_data(self, interaction: str, values: Mapping[str, str]) -> None:
+        await self._do("set_data")
+        self.tell(*(facts.VariableSet(interaction, key, value) for key, value in values.items()))
 
     async def release(self, interaction: str, conversation: str) -> None:
         await self._do(f"release {conversation}")

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from connector.agents import agents_of, store_of
 from connector.agents_commands import app
 from connector.app import Connector
+from connector.cli import app as main_app
 from connector.config import ConfigError, Settings, load_settings
 
 HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
@@ -24,6 +25,8 @@ BASE = {
     "asterisk": {"username": "harmony", "secret": "x"},
     "queues": {"support": None, "sales": None},
 }
+SYSTEM = {"username": "system"}
+LOST_KEY = {"enabled": True, "cert_file": "not-there.pem", "key_file": "not-there.key"}
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +83,65 @@ def test_commands_add_list_check_and_change_the_password(tmp_path: Path, source:
     for wrong in (add, ("passwd", "1009"), ("add", "1009", "--extension", "a&b"), ("check", "1009")):
         assert command(file, *wrong, typed="x\n")[0] == 2
     assert list(agents_of(load_settings(file, environ={}))) == ["1001", "b.1"]
+
+
+@pytest.mark.parametrize("missing", [{"username": "harmony"}, {"username": "harmony", "system": SYSTEM}])
+def test_commands_need_no_secret_of_the_rest(tmp_path: Path, missing: dict[str, Any]) -> None:
+    over = {"asterisk": missing, "bridge": {**BASE["bridge"], "transport": "amqp", "tls": LOST_KEY}}
+    file = config(tmp_path, "file", **over)
+    with pytest.raises(ConfigError):
+        load_settings(file, environ={})
+    unreadable = {"CONNECTOR_AMQP__URL_FILE": str(tmp_path / "not-there")}
+    runner = CliRunner(env=unreadable)
+    for words, typed in (
+        (["add", "1001", "--extension", "1001"], "one\n"),
+        (["passwd", "1001"], "two\n"),
+        (["check", "1001"], "two\n"),
+        (["check"], ""),
+        (["list"], ""),
+    ):
+        done = runner.invoke(app, [*words, "--config", str(file)], input=typed)
+        assert done.exit_code == 0, done.output
+
+
+def test_commands_need_the_agents_own_secrets(tmp_path: Path) -> None:
+    file = config(tmp_path, "file", agents={"1": {"extension": "1"}})
+    (tmp_path / "agents.yaml").write_text("agents:\n")
+    status, said = command(file, "check")
+    assert (status, "add the key or set CONNECTOR_AGENTS__1__PASSWORD_HASH" in said) == (2, True), said
+
+
+def checked(file: Path, **environ: str) -> tuple[int, str]:
+    """Run `connector check`; return its status and what it complains of."""
+    done = CliRunner(env=environ).invoke(main_app, ["check", "--config", str(file)])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stderr
+
+
+@pytest.mark.parametrize("source", ["file", "sql"])
+def test_connector_check_reads_the_directory_too(tmp_path: Path, source: str) -> None:
+    file = config(tmp_path, source)
+    status, said = checked(file)
+    assert (status, "`connector agents add`" in said) == (2, True), said
+    assert command(file, "add", "1001", "--extension", "1001", "--team", "day", typed="x\n")[0] == 0
+    assert command(file, "add", "1002", "--extension", "1002", "--supervises", "day", typed="x\n")[0] == 0
+    status, said = checked(file)
+    assert (status, said.count("2 agents in ")) == (0, 1), said
+    # Half an agent out of the environment: the configuration's, not the directory's.
+    status, said = checked(file, CONNECTOR_AGENTS__1002__EXTENSION="1002")
+    assert status == 2
+    assert said.startswith("CONNECTOR_AGENTS__1002__EXTENSION: agents.1002.password_hash: expected an argon2")
+    assert f"in the directory ({source}), unset CONNECTOR_AGENTS__1002__EXTENSION" in said
+    whole = {"CONNECTOR_AGENTS__1002__EXTENSION": "1003", "CONNECTOR_AGENTS__1002__PASSWORD_HASH": HASH}
+    status, said = checked(file, **whole)
+    assert (status, "or in its environment, CONNECTOR_AGENTS__1002__" in said) == (2, True), said
+
+
+def test_connector_check_names_no_variable_for_what_an_agents_file_lacks(tmp_path: Path) -> None:
+    file = config(tmp_path, "file")
+    (tmp_path / "agents.yaml").write_text("agents:\n  1001:\n    extension: 1001\n")
+    what = "expected an argon2 hash that starts with $argon2, found nothing; add the key\n"
+    assert checked(file) == (2, f"{tmp_path}/agents.yaml:3: agents.1001.password_hash: {what}")
 
 
 def test_an_empty_password_is_refused_and_nobody_added(tmp_path: Path) -> None:

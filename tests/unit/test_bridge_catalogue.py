@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.bridge import docs
-from connector.bridge.codec import decode, encode
 from connector.bridge.messages import (
     CATALOGUE,
     Body,
@@ -21,7 +20,6 @@ from connector.bridge.messages import (
     Scope,
     Unknown,
     channel,
-    channelgroup,
     control,
     conversation,
     error_message,
@@ -248,34 +246,6 @@ def test_flat_and_nested_spelling_of_a_groups_settings_are_the_same() -> None:
     assert flat == nested
     assert isinstance(flat, session.CreateChannelGroup)
     assert (flat.extension, flat.properties.chat, flat.extensions.max_chats) == ("1001", True, "2")
-
-
-@pytest.mark.parametrize("key", ["endpoint", "end-point"])
-def test_both_spellings_of_endpoint_are_read(key: str) -> None:
-    created = parse_body(
-        asked("channelgroup.request.createchannel", {"id": "c", key: "1001", "type": "CHAT"})
-    )
-    assert created == channelgroup.CreateChannel(id="c", endpoint="1001", type=session.ChannelType.CHAT)
-    told = Message(
-        Kind.RESPONSE,
-        "channelgroup.query.init",
-        "t",
-        {"channels": [{key: "1001", "type": "CHAT"}]},
-        request_id="1",
-        result=Result.SUCCESS,
-    )
-    reply = parse_body(told)
-    assert isinstance(reply, channelgroup.ChannelGroupInitReply)
-    assert reply.channels[0].endpoint == "1001"
-
-
-def test_end_point_is_what_we_send_in_the_groups_init() -> None:
-    listed = channelgroup.ListedChannel(endpoint="1001", type=session.ChannelType.TELEPHONY)
-    query = request_message("t", channelgroup.ChannelGroupInit(), "1")
-    reply = success(query, channelgroup.ChannelGroupInitReply(channels=(listed,)))
-    assert decode(encode(reply)).body == {"channels": [{"end-point": "1001", "type": "TELEPHONY"}]}
-    event = event_message("t", channelgroup.ChannelAdded(endpoint="1001", type=session.ChannelType.CHAT))
-    assert event.body == {"endpoint": "1001", "type": "CHAT"}
 
 
 def test_null_and_unknown_keys_are_not_held_against_the_bridge() -> None:

@@ -1,8 +1,10 @@
 """Who may do what at a phone, and how many destinations stand for one thing."""
 
+import asyncio
+
 import pytest
 from telephony_script import AGENT, CUSTOMER, agent_answers, agent_rings, customer_waits
-from test_destinations import CHANNEL, CONVERSATION, GROUP, INTERACTION, SESSION, Bridge, credentials
+from test_destinations import CHANNEL, CONVERSATION, GROUP, INTERACTION, SESSION, Bridge, credentials, settle
 
 from connector.bridge.codec import MAX_HEADER
 from connector.telephony import facts
@@ -47,6 +49,40 @@ async def test_close_without_group_is_refused_while_a_call_is_up(bridge: Bridge)
     await bridge.must("session.request.close", SESSION)
     assert bridge.pbx.model.board.endpoints() == frozenset()
     assert bridge.pbx.model.interactions("1001") == []
+
+
+async def test_close_waits_for_a_call_that_is_being_placed_and_is_refused_then(bridge: Bridge) -> None:
+    await bridge.log_in()
+    bridge.pbx.gate = asyncio.Event()
+    bridge.send("channel.request.dial", CHANNEL, destination="2001")
+    bridge.send("session.request.close", SESSION)
+    await settle()
+    assert bridge.pbx.done[-1] == "dial 2001"
+    bridge.pbx.gate.set()
+    await settle()
+    last = [(one.name, one.error_message) for one in bridge.wire.sent[-3:]]
+    assert last == [
+        ("channel.request.dial", None),
+        ("session.request.close", "The session cannot be closed: the agent is on a call."),
+        ("channel.interaction.added", None),
+    ]
+
+
+async def test_nothing_begins_below_a_session_that_closes(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    bridge.pbx.gate = asyncio.Event()
+    bridge.send("session.request.close", SESSION)
+    await settle()
+    bridge.send("channel.request.dial", CHANNEL, destination="2001")
+    await settle()
+    assert bridge.pbx.done[-1] == "log_out"
+    bridge.pbx.gate.set()
+    await settle()
+    refused = bridge.wire.sent[-1]
+    assert refused.name == "channel.request.dial"
+    assert refused.error_message == "The telephony channel is closed: it can only be disposed."
+    assert bridge.pbx.done[-1] == "log_out"
 
 
 BUSY_DESK = "The channel is unavailable: another agent works at this phone."

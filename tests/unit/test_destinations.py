@@ -467,6 +467,27 @@ async def test_ready_at_a_phone_that_is_not_registered_is_a_warning(bridge: Brid
     assert warnings_of(bridge) == ["PHONE_UNREGISTERED"]
 
 
+async def test_a_phone_that_is_back_is_told_once_to_whom_its_loss_was_told(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    phone = [facts.EndpointChanged("1001", state) for state in facts.EndpointState]
+    bridge.pbx.tell(*phone, *phone)
+    assert warnings_of(bridge) == []
+    await bridge.must("channel.request.ready", CHANNEL)
+    bridge.pbx.tell(facts.EndpointChanged("1001", facts.EndpointState.UNAVAILABLE))
+    await bridge.must("channel.request.notready", CHANNEL)
+    assert warnings_of(bridge) == ["PHONE_UNREGISTERED"]
+    bridge.pbx.tell(facts.EndpointChanged("1001", facts.EndpointState.UNKNOWN))
+    assert warnings_of(bridge) == ["PHONE_UNREGISTERED"]
+    bridge.pbx.tell(*phone[:3])
+    assert warnings_of(bridge) == ["PHONE_UNREGISTERED", "PHONE_REGISTERED"]
+    await bridge.must("channel.request.ready", CHANNEL)
+    bridge.pbx.tell(phone[3])
+    await bridge.must("channel.request.deactivate", CHANNEL)
+    bridge.pbx.tell(phone[0])
+    assert warnings_of(bridge)[2:] == ["PHONE_UNREGISTERED"]
+
+
 async def test_a_connector_that_is_being_stopped_says_so_and_takes_no_session(bridge: Bridge) -> None:
     await bridge.must("cti.request.serverstatus")
     bridge.take_events()

@@ -92,3 +92,43 @@ async def test_a_new_request_runs_after_everything_was_cancelled() -> None:
     await settle()
     assert said == ["old begins", "new begins", "new ends"]
     assert lanes.busy_above("S") is None
+
+
+async def test_alone_waits_for_what_runs_below_and_nothing_begins_there() -> None:
+    lanes, said = make()
+    gate = asyncio.Event()
+
+    async def close() -> None:
+        async with lanes.alone("S"):
+            await job(said, "close")()
+
+    lanes.run("S.g.c", job(said, "dial", gate))
+    lanes.run("S.g.c", job(said, "ready"))
+    await settle()
+    lanes.run("S", close)
+    await settle()
+    lanes.run("S.g", job(said, "group"))
+    lanes.run("S2.g", job(said, "other session"))
+    await settle()
+    assert said == ["dial begins", "other session begins", "other session ends"]
+    gate.set()
+    await settle()
+    assert said[3:6] == ["dial ends", "close begins", "close ends"]
+    assert sorted(said[6:]) == ["group begins", "group ends", "ready begins", "ready ends"]
+
+
+async def test_what_waits_to_be_alone_is_cancelled_with_the_rest() -> None:
+    lanes, said = make()
+
+    async def close() -> None:
+        async with lanes.alone("S"):
+            said.append("close")
+
+    lanes.run("S.g", job(said, "old", asyncio.Event()))
+    await settle()
+    lanes.run("S", close)
+    await settle()
+    lanes.cancel_all()
+    lanes.run("S.g", job(said, "new"))
+    await settle()
+    assert said == ["old begins", "new begins", "new ends"]

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector.asterisk.wire import (
@@ -237,6 +237,7 @@ LINES = st.sampled_from(
 )
 
 
+@example(["Value:", " goes on", "Value: "])
 @given(st.lists(LINES, max_size=8))
 def test_a_header_looked_up_alone_is_the_one_of_the_whole_event(lines: list[str]) -> None:
     text = "\r\n".join(["Event: Hold", *lines])

@@ -29,7 +29,7 @@ from bridge_steps import (
     fitting,
     step,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scripted_pbx import Fate, ScriptedPbx
 from structlog.testing import capture_logs
@@ -315,12 +315,25 @@ def at_rest(bench: Bench) -> bool:
     )
 
 
+LOGGED_OUT_MEANWHILE: list[Step] = [
+    Ask("channel.request.deactivate", "S1.g.c"),
+    Told(facts.MemberGone("support", "1001")),
+]
+
+
+@example(beginning=desk_of("S1", 0), steps=LOGGED_OUT_MEANWHILE)
 @given(beginnings, st.lists(step, max_size=50))
 @settings(max_examples=300, deadline=None)
 def test_any_sequence_keeps_the_rules(beginning: tuple[Step, ...], steps: list[Step]) -> None:
     run((*beginning, *steps))
 
 
+DISPOSE_AND_CREATE = [Ask("session.request.dispose", "S1"), Ask("cti.request.createsession", CONTROL)]
+CLOSE_AND_DIAL = [Ask("session.request.close", "S1"), Ask("channel.request.dial", "S1.g.c")]
+
+
+@example(asked=DISPOSE_AND_CREATE, count=100)
+@example(asked=CLOSE_AND_DIAL, count=100)
 @given(st.lists(fitting, min_size=1, max_size=4), st.integers(100, 300))
 @settings(max_examples=20, deadline=None)
 def test_a_flood_behind_a_request_that_hangs_is_bounded_and_answered(asked: list[Ask], count: int) -> None:

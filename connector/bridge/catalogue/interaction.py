@@ -1,13 +1,19 @@
 """Interaction destination (telephony): one contact of a customer with the agent."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from connector.bridge.catalogue.conversation import Cause
 from connector.bridge.schema import Body, Scope, event, query, request
 
 DataValue = str | int | float | bool | None | dict[str, Any]
 """What a key of the interaction data may hold: a plain value or an object."""
+
+InteractionData = Annotated[
+    dict[str, DataValue], msgspec.Meta(description="object of texts, numbers, true/false, null and objects")
+]
 
 
 class InteractionState(StrEnum):
@@ -37,7 +43,7 @@ class InteractionInitReply(Body, frozen=True, kw_only=True, rename="kebab"):
     """The interaction's true state; `conversations` is always present."""
 
     interaction_state: InteractionState
-    interaction_data: dict[str, DataValue]
+    interaction_data: InteractionData
     conversations: Conversations
 
 
@@ -72,7 +78,7 @@ class Complete(Body, frozen=True, kw_only=True):
 class DataReply(Body, frozen=True, kw_only=True, rename="kebab"):
     """All interaction data."""
 
-    interaction_data: dict[str, DataValue]
+    interaction_data: InteractionData
 
 
 @request("interaction.request.getdata", scope=Scope.INTERACTION, origin="C", reply=DataReply)
@@ -84,7 +90,7 @@ class GetData(Body, frozen=True, kw_only=True):
 class SetData(Body, frozen=True, kw_only=True, rename="kebab"):
     """Sets some keys of the interaction data."""
 
-    interaction_data: dict[str, DataValue]
+    interaction_data: InteractionData
 
 
 @request("interaction.request.deletedata", scope=Scope.INTERACTION, origin="C")
@@ -148,7 +154,7 @@ class Completed(Body, frozen=True, kw_only=True):
 class DataChanged(Body, frozen=True, kw_only=True, rename="kebab"):
     """Interaction data has new values."""
 
-    interaction_data: dict[str, DataValue]
+    interaction_data: InteractionData
 
 
 @event("interaction.consult", scope=Scope.INTERACTION, origin="S0")

@@ -29,6 +29,13 @@ NOTICES = (
     ),
     Notice(
         Kind.WARNING,
+        "phone.registered",
+        "PHONE_REGISTERED",
+        Scope.CHANNEL,
+        "The phone of which `phone.unregistered` was told can be reached again.",
+    ),
+    Notice(
+        Kind.WARNING,
         "queue.missing",
         "QUEUE_MISSING",
         Scope.CHANNEL,

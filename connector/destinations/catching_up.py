@@ -1,0 +1,140 @@
+"""What happened while nobody looked: the difference between what the bridge was told and what is so now."""
+
+from typing import Any
+
+from connector.bridge.messages import channel as channel_wire
+from connector.bridge.messages import channelgroup as group_wire
+from connector.bridge.messages import conversation as conversation_wire
+from connector.bridge.messages import interaction as wire
+from connector.bridge.messages import session as session_wire
+from connector.destinations.base import Destination
+from connector.destinations.channel import Channel
+from connector.destinations.channelgroup import ChannelGroup
+from connector.destinations.conversation import Conversation, fields_of
+from connector.destinations.datavalues import from_text
+from connector.destinations.desks import is_taken, phones_of
+from connector.destinations.interaction import Interaction
+from connector.destinations.keeping import Keeper
+from connector.destinations.session import Session
+from connector.destinations.tree import Tree
+from connector.telephony.interactions import Interaction as Model
+from connector.telephony.states import Cause, ConversationState, InteractionState
+
+_OVER = frozenset({wire.InteractionState.ENDED, wire.InteractionState.COMPLETED})
+_TELEPHONY = session_wire.ChannelType.TELEPHONY
+
+
+def catch_up(tree: Tree, keeper: Keeper) -> None:
+    """Tell what has changed, destination by destination: of a call its conversations before itself."""
+    for one in tree.destinations:
+        if not one.open or one.over:
+            continue
+        match one:
+            case Session():
+                one.tell_team()
+            case ChannelGroup():
+                _group(one)
+            case Channel():
+                _presence(one)
+                _new_calls(one, keeper)
+            case Interaction():
+                _interaction(one, keeper)
+            case _:
+                pass
+
+
+def _group(group: ChannelGroup) -> None:
+    now = set(phones_of(group.tree.pbx, group.seat.agent)) - {group.seat.endpoint}
+    for endpoint in sorted(now - group.elsewhere):
+        group.emit(group_wire.ChannelAdded(endpoint=endpoint, type=_TELEPHONY))
+        if group.parent is not None:
+            group.parent.emit(session_wire.ChannelAdded(endpoint=endpoint, type=_TELEPHONY))
+    for endpoint in sorted(group.elsewhere - now):
+        group.emit(group_wire.ChannelRemoved(endpoint=endpoint, type=_TELEPHONY))
+    group.elsewhere = now
+
+
+def _presence(channel: Channel) -> None:
+    presence = channel.tree.pbx.model.presence(channel.seat.endpoint)
+    told = channel.told
+    before, now = channel_wire.ChannelState(told["state"]), channel.state_of(presence)
+    channel.tell_state(before, now)
+    if now is not channel_wire.ChannelState.ACTIVE:
+        return
+    ready = (told["agent"], told["reason"] or "")
+    is_ready = ("READY" if presence.ready else "NOT_READY", "" if presence.ready else presence.reason)
+    if before is not now or ready != is_ready:
+        channel.announce_readiness(presence)
+
+
+def _new_calls(channel: Channel, keeper: Keeper) -> None:
+    if is_taken(channel.tree.pbx, channel.seat):
+        return
+    for model in channel.tree.pbx.model.interactions(channel.seat.endpoint):
+        if model.id not in channel.told.get("interactions", ()):
+            keeper.found.add(model.id)
+            channel.emit(channel_wire.InteractionAdded(nativeid=model.id, type=_TELEPHONY))
+
+
+def _interaction(destination: Interaction, keeper: Keeper) -> None:
+    if wire.InteractionState(destination.told["state"]) in _OVER:
+        return
+    model = destination.tree.pbx.model.interaction(destination.nativeid)
+    legs = [one for one in destination.children.values() if isinstance(one, Conversation)]
+    legs = [one for one in legs if one.open and not one.over]
+    if model is not None and not model.over:
+        for one in legs:
+            _conversation(one, model)
+        _live_interaction(destination, model, keeper)
+        return
+    for one in legs:
+        one.tell_release(model.cause if model is not None else Cause.NORMAL)
+    cause = model.cause if model is not None and model.cause is not None else Cause.NORMAL
+    destination.emit(wire.Ended(cause=conversation_wire.Cause(cause)))
+
+
+def _live_interaction(destination: Interaction, model: Model, keeper: Keeper) -> None:
+    told = destination.told
+    if model.state is InteractionState.STARTED and told["state"] != wire.InteractionState.STARTED:
+        destination.emit(wire.Started())
+    consult = model.consult
+    # One that the bridge asked for is named in the response to its request.
+    asked = keeper.is_interrupted("interaction.request.consult", destination.target)
+    if consult is not None and not consult.released and consult.id != told.get("consult") and not asked:
+        destination.emit(wire.ConsultStarted(nativeid=consult.id))
+    known = told.get("data", {})
+    now: dict[str, Any] = {key: from_text(value) for key, value in model.data.items()}
+    if news := {key: value for key, value in now.items() if known.get(key) != value}:
+        destination.emit(wire.DataChanged(interaction_data=news))
+
+
+def _conversation(destination: Conversation, interaction: Model) -> None:
+    model = interaction.conversation(destination.nativeid)
+    if model is None or model.released:
+        destination.tell_release(model.cause if model is not None else Cause.NORMAL)
+        return
+    told = destination.told
+    if told["state"] != model.state:
+        _tell_state(destination, model.state)
+    known = told.get("members", {})
+    now = {one.id: fields_of(one) for one in model.members}
+    for key, member in now.items():
+        if _party(known.get(key)) != _party(member):
+            if key in known:
+                destination.emit(conversation_wire.MemberRemoved(**_typed(known[key])))
+            destination.emit(conversation_wire.MemberAdded(**member))
+    for key in known.keys() - now.keys():
+        destination.emit(conversation_wire.MemberRemoved(**_typed(known[key])))
+
+
+def _tell_state(destination: Destination, state: ConversationState) -> None:
+    now = conversation_wire.ConversationState(state)
+    destination.emit(conversation_wire.StateChanged(conversation_state=now))
+
+
+def _party(member: dict[str, Any] | None) -> tuple[str, str] | None:
+    return (str(member["address"]), str(member["type"])) if member is not None else None
+
+
+def _typed(member: dict[str, Any]) -> dict[str, Any]:
+    return member | {"type": conversation_wire.MemberType(member["type"])}

@@ -1,0 +1,215 @@
+"""A connector on a broker, killed in the middle of calls: the bridge goes on as if it were still there."""
+
+import asyncio
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cable import DeafCable
+from calls import HELD, TALKING, make_call
+from desk import WAIT, amqp_settings, deep_merge, dialect_file, dialect_of, own_names
+from test_daemon import START, ProcessDesk
+
+from connector.bridge.catalogue.interaction import InteractionState
+from connector.bridge.messages import Kind
+from connector.lab.configuration import connector_config
+from connector.lab.phones.fleet import PhoneFleet
+from connector.lab.phones.hearing import expect_hears
+from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.amqp import broker_end
+from connector.processor.server import ReferenceBridge
+
+
+@pytest.fixture
+async def cable(lab: LabInfo) -> AsyncIterator[DeafCable]:
+    """Lead the connector's manager session through a cable that can swallow events."""
+    async with DeafCable(lab.host, lab.ports.ami) as found:
+        yield found
+
+
+@asynccontextmanager
+async def process_desk(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable, over: dict[str, Any]
+) -> AsyncIterator[ProcessDesk]:
+    """Run a bridge, phones and a connector process on the broker."""
+    accounts = {number: account.password for number, account in lab.sip.items()}
+    names, file = own_names(), tmp_path / "connector.yaml"
+    async with (
+        PhoneFleet(lab.host, lab.ports.sip, accounts) as phones,
+        ReferenceBridge(processor="LAB", port=0, dialect=dialect_of(tmp_path)) as bridge,
+    ):
+        bridge.attach(broker_end(lab.amqp_url, "LAB", names=names, dialect=dialect_of(tmp_path)))
+        plain = deep_merge(yaml.safe_load(connector_config(lab)), amqp_settings(lab, names))
+        plain = deep_merge(plain, {"asterisk": {"port": cable.port}, "limits": {"drain": 0}})
+        plain = deep_merge(plain, over)
+        if (dialect := dialect_file(tmp_path)) is not None:
+            plain = deep_merge(plain, {"bridge": {"dialect": str(dialect)}})
+        file.write_text(yaml.safe_dump(plain))
+        connector: Any = None
+        found = ProcessDesk(provider, lab, bridge, connector, phones, names, file=file)
+        await found.start()
+        try:
+            yield found
+        finally:
+            assert found.process is not None
+            if found.process.returncode is None:
+                await found.end(signal.SIGKILL)
+
+
+@pytest.fixture
+async def kept(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable
+) -> AsyncIterator[ProcessDesk]:
+    """Run a desk whose connector has a store."""
+    async with process_desk(provider, lab, tmp_path, cable, {"amqp": {"store": "state.db"}}) as found:
+        yield found
+
+
+@asynccontextmanager
+async def stand_by(desk: ProcessDesk) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run one more connector of the same configuration; it stands by."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "connector", "run", "--config", str(desk.file)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        await logged(process, "standing by")
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        _, log = await process.communicate()
+        assert b"Traceback" not in log
+
+
+async def logged(process: asyncio.subprocess.Process, what: str) -> None:
+    """Wait until a process logs something."""
+    assert process.stderr is not None
+    lines = [b"-"]
+    try:
+        async with asyncio.timeout(START):
+            while lines[-1] and what.encode() not in lines[-1]:
+                lines.append(await process.stderr.readline())
+    except TimeoutError:
+        lines.append(b"")
+    assert lines[-1], f"{what} was not logged, but: {b''.join(lines).decode()}"
+
+
+def asked(bridge: ReferenceBridge, name: str) -> int:
+    """Return how often the bridge has asked something."""
+    return sum(one.message.name == name and one.message.kind is not Kind.RESPONSE for one in bridge.log)
+
+
+def answers(bridge: ReferenceBridge, request_id: str) -> list[Any]:
+    return [
+        one.message
+        for one in bridge.log
+        if one.message.kind is Kind.RESPONSE and one.message.request_id == request_id
+    ]
+
+
+async def test_a_killed_connector_is_replaced_and_the_bridge_begins_nothing_anew(kept: ProcessDesk) -> None:
+    call = await make_call(kept, "queue")
+    await call.interaction.set_data({"ORDER": "4711"})
+    await call.consult()
+    await kept.end(signal.SIGKILL)
+    heard = {call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}}
+    await expect_hears(heard)
+    # Nobody is there: it waits in the queue.
+    waiting = asyncio.create_task(call.interaction.alternate())
+    await kept.start()
+    await waiting
+    heard = {call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}}
+    await expect_hears(heard)
+    assert call.interaction.data["ORDER"] == "4711"
+
+    await kept.end(signal.SIGKILL)
+    await call.target.calls[0].hangup()
+    await call.customers_call.hangup()
+    await call.agent.calls[0].wait_state("ended", WAIT)
+    await kept.start()
+    await call.interaction.wait_state(InteractionState.ENDED)
+    await call.over()
+    for once in ("cti.query.capabilities", "cti.request.createsession", "session.query.init"):
+        assert asked(kept.bridge, once) == 1
+
+
+async def test_a_request_that_was_under_way_is_answered_once_and_not_carried_out_twice(
+    kept: ProcessDesk, cable: DeafCable
+) -> None:
+    agent, customer = await kept.agent_phone(), await kept.phones.phone("2001")
+    agent.honour_auto_answer = False
+    session = await kept.login("1001", ready=False)
+    cable.deaf = True
+    dialling = asyncio.create_task(session.channel.dial("2001"))
+    ringing = await agent.next_call(WAIT)
+    assert not dialling.done()
+    await kept.end(signal.SIGKILL)
+    cable.deaf = False
+    await kept.start()
+    interaction = await dialling
+    await ringing.answer()
+    await (await customer.next_call(WAIT)).answer()
+    await interaction.primary.wait_state(TALKING)
+    await expect_hears({agent: {"2001"}, customer: {"1001"}})
+    assert (len(agent.calls), len(customer.calls)) == (1, 1)
+
+    cable.deaf = True
+    holding = asyncio.create_task(interaction.primary.hold())
+    await expect_hears({customer: {"MOH"}})
+    assert not holding.done()
+    await kept.end(signal.SIGKILL)
+    cable.deaf = False
+    await kept.start()
+    await holding
+    assert interaction.primary.state is HELD
+    for name in ("channel.request.dial", "conversation.request.hold"):
+        (request_id,) = {one.message.request_id for one in kept.bridge.log if one.message.name == name}
+        assert [one.result for one in answers(kept.bridge, str(request_id))] == ["SUCCESS"]
+    await interaction.primary.retrieve()
+    await interaction.primary.release()
+    await interaction.wait_state(InteractionState.ENDED)
+    await interaction.complete()
+    await session.close()
+
+
+async def test_a_standby_takes_over_from_a_killed_and_from_a_hanging_connector(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable
+) -> None:
+    over = {"amqp": {"standby": f"t{secrets.token_hex(4)}.state", "heartbeat": 1}}
+    async with process_desk(provider, lab, tmp_path, cable, over) as at:
+        async with stand_by(at) as second:
+            call = await make_call(at, "direct")
+            await call.interaction.set_data({"ORDER": "4711"})
+            cable.deaf = True
+            holding = asyncio.create_task(call.primary.hold())
+            await expect_hears({call.customer: {"MOH"}})
+            assert not holding.done()
+            await at.end(signal.SIGKILL)
+            cable.deaf = False
+            await holding
+            assert call.primary.state is HELD
+
+            async with stand_by(at) as third:
+                second.send_signal(signal.SIGSTOP)
+                await call.primary.retrieve()
+                await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+                second.send_signal(signal.SIGCONT)
+                await logged(second, "standing by")
+                third.kill()
+                await third.wait()
+                await call.primary.release()
+                assert call.interaction.data["ORDER"] == "4711"
+                await call.over()
+        for once in ("cti.query.capabilities", "cti.request.createsession", "session.query.init"):
+            assert asked(at.bridge, once) == 1
+        for name in ("conversation.request.hold", "conversation.request.retrieve"):
+            (request_id,) = {one.message.request_id for one in at.bridge.log if one.message.name == name}
+            assert [one.result for one in answers(at.bridge, str(request_id))] == ["SUCCESS"]

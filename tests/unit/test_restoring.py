@@ -1,0 +1,257 @@
+"""A tree that is built again from its rows: what is new is told once, and nothing is done twice."""
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from fake_pbx import FakePbx
+from one_agent import OneAgent
+from telephony_script import AGENT, CUSTOMER, agent_answers
+from test_destinations import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridge, Wire, settle
+
+from connector.bridge.ledger import Ledger, NoStore
+from connector.bridge.messages import Kind, Message
+from connector.destinations.control import Control
+from connector.destinations.interrupted import judge
+from connector.destinations.keeping import Keeper
+from connector.destinations.restoring import restore, row_of
+from connector.destinations.tree import Tree
+from connector.telephony import facts
+
+IDS = itertools.count(1)
+
+
+class Working(FakePbx):
+    """A PBX that has the procedures of an answered call too: done at once, unless a test stops them."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in {"hold", "alternate", "consult", "blind_transfer", "blind_conference", "send_dtmf"}:
+            raise AttributeError(name)
+        return lambda *_arguments: self._do(name)
+
+
+class Kept(Bridge):
+    """A bridge and a tree that is kept; `again` is the tree of the next process."""
+
+    carried_out: list[str]
+
+    def __init__(self, rows: Mapping[str, bytes] | None = None, pbx: FakePbx | None = None) -> None:
+        self.pbx = pbx or Working()
+        self.wire = Wire()
+        self.tree = Tree("P", self.pbx, OneAgent(), self.wire)
+        Control(self.tree)
+        self._ids = IDS
+        self.ledger = Ledger(NoStore())
+        self.ledger.replace(rows or {})
+        keeper = Keeper(self.ledger, row_of, judge)
+        self.tree.keeper = keeper
+        restore(self.tree, keeper, self.ledger.rows)
+
+    async def again(self, pbx: FakePbx | None = None, *, told: tuple[facts.Fact, ...] = ()) -> "Kept":
+        """Kill this one; what is `told` happens while nobody looks."""
+        await settle()
+        rows = dict(self.ledger.rows)
+        self.tree._unsubscribe()
+        pbx = pbx or self.pbx
+        pbx._listeners.clear()
+        pbx.tell(*told)
+        return Kept(rows, pbx)
+
+    def target_of(self) -> list[str]:
+        return [one.target for one in self.tree.destinations]
+
+
+@pytest.fixture
+async def kept() -> Kept:
+    bridge = Kept()
+    await bridge.log_in()
+    await bridge.must("channel.request.activate", CHANNEL)
+    await bridge.must("channel.request.ready", CHANNEL)
+    return bridge
+
+
+async def test_the_same_destinations_are_there_and_work(kept: Kept) -> None:
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers())
+    again = await kept.again()
+    assert again.target_of() == kept.target_of()
+    assert again.take_events() == []
+    await again.must("conversation.request.hold", CONVERSATION)
+    again.pbx.tell(facts.LegEnded(AGENT, 16))
+    assert [event.split()[0] for event in again.take_events()] == [
+        "conversation.statechanged",
+        "conversation.disposed",
+        "interaction.ended",
+    ]
+    refused = await again.ask("session.query.init", "desk.S2", name="x")
+    assert refused.error_message == "There is no destination desk.S2."
+
+
+async def test_what_happened_meanwhile_is_told_once(kept: Kept) -> None:
+    await kept.take_call()
+    kept.take_events()
+    again = await kept.again(told=agent_answers())
+    assert again.take_events() == [
+        "conversation.statechanged TALKING",
+        "interaction.started",
+        *[event for event in again.take_events() if event.startswith("interaction.datachanged")],
+    ]
+    last = await again.again()
+    assert last.take_events() == []
+
+
+async def test_a_call_that_ended_meanwhile_is_ended_and_can_be_completed(kept: Kept) -> None:
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers())
+    fresh = Working()
+    fresh.watch("1001")
+    fresh.tell(facts.MemberChanged("support", "1001", "1001", paused=False, reason=""))
+    again = await kept.again(fresh)
+    assert again.take_events() == [
+        "conversation.statechanged RELEASED NORMAL",
+        "conversation.disposed",
+        "interaction.ended NORMAL",
+    ]
+    last = await again.again()
+    await last.must("interaction.request.complete", INTERACTION)
+    assert last.take_events() == ["interaction.completed"]
+    refused = await last.ask("interaction.request.complete", INTERACTION)
+    assert refused.error_message == "Only an ended interaction can be completed: this one is COMPLETED."
+
+
+async def test_a_call_that_was_announced_and_ended_can_still_be_created(kept: Kept) -> None:
+    kept.pbx.tell(facts.LegCreated("l", "2001", "l", placed=True, number="2001"))
+    kept.pbx.tell(facts.LegCreated("r", "1001", "l", placed=False), facts.DialStarted("l", "r"))
+    assert kept.take_events()[-1] == "channel.interaction.added r TELEPHONY"
+    fresh = Working()
+    fresh.tell(facts.MemberChanged("support", "1001", "1001", paused=False, reason=""))
+    again = await kept.again(fresh)
+    await again.must("channel.request.createinteraction", CHANNEL, id="i9", nativeid="r")
+    answer = await again.must("interaction.query.init", f"{CHANNEL}.i9")
+    assert answer.body["interaction-state"] == "COMPLETED"
+
+
+async def test_a_call_and_a_state_that_are_new_are_told(kept: Kept) -> None:
+    fresh = Working()
+    fresh.watch("1001")
+    fresh.tell(facts.MemberChanged("support", "1001", "1001", paused=True, reason="lunch"))
+    fresh.tell(facts.LegCreated("n", "1001", "n", placed=True, number="1001", dialled="2002"))
+    again = await kept.again(fresh)
+    assert again.take_events() == ["channel.notready lunch", "channel.interaction.added n TELEPHONY"]
+
+
+async def test_nothing_is_told_before_the_pbx_is_there(kept: Kept) -> None:
+    await kept.take_call()
+    fresh = Working()
+    fresh.available = False
+    again = await kept.again(fresh)
+    assert again.take_events() == ["cti.serverstatuschanged out-of-service"]
+    fresh.tell(facts.MemberChanged("support", "1001", "1001", paused=False, reason=""))
+    assert again.take_events() == []
+    fresh.set_available(available=True)
+    assert again.take_events() == [
+        "conversation.statechanged RELEASED NORMAL",
+        "conversation.disposed",
+        "interaction.ended NORMAL",
+        "cti.serverstatuschanged in-service",
+    ]
+
+
+async def test_an_answered_request_is_answered_again_and_not_carried_out(kept: Kept) -> None:
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers())
+    request_id = kept.send("conversation.request.hold", CONVERSATION)
+    await settle()
+    again = await kept.again()
+    done = list(again.pbx.done)
+    again.tree.received(
+        Message(Kind.REQUEST, "conversation.request.hold", CONVERSATION, request_id=request_id)
+    )
+    await settle()
+    assert [one.result for one in again.wire.sent if one.request_id == request_id] == ["SUCCESS"]
+    assert again.pbx.done == done
+
+
+async def interrupted(kept: Kept, name: str, target: str, told: tuple[Any, ...] = (), **body: Any) -> Message:
+    """Kill the connector while the PBX works on a request; return the answer of the next one."""
+    kept.pbx.gate = asyncio.Event()
+    request_id = kept.send(name, target, **body)
+    await settle()
+    kept.pbx.gate = None
+    done = len(kept.pbx.done)
+    again = await kept.again(told=told)
+    kept.__dict__ = again.__dict__
+    kind = Kind.QUERY if ".query." in name else Kind.REQUEST
+    again.tree.received(Message(kind, name, target, body, request_id=request_id))
+    await settle()
+    kept.carried_out = again.pbx.done[done:]
+    (answer,) = [one for one in again.wire.sent if one.request_id == request_id]
+    return answer
+
+
+async def test_a_request_that_the_pbx_carried_out_is_a_success_before_its_events(kept: Kept) -> None:
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers())
+    held = (facts.LegLeft(CUSTOMER, "b1"), facts.MusicStarted(CUSTOMER))
+    answer = await interrupted(kept, "conversation.request.hold", CONVERSATION, held)
+    assert answer.result == "SUCCESS"
+    assert kept.carried_out == []
+    assert [one.name for one in kept.wire.sent] == [
+        "conversation.request.hold",
+        "conversation.statechanged",
+    ]
+
+
+async def test_a_request_that_the_pbx_did_not_carry_out_is_carried_out_if_that_does_no_harm(
+    kept: Kept,
+) -> None:
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers())
+    answer = await interrupted(kept, "conversation.request.hold", CONVERSATION)
+    assert answer.result == "SUCCESS"
+    assert len(kept.carried_out) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "body"),
+    [
+        ("channel.request.dial", CHANNEL, {"destination": "2002"}),
+        ("interaction.request.consult", INTERACTION, {"destination": "1002"}),
+        ("conversation.request.blindtransfer", CONVERSATION, {"destination": "1002"}),
+        ("conversation.request.blindconference", CONVERSATION, {"destination": "1002"}),
+        ("conversation.request.senddtmf", CONVERSATION, {"tones": "1"}),
+        ("interaction.request.alternate", INTERACTION, {}),
+    ],
+)
+async def test_nothing_is_dialled_twice(kept: Kept, name: str, target: str, body: dict[str, Any]) -> None:
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers())
+    answer = await interrupted(kept, name, target, **body)
+    assert answer.result == "FAILURE"
+    assert answer.error_message is not None
+    assert "does not do it twice" in answer.error_message
+    assert kept.carried_out == []
+
+
+async def test_a_bridge_that_begins_anew_leaves_no_row_but_the_control_destination(kept: Kept) -> None:
+    await kept.take_call()
+    kept.tree.disconnected("the bridge began anew")
+    await settle()
+    assert [key for key in kept.ledger.rows if not key.startswith("meta/")] == ["dest/P.CONTROL"]
+
+
+async def test_a_session_of_an_agent_who_is_gone_is_left_out(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("one_agent.OneAgent.get", lambda _self, _agent: None)
+    again = await kept.again()
+    assert again.target_of() == ["P.CONTROL"]
+    await settle()
+    assert f"dest/{SESSION}" not in again.ledger.rows
+
+
+async def test_no_password_is_kept(kept: Kept) -> None:
+    await settle()
+    assert b"right" not in b"".join(kept.ledger.rows.values())
