@@ -112,7 +112,7 @@ docs: venv
 # New pins: run it on the oldest supported Python, look at the difference, commit.
 lock:
 	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-emit-trusted-host --allow-unsafe --extra lab --extra dev --output-file requirements.lock pyproject.toml
+	  --no-emit-trusted-host --allow-unsafe --extra desk --extra desktop --extra lab --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -1,4 +1,4 @@
-"""The command line: `connector run|check|doctor|agents|replay|record|bridge|send|dialect|site|lab|demo`."""
+"""The command line: `connector run|check|doctor|agents|replay|record|bridge|desk|send|dialect|site|lab|…`."""
 
 import asyncio
 import gc
@@ -282,11 +282,13 @@ def _mount() -> None:
     from connector.lab.commands import app as lab_app
     from connector.lab.demo import demo
     from connector.processor.commands import bridge_command
+    from connector.processor.desk.commands import desk_command
     from connector.processor.dialect_commands import app as dialect_app
     from connector.processor.send_command import send_command
     from connector.site.commands import app as site_app
 
     app.command(name="bridge")(bridge_command)
+    app.command(name="desk")(desk_command)
     app.command(name="send")(send_command)
     app.add_typer(dialect_app, name="dialect")
     app.add_typer(site_app, name="site")
