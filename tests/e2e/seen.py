@@ -2,7 +2,8 @@
 
 With `SEEN=1` in the environment `tests/e2e/conftest.py` registers it, and `tests/e2e/seen.json` is brought up
 to date: message name to node ids. `make coverage` does that and writes the table in `docs/protocol.md`.
-A query or request counts when the connector answered it with SUCCESS, an event when it came.
+A query or request counts when the connector answered it with SUCCESS, an event, warning or error when it
+came.
 """
 
 import json
@@ -11,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from connector.bridge.messages import CATALOGUE, Kind, Message, Result
+from connector.bridge.dialect_file import NAMES
+from connector.bridge.messages import Kind, Message, Result
 from connector.processor.link import Entry, Link
 from connector.processor.server import ReferenceBridge
 
 PLACE = Path(__file__).with_name("seen.json")
+
+_UNASKED = frozenset({Kind.EVENT, Kind.WARNING, Kind.ERROR})
 
 
 class Seen:
@@ -37,7 +41,7 @@ class Seen:
     def note(self, message: Message) -> None:
         """Take note of a message that went by."""
         done = message.kind is Kind.RESPONSE and message.result is Result.SUCCESS
-        if message.name in CATALOGUE and (done or message.kind is Kind.EVENT):
+        if message.name in NAMES and (done or message.kind in _UNASKED):
             self._now.add(message.name)
 
     @pytest.hookimpl(wrapper=True)
@@ -60,7 +64,7 @@ class Seen:
         """Bring the file up to date: what did not run this time stays as it was."""
         before = json.loads(self._place.read_text("utf-8")) if self._place.exists() else {}
         table: dict[str, list[str]] = {}
-        for name in CATALOGUE:
+        for name in NAMES:
             tests = {test for test in before.get(name, ()) if test not in self._ran}
             tests |= {test for test, seen in self._passed.items() if name in seen}
             if tests:

@@ -9,7 +9,8 @@ from seen import Seen
 
 from connector.bridge import docs
 from connector.bridge.catalogue.notices import NOTICES
-from connector.bridge.messages import CATALOGUE, Kind, Message, Result
+from connector.bridge.dialect_file import NAMES
+from connector.bridge.messages import Kind, Message, Result
 from connector.processor.server import ReferenceBridge
 
 ROOT = Path(__file__).parents[2]
@@ -18,9 +19,9 @@ REMEDY = "run: make coverage"
 
 def test_every_message_of_the_catalogue_has_an_end_to_end_test() -> None:
     seen = docs.read_seen()
-    empty = [name for name in CATALOGUE if not seen.get(name) and name not in docs.NEVER_SENT]
+    empty = [name for name in NAMES if not seen.get(name) and name not in docs.NEVER_SENT]
     assert not empty, f"{REMEDY}, or write tests for {', '.join(empty)}"
-    assert set(seen) | set(docs.NEVER_SENT) == set(CATALOGUE), REMEDY
+    assert set(seen) | set(docs.NEVER_SENT) == set(NAMES), REMEDY
 
 
 def test_the_tests_of_the_table_exist() -> None:
@@ -73,8 +74,13 @@ def test_only_what_succeeded_in_a_passed_test_counts(tmp_path: Path, monkeypatch
     went_by(ready, Kind.RESPONSE, Result.SUCCESS)
     went_by(fails, Kind.RESPONSE, Result.FAILURE)
     went_by("channel.request.notready", Kind.REQUEST)
+    went_by("phone.unregistered", Kind.WARNING)
     seen.pytest_runtest_logreport(Report("t.py::good[1]", passed=True))  # type: ignore[arg-type]
     went_by("channel.activated", Kind.EVENT)
     seen.pytest_runtest_logreport(Report("t.py::bad", passed=False))  # type: ignore[arg-type]
     seen.pytest_sessionfinish()
-    assert json.loads(place.read_text()) == {"channel.ready": ["t.py::old"], ready: ["t.py::good"]}
+    assert json.loads(place.read_text()) == {
+        "channel.ready": ["t.py::old"],
+        ready: ["t.py::good"],
+        "phone.unregistered": ["t.py::good"],
+    }
