@@ -1,12 +1,16 @@
 # Everything a newcomer types. Each target sets up what it needs and says what it does.
 #   make demo         a real call through a real Asterisk, with a readable timeline
 #   make test         all tests: unit, replay, end to end on the laboratory
-#   make check        linters, types, import table, dialplan
+#   make check        linters, types, import table, security linter, dialplan
+#   make audit        known vulnerabilities of the locked dependencies (needs the network)
 #   make test-amqp    the end-to-end suite with the bridge behind a message broker
 #   make test-dialect the end-to-end suite with a bridge that calls everything otherwise
 #   make lab          the laboratory until Ctrl-C
 #   make bench        side-by-side measurements
 #   make fuzz         a million mutated frames through the codec (FUZZ="--frames N --seconds S --seed X")
+#   make bench-load   events in, messages out, for 5 minutes (LOAD="--rate N --seconds N --ceiling")
+#   make test-faults  200 faults at random moments (FAULTS=n SEED=n BRIDGE=tcp|amqp|both)
+#   make soak         real calls, two a second, for half an hour (MINUTES=n SEED=n)
 #   make coverage     the end-to-end suite, then the table of messages and tests in docs/protocol.md
 #   make test-docker  the end-to-end suite on containers (installs an engine where none answers)
 # The end-to-end suite runs on LABS laboratories at once (2; LABS=0: one after another, in this process).
@@ -20,7 +24,7 @@ PYTEST := $(BIN)/pytest
 LABS   ?= 2
 E2E    := $(PYTEST) -q -n $(LABS) tests/e2e
 
-.PHONY: help venv check demo test test-unit test-e2e test-docker test-amqp test-dialect lab bench fuzz coverage lock docs clean
+.PHONY: help venv check audit demo test test-unit test-e2e test-docker test-amqp test-dialect lab bench fuzz coverage lock docs clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -42,8 +46,14 @@ check: venv
 	@$(BIN)/mypy
 	@echo "== import table"
 	@$(BIN)/lint-imports --no-cache
+	@echo "== bandit"
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive connector docker
 	@echo "== dialplan"
 	@$(BIN)/python tests/lint_dialplan.py
+
+# Exit status 0: none known; 1: some are; 2: nobody could be asked.
+audit: venv
+	@$(BIN)/python tests/audit.py
 
 demo: venv
 	@$(BIN)/connector demo
@@ -75,6 +85,17 @@ lab: venv
 bench: venv
 	@$(PYTEST) -q -s tests/bench
 
+.PHONY: bench-load test-faults soak
+bench-load: venv
+	@$(BIN)/python tests/bench/load.py $(LOAD)
+
+FAULTS ?= 200
+test-faults: venv
+	@$(BIN)/python tests/faults/campaign.py --faults $(FAULTS) $(if $(SEED),--seed $(SEED)) $(if $(BRIDGE),--bridge $(BRIDGE))
+
+soak: venv
+	@$(BIN)/python tests/faults/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: fuzz coverage
 fuzz: venv
 	@$(BIN)/python tests/bench/fuzz.py $(FUZZ)
@@ -91,7 +112,7 @@ docs: venv
 # New pins: run it on the oldest supported Python, look at the difference, commit.
 lock:
 	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-emit-trusted-host --allow-unsafe --extra lab --extra dev --output-file requirements.lock pyproject.toml
+	  --no-emit-trusted-host --allow-unsafe --extra desk --extra desktop --extra lab --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -51,7 +51,9 @@ class RoomMoves(AnsweredCalls):
         super().__init__(exchange, link, settings, notifier, variables)
         self._meetings = Meetings(exchange)
         self._lone = LoneLegs(exchange, self._get, self._hang_up)
-        self._left_behind = LeftBehind(exchange, self._get, lambda party: self._move((party, ORPHAN, "s")))
+        self._left_behind = LeftBehind(
+            exchange, self._get, lambda party: self._move((party, ORPHAN, "s")), self._hang_up
+        )
         self._lasting_music = LastingMusic(
             exchange, lambda party, room: self._move(self._meetings.seat(party, room))
         )
@@ -100,7 +102,11 @@ class RoomMoves(AnsweredCalls):
         wanted = self._notes(conversation, room)
         wanted[leg] = {ROOM_VARIABLES[conversation.role]: room, "HARMONY_SIDE": "agent", AGENT_MARK: limit}
         if party not in wanted:
+            if others := sorted(wanted.keys() - {leg}):
+                wanted[leg]["HARMONY_BESIDE"] = others[0]
             wanted[party] = {"HARMONY_AGENT": leg, **fallback}
+            if (seat := self._exchange.model.legs.seat_of(party)) != party:
+                wanted[seat] = {"HARMONY_AGENT": leg}
         elif room in {party, leg}:
             # Who was called notes by whom: the name of the own room does not tell it.
             wanted[room]["HARMONY_AGENT"] = leg if room == party else party
