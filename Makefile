@@ -1,7 +1,8 @@
 # Everything a newcomer types. Each target sets up what it needs and says what it does.
 #   make demo         a real call through a real Asterisk, with a readable timeline
 #   make test         all tests: unit, replay, end to end on the laboratory
-#   make check        linters, types, import table, dialplan
+#   make check        linters, types, import table, security linter, dialplan
+#   make audit        known vulnerabilities of the locked dependencies (needs the network)
 #   make test-amqp    the end-to-end suite with the bridge behind a message broker
 #   make test-dialect the end-to-end suite with a bridge that calls everything otherwise
 #   make lab          the laboratory until Ctrl-C
@@ -20,7 +21,7 @@ PYTEST := $(BIN)/pytest
 LABS   ?= 2
 E2E    := $(PYTEST) -q -n $(LABS) tests/e2e
 
-.PHONY: help venv check demo test test-unit test-e2e test-docker test-amqp test-dialect lab bench fuzz coverage lock docs clean
+.PHONY: help venv check audit demo test test-unit test-e2e test-docker test-amqp test-dialect lab bench fuzz coverage lock docs clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -42,8 +43,14 @@ check: venv
 	@$(BIN)/mypy
 	@echo "== import table"
 	@$(BIN)/lint-imports --no-cache
+	@echo "== bandit"
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive connector docker
 	@echo "== dialplan"
 	@$(BIN)/python tests/lint_dialplan.py
+
+# Exit status 0: none known; 1: some are; 2: nobody could be asked.
+audit: venv
+	@$(BIN)/python tests/audit.py
 
 demo: venv
 	@$(BIN)/connector demo

@@ -66,7 +66,8 @@ def add(
         fields = {key: value for key, value in fields.items() if value not in ("", [], 0)}
         # With some hash, only to check the rest: a typing error is told before the password is asked, and
         # nothing is written that would keep the connector from its next start.
-        new = _nodes(agent, {"password_hash": "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA", **fields})
+        some_hash = "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA"
+        new = _nodes(agent, {"password_hash": some_hash, **fields})
         check_addition(settings, new, store)
         store.add(agent, {"password_hash": _hashed(agent), **fields})
         typer.echo(f"agent {agent} added to {store.name}")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from connector.agents import agents_of
 from connector.asterisk.link import AmiSettings, AmiTls
+from connector.asterisk.meter import Meter
 from connector.asterisk.pbx import AsteriskPbx
 from connector.asterisk.settings import (
     AnswerMethod,
@@ -42,6 +43,12 @@ from connector.destinations.restoring import restore, row_of
 from connector.destinations.site import Label, Reason, Site
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
+from connector.observability import configure_logging
+from connector.operations.health import Parts
+from connector.operations.metrics import Metrics
+from connector.operations.watch import Operations
+from connector.operations.wire import MeteredTransport
+from connector.reloading import changed_sections, takeable
 from connector.site.numbers import writer
 
 log = structlog.get_logger(__name__)
@@ -50,20 +57,32 @@ log = structlog.get_logger(__name__)
 class Connector:
     """One processor's connector: bridge transport, destinations and PBX."""
 
-    def __init__(self, settings: Settings, *, on_event: Callable[[AmiMessage], None] | None = None) -> None:
-        """`on_event` sees every event of the PBX before the model does.
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        load: Callable[[], Settings] | None = None,
+        on_event: Callable[[AmiMessage], None] | None = None,
+    ) -> None:
+        """`load` reads the configuration again; `on_event` sees every event of the PBX before the model does.
 
         Reads the agents, too. Raises ConfigError.
         """
+        self._load = load
+        self._reloading = asyncio.Lock()
         self._configured = settings
         self.settings = settings = replace(settings, agents=agents_of(settings))
-        self._phones = _phones(settings)
-        self.pbx = _pbx(settings, self._phones, on_event)
+        self._dial = _dial(settings)
+        self.metrics = Metrics()
+        self.pbx = _pbx(settings, self._dial, on_event, self.metrics)
         self._ledger = _ledger(settings)
         self.transport = _recorded(_transport(settings, self._ledger, self._resume), settings)
         self.directory = AgentDirectory(settings)
-        self.tree = Tree(settings.processor, self.pbx, self.directory, self.transport, _site(settings))
+        self._wire = MeteredTransport(self.transport, self.metrics)
+        self.tree = Tree(settings.processor, self.pbx, self.directory, self._wire, _site(settings))
         self._control = Control(self.tree)
+        parts = Parts(self.pbx, self._wire, self.tree, self._control, self.directory)
+        self.operations = Operations(parts, self.metrics, settings.processor)
         self._hurry = asyncio.Event()
         self._leads = asyncio.Event()
         if not (settings.amqp.standby and self._ledger):
@@ -102,30 +121,59 @@ class Connector:
             unsubscribe()
 
     async def reload(self) -> None:
-        """Read the agents of `directory.source` again; if they are not right, those of before stay.
+        """Read configuration, site and agents again; if something is not right, all stays as it was.
 
-        Sessions that are open go on with what they know of their agent. A new password counts at once.
+        Sessions that are open go on with what they know of their agent; a new password counts at once. What
+        counts only after a restart (`connector.reloading.FIXED`) is told.
         """
+        self.operations.systemd.reloading()
         try:
-            agents = await asyncio.to_thread(agents_of, self._configured)
-        except ConfigError as problem:
-            log.error("agents not read again; those of before stay", problem=str(problem))  # noqa: TRY400
-            return
-        if agents == self.settings.agents:
-            log.debug("agents read again: no change")
-            return
-        self.settings = replace(self.settings, agents=agents)
-        self.directory.replace(agents)
-        self._phones.clear()
-        self._phones.update(_phones(self.settings))
-        for agent in agents.values():
+            await self._reload(self._load)
+        finally:
+            self.operations.systemd.ready()
+
+    async def _reload(self, load: Callable[[], Settings] | None) -> None:
+        async with self._reloading:
+            try:
+                configured = await asyncio.to_thread(load) if load is not None else self._configured
+                configured, waiting = takeable(self._configured, configured)
+                agents = await asyncio.to_thread(agents_of, configured)
+                settings = replace(configured, agents=agents)
+                dial = _dial(settings)
+            except ConfigError as problem:
+                self.metrics.reloaded(good=False)
+                log.error(  # noqa: TRY400 - the problem says where and what
+                    "configuration and agents not read again; those of before stay", problem=str(problem)
+                )
+                return
+            self.metrics.reloaded(good=True)
+            if waiting:
+                log.warning("changes that count after a restart only", keys=waiting)
+            changed = changed_sections(self.settings, settings)
+            self._configured = configured
+            if changed:
+                self._take(settings, dial)
+                log.info("configuration and agents read again", changed=changed, agents=len(agents))
+            else:
+                # By the timer it is no news; who asked for it wants an answer.
+                tell = log.debug if load is None else log.info
+                tell("configuration and agents read again: no change")
+
+    def _take(self, settings: Settings, dial: DialSettings) -> None:
+        """Work by these settings from now on."""
+        before, self.settings = self.settings, settings
+        if settings.log != before.log:
+            configure_logging(settings.log)
+        self._dial.adopt(dial)
+        self.tree.site = _site(settings)
+        self.directory.replace(settings.agents)
+        for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
-        log.info("agents read again", agents=len(agents))
 
     async def _refresh(self) -> None:
         while pause := self._configured.directory.refresh:
             await asyncio.sleep(pause)
-            await self.reload()
+            await self._reload(None)
         await asyncio.Event().wait()
 
     async def run(self, stop: asyncio.Event, *, ready: Callable[[], None] | None = None) -> None:
@@ -137,24 +185,28 @@ class Connector:
             Superseded: another connector has taken over; one that is made anew may stand by.
 
         """
+        watched = self.settings.monitoring
         tasks = [
             asyncio.create_task(self._run_pbx(), name="pbx"),
-            asyncio.create_task(self.transport.run(self.tree), name="bridge"),
+            asyncio.create_task(self._wire.run(self.tree), name="bridge"),
             asyncio.create_task(self._refresh(), name="agents"),
+            asyncio.create_task(self.operations.run(watched.host, watched.port), name="operations"),
         ]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("connector started", processor=self.settings.processor, agents=len(self.settings.agents))
+        self.operations.systemd.ready()
         if ready is not None:
             ready()
         try:
             done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
+            self.operations.systemd.stopping()
             await self._drain()
         finally:
             stopping.cancel()
             self._control.stop()
-            await self.transport.close()
+            await self._wire.close()
             await self.pbx.close()
             await self.directory.close()
             if self._ledger is not None:
@@ -231,34 +283,38 @@ def _phones(settings: Settings) -> dict[str, PhoneModel]:
     return {agent.extension: models[agent.phone] for agent in settings.agents.values()}
 
 
+def _dial(settings: Settings) -> DialSettings:
+    dial, handling = settings.dial, settings.handling
+    return DialSettings(
+        context=dial.context,
+        agent_timeout=dial.agent_timeout,
+        timeout=dial.timeout,
+        caller_id=dial.caller_id,
+        written=writer(settings.numbers),
+        permits=dial.permits,
+        consult=ConsultStrategy(dial.consult),
+        phones=_phones(settings),
+        other_phones=_models(settings)["default"],
+        handling=HandlingSettings(
+            failed_transfer=tuple(Way(way) for way in handling.failed_transfer),
+            orphans=tuple(Way(way) for way in handling.orphans),
+            queue=handling.fallback_queue,
+            patience=handling.fallback_patience,
+            hold_limit=handling.hold_limit,
+        ),
+    )
+
+
 def _pbx(
     settings: Settings,
-    phones: Mapping[str, PhoneModel],
+    dial: DialSettings,
     on_event: Callable[[AmiMessage], None] | None,
+    meter: Meter,
 ) -> AsteriskPbx:
-    dial = settings.dial
-    handling = settings.handling
     system = settings.asterisk.system
     return AsteriskPbx(
         ami_settings(settings),
-        DialSettings(
-            context=dial.context,
-            agent_timeout=dial.agent_timeout,
-            timeout=dial.timeout,
-            caller_id=dial.caller_id,
-            written=writer(settings.numbers),
-            permits=dial.permits,
-            consult=ConsultStrategy(dial.consult),
-            phones=phones,
-            other_phones=_models(settings)["default"],
-            handling=HandlingSettings(
-                failed_transfer=tuple(Way(way) for way in handling.failed_transfer),
-                orphans=tuple(Way(way) for way in handling.orphans),
-                queue=handling.fallback_queue,
-                patience=handling.fallback_patience,
-                hold_limit=handling.hold_limit,
-            ),
-        ),
+        dial,
         system=(system.username, system.secret.reveal()) if system is not None else None,
         recording=RecordingSettings(
             settings.extensions.recording.directory,
@@ -270,6 +326,7 @@ def _pbx(
         wrap_up=settings.handling.wrap_up,
         member_check=settings.limits.member_check,
         on_event=on_event,
+        meter=meter,
     )
 
 

@@ -58,7 +58,7 @@ def run(
 ) -> None:
     """Run the connector until SIGTERM or Ctrl-C. Calls in progress stay up when it ends.
 
-    SIGHUP has the agents of `directory.source` read again.
+    SIGHUP has configuration, site and agents read again.
     """
     _run(config, site, record_bridge)
 
@@ -67,15 +67,19 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     from msgspec.structs import replace
 
     from connector.app import Connector
-    from connector.config import ConfigError, load_settings
+    from connector.config import ConfigError, Settings, load_settings
     from connector.observability import configure_logging
 
-    try:
+    def load() -> Settings:
         settings = load_settings(config, site=site)
-        if record_bridge is not None:
-            settings = replace(settings, bridge=replace(settings.bridge, record=str(record_bridge)))
+        if record_bridge is None:
+            return settings
+        return replace(settings, bridge=replace(settings.bridge, record=str(record_bridge)))
+
+    try:
+        settings = load()
         configure_logging(settings.log)
-        connector = Connector(settings)
+        connector = Connector(settings, load=load)
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
 

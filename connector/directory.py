@@ -110,6 +110,8 @@ class AgentDirectory:
         self._nobody = ""
         self._free_failures = settings.limits.password_free_failures
         self._delay_max = settings.limits.password_delay_max
+        self.failed = 0
+        """Wrong passwords since the start, those for names of nobody included."""
         self._spray = _Spray(settings.limits.password_failures_per_minute, self._delay_max)
         self._failures: dict[str, _Failures] = {}
         self._strangers: OrderedDict[str, _Failures] = OrderedDict()
@@ -165,6 +167,7 @@ class AgentDirectory:
             if right:
                 failures.count = 0
                 return True
+            self.failed += 1
             failures.count += 1
             failures.last = now()
             self._spray.failed(now())

@@ -86,6 +86,7 @@ __all__ = [
     "LogLevel",
     "LogSettings",
     "ModelName",
+    "MonitoringSettings",
     "NumberSettings",
     "OptionalBrokerName",
     "PbxSettings",
@@ -134,6 +135,16 @@ class LogSettings(Section, frozen=True, kw_only=True):
     format: Annotated[
         LogFormat, Meta(description="`json`, `console`, or `auto`: `console` on a terminal, else `json`.")
     ] = LogFormat.AUTO
+
+
+class MonitoringSettings(Section, frozen=True, kw_only=True):
+    """Metrics and health by HTTP: /metrics, /livez, /readyz."""
+
+    host: Annotated[
+        Host,
+        Meta(description="Address to listen on. The pages need no password and tell no secret."),
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0: no pages.")] = 9464
 
 
 class LimitSettings(Section, frozen=True, kw_only=True):
@@ -226,6 +237,9 @@ class Settings(Section, frozen=True, kw_only=True):
         PbxSettings()
     )
     log: Annotated[LogSettings, Meta(description="The log, on standard error.")] = LogSettings()
+    monitoring: Annotated[
+        MonitoringSettings, Meta(description="Metrics and health by HTTP: /metrics, /livez, /readyz.")
+    ] = MonitoringSettings()
     limits: Annotated[LimitSettings, Meta(description="Bounds on waits and attempts.")] = LimitSettings()
 
     def redacted(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 _NAME_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_ .@-]{0,40}")
 _SHOWN = 40
 _LINE_ONLY = re.compile(r"[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\U0010ffff]+")
-_SECRET_EXPECTED = "a secret: text on one line"  # noqa: S105 - a wording, not a secret
+_SECRET_EXPECTED = "a secret: text on one line"  # noqa: S105 - a wording, not a secret # nosec B105
 
 
 @dataclass(frozen=True, slots=True)

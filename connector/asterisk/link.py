@@ -9,9 +9,10 @@ import hashlib
 import itertools
 import random
 import secrets
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -25,6 +26,7 @@ from connector.asterisk.link_errors import (
     AmiTlsProblem,
 )
 from connector.asterisk.link_settings import AmiSettings, AmiTls
+from connector.asterisk.meter import Meter, NoMeter
 from connector.asterisk.protocol import LinkProtocol, OnEvent, Tap
 from connector.asterisk.wire import AmiMessage, AmiWireError, Fields
 
@@ -44,6 +46,8 @@ __all__ = [
 ]
 
 log = structlog.get_logger(__name__)
+
+_R = TypeVar("_R")
 
 _NO_FIELDS: Final[Fields] = MappingProxyType({})
 _STEADY: Final = 10.0
@@ -80,6 +84,7 @@ class AmiLink:
         on_down: Callable[[str], None] = lambda _reason: None,
         on_failed: Callable[[str], None] = lambda _reason: None,
         tap: Tap | None = None,
+        meter: Meter | None = None,
     ) -> None:
         if settings.tls is not None:
             settings.tls.context()
@@ -89,6 +94,7 @@ class AmiLink:
         self._on_down = on_down
         self._on_failed = on_failed
         self._tap = tap
+        self._meter = meter or NoMeter()
         self._log = log.bind(pbx=f"{settings.host}:{settings.port}", user=settings.username)
         # Asterisk shows an action's id to every session; ours must not be mistaken for another's.
         token = secrets.token_hex(4)
@@ -108,6 +114,21 @@ class AmiLink:
     def up(self) -> bool:
         """Whether actions can be sent now."""
         return self._protocol is not None and not self._protocol.lost.done()
+
+    @property
+    def user(self) -> str:
+        """The manager user."""
+        return self._settings.username
+
+    @property
+    def pending(self) -> int:
+        """How many actions wait for their replies."""
+        return len(self._protocol.responses) if self._protocol is not None else 0
+
+    @property
+    def arrived(self) -> float:
+        """When the event that is being handled came, on the loop's clock."""
+        return self._protocol.arrived if self._protocol is not None else asyncio.get_running_loop().time()
 
     async def wait_up(self, timeout: float | None = None) -> None:
         """Wait until logged in.
@@ -131,7 +152,8 @@ class AmiLink:
             AmiValueRejected: a header may not go out (line breaks, length, number).
 
         """
-        return await self._connection(action).request(action, fields, self._patience(timeout))
+        asked = self._connection(action).request(action, fields, self._patience(timeout))
+        return await self._metered(action, asked)
 
     async def send_list(
         self, action: str, fields: Fields = _NO_FIELDS, *, timeout: float | None = None
@@ -141,7 +163,8 @@ class AmiLink:
         Some lists refuse when they are empty ("No active conferences."): an AmiRefused like any other. Errors
         as for `send`.
         """
-        return await self._connection(action).request_list(action, fields, self._patience(timeout))
+        asked = self._connection(action).request_list(action, fields, self._patience(timeout))
+        return await self._metered(action, asked)
 
     async def run(self) -> None:
         """Connect, log in and stay so, until cancelled or closed. A bad peer never ends it."""
@@ -270,6 +293,7 @@ class AmiLink:
         self._is_up.set()
         self._log.info("PBX link back" if self._was_up else "PBX link up", ami_version=protocol.version)
         self._was_up = True
+        self._meter.logged_in(self.user)
         # Here and not in the task: whoever looks at `up` after the last event must not see a stale yes.
         protocol.lost.add_done_callback(lambda lost: self._go_down(protocol, lost.result()))
         self._call("on_up", self._on_up)
@@ -296,7 +320,7 @@ class AmiLink:
     async def _pause(self, failures: int) -> None:
         settings = self._settings
         bound = min(settings.reconnect_max, settings.reconnect_initial * 2.0 ** min(failures - 1, 30))
-        pause = random.uniform(0, bound)  # noqa: S311 - spreads reconnects, guards nothing
+        pause = random.uniform(0, bound)  # noqa: S311 - spreads reconnects, guards nothing # nosec B311
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._stop.wait()
@@ -315,6 +339,25 @@ class AmiLink:
             callback()
         except Exception:
             log.exception("a callback of the PBX link failed", callback=name)
+
+    async def _metered(self, action: str, asked: Awaitable[_R]) -> _R:
+        """Wait for a reply, and tell the meter what came of it."""
+        began, outcome = time.perf_counter(), "error"
+        try:
+            reply = await asked
+            outcome = "accepted"
+        except AmiRefused:
+            outcome = "refused"
+            raise
+        except AmiTimeout:
+            outcome = "timeout"
+            raise
+        except AmiDown:
+            outcome = "lost"
+            raise
+        finally:
+            self._meter.action(self.user, action, outcome, time.perf_counter() - began)
+        return reply
 
     def _connection(self, action: str) -> LinkProtocol:
         if self._protocol is None:

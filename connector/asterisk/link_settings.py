@@ -40,7 +40,9 @@ class AmiTls:
         if self.cert_file:
             try:
                 context.load_cert_chain(
-                    str(self.cert_file), str(self.key_file) if self.key_file else None, password=""
+                    str(self.cert_file),
+                    str(self.key_file) if self.key_file else None,
+                    password="",  # no pass phrase # nosec B106
                 )
             except (OSError, ssl.SSLError) as problem:
                 files = f"tls.cert_file {self.cert_file}, tls.key_file {self.key_file}"

@@ -16,6 +16,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import CallHandling
 from connector.asterisk.hold_limits import HoldLimits
 from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiSettings, AmiTimeout
+from connector.asterisk.meter import Meter, NoMeter
 from connector.asterisk.mobile import MobileAgents
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
@@ -66,15 +67,18 @@ class AsteriskPbx:
         wrap_up: float = 0.0,
         member_check: float = 30.0,
         on_event: Callable[[AmiMessage], None] | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._exchange = Exchange(proof_timeout=proof_timeout)
         self._service = Service(self._exchange, grace)
-        self._on_event = on_event
-        self._link = AmiLink(ami, on_event=self._take, on_up=self._up, on_down=self._down)
+        self._on_event, self._meter = on_event, meter or NoMeter()
+        self._link = AmiLink(
+            ami, on_event=self._measure, on_up=self._up, on_down=self._down, meter=self._meter
+        )
         self._reconciler = Reconciler(self._exchange, self._link)
         self._exchange.reconcile = self._reconciler.settle
         self._variables = LegVariables(self._link)
-        self._system_link = _second_link(ami, system)
+        self._system_link = _second_link(ami, system, self._meter)
         self._chores = Chores()
         self._exchange.subscribe(self._tidy_up)
         self._resync: asyncio.Task[None] | None = None
@@ -133,6 +137,11 @@ class AsteriskPbx:
         return self._exchange.model
 
     @property
+    def links(self) -> tuple[AmiLink, ...]:
+        """The links to the manager interface: the first user's, and the second one's if there is one."""
+        return (self._link,) if self._system_link is None else (self._link, self._system_link)
+
+    @property
     def available(self) -> bool:
         """Whether the link is up and the model in step with the PBX."""
         return self._exchange.available
@@ -179,6 +188,13 @@ class AsteriskPbx:
         """See `Pbx.complete`."""
         self._exchange.publish(self._exchange.model.complete(interaction))
 
+    def _measure(self, event: AmiMessage) -> bool:
+        self._meter.event(event.name, self._link.arrived)
+        try:
+            return self._take(event)
+        finally:
+            self._meter.event_over()
+
     def _take(self, event: AmiMessage) -> bool:
         if self._on_event is not None:
             self._on_event(event)
@@ -216,6 +232,7 @@ class AsteriskPbx:
         self._service.down(reason)
 
     async def _get_in_step(self) -> None:
+        began = asyncio.get_running_loop().time()
         while True:
             try:
                 await self._service.booting.ready()
@@ -227,14 +244,15 @@ class AsteriskPbx:
                 await asyncio.sleep(_RESYNC_PAUSE)
             else:
                 self._service.up()
+                self._meter.resynced(asyncio.get_running_loop().time() - began)
                 return
 
 
-def _second_link(ami: AmiSettings, user: tuple[str, str] | None) -> AmiLink | None:
+def _second_link(ami: AmiSettings, user: tuple[str, str] | None, meter: Meter) -> AmiLink | None:
     if user is None:
         return None
     username, secret = user
-    return AmiLink(replace(ami, username=username, secret=secret), on_event=_ignore)
+    return AmiLink(replace(ami, username=username, secret=secret), on_event=_ignore, meter=meter)
 
 
 def _ignore(_event: AmiMessage) -> None:

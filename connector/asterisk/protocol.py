@@ -121,6 +121,8 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         self.lost: asyncio.Future[str] = loop.create_future()
         self.greeted: asyncio.Future[str] = loop.create_future()
         self.last_received = loop.time()
+        self.arrived = self.last_received
+        """When what is being taken in came, or a little before."""
         self.responses: dict[str, LinkAction] = {}
         self._loop = loop
         self._next_id = next_id
@@ -206,6 +208,8 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         if self._splitter.version is not None and not self.greeted.done():
             self.version = self._splitter.version
             self.greeted.set_result(self._splitter.version)
+        if not self._backlog:
+            self.arrived = self.last_received
         self._backlog.extend(texts)
         if not self._gives_way:
             self._work_off()

@@ -7,6 +7,7 @@ of them comes from Asterisk's events; variables on the legs tell a connector tha
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from connector.asterisk.exchange import Exchange
@@ -19,6 +20,9 @@ from connector.telephony.states import InteractionState, Recording
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST = 40
+_BEHIND = 1.0
+"""Seconds that an action waits for its link."""
+
 _RECORDER, _RECORDING, _MUTED = "HARMONY_X_RECORDER", "HARMONY_X_RECORDING", "HARMONY_X_MUTED"
 
 
@@ -146,6 +150,9 @@ class Recorder:
         raise Refused("The call is not being recorded.")
 
     async def _send(self, link: AmiLink, action: str, fields: Fields) -> AmiMessage:
+        # The second user's link may come up a moment after the first one's.
+        with suppress(TimeoutError):
+            await link.wait_up(_BEHIND)
         try:
             return await link.send(action, fields)
         except AmiRefused as refusal:

@@ -1,7 +1,7 @@
 """What the call recipes must know of the site: context, patience, phones."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from connector.telephony.mobile import mobile_number
@@ -75,9 +75,12 @@ class RecordingSettings:
     format: str = "wav"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DialSettings:
-    """How calls are placed. Times in seconds."""
+    """How calls are placed. Times in seconds.
+
+    All recipes share one; they look into it each time, so that `adopt` counts from the next request on.
+    """
 
     context: str = "from-internal"
     agent_timeout: float = 30.0
@@ -93,6 +96,15 @@ class DialSettings:
     other_phones: PhoneModel = PhoneModel()
     """What stands at the endpoints that `phones` doesn't know."""
     handling: HandlingSettings = HandlingSettings()
+
+    def adopt(self, other: "DialSettings") -> None:
+        """Take over everything but what calls in progress rely on: the strategy and the limit of holds."""
+        kept = {
+            "consult": self.consult,
+            "handling": replace(other.handling, hold_limit=self.handling.hold_limit),
+        }
+        for each in fields(self):
+            setattr(self, each.name, kept.get(each.name, getattr(other, each.name)))
 
     def phone_at(self, endpoint: str) -> PhoneModel:
         """Return what the phone at an endpoint can do: a property of the phone, whoever works there."""

@@ -105,6 +105,11 @@ class AmqpTransport:
         """Whether a connection to the broker is up."""
         return self._link is not None
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for the broker, or for its confirmation."""
+        return len(self._outbox)
+
     # -- the transport's contract ----------------------------------------------------------------------
 
     async def run(self, receiver: Receiver) -> None:

@@ -20,6 +20,11 @@ class MemoryTransport:
         self._empty.set()
         self.is_connected = False
 
+    @property
+    def waiting(self) -> int:
+        """How many messages are on their way."""
+        return self._in_flight
+
     async def run(self, receiver: Receiver) -> None:
         """Be connected whenever the other end runs too, until cancelled or closed."""
         self.receiver = receiver

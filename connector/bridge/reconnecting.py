@@ -21,7 +21,7 @@ class Pauses:
         bound = min(self._longest, self._initial * 2 ** min(self._attempt, 30))
         self._attempt += 1
         try:
-            async with asyncio.timeout(random.uniform(0, bound)):  # noqa: S311 - jitter, not a secret
+            async with asyncio.timeout(random.uniform(0, bound)):  # noqa: S311 - jitter, not a secret # nosec B311
                 await stopping.wait()
         except TimeoutError:
             return

@@ -26,6 +26,11 @@ class RecordedTransport:
         """Whether a connection is up."""
         return self._transport.is_connected
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be sent."""
+        return self._transport.waiting
+
     async def run(self, receiver: Receiver) -> None:
         """Run the transport; the file is closed when it ends."""
         try:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origi
 
 import msgspec
 
-Password = Annotated[str, msgspec.Meta(extra={"secret": True})]
+Password = Annotated[str, msgspec.Meta(extra={"secret": True})]  # a mark # nosec B105
 """A string that must never reach a log, a repr or an error message."""
 
 

@@ -59,6 +59,11 @@ class FramedConnection(asyncio.Protocol):
         """Whether messages can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for a peer that does not read."""
+        return len(self._waiting)
+
     def send(self, message: Message) -> bool:
         """Queue a message; False if the connection is gone, or goes because too much waits already."""
         transport = self._transport

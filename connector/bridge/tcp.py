@@ -16,7 +16,7 @@ from connector.bridge.transport import Receiver
 log = structlog.get_logger(__name__)
 
 
-NO_PASS_PHRASE = ""
+NO_PASS_PHRASE = ""  # none # nosec B105
 """For `load_cert_chain`: without it OpenSSL asks at the terminal for that of a key, and everything waits."""
 
 
@@ -77,6 +77,11 @@ class TcpTransport:
     def is_connected(self) -> bool:
         """Whether a connection is up."""
         return self._connection is not None and self._connection.is_open
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for a slow bridge."""
+        return self._connection.waiting if self._connection is not None else 0
 
     async def run(self, receiver: Receiver) -> None:
         """Keep a connection to the bridge until cancelled or closed.

@@ -34,6 +34,11 @@ class Transport(Protocol):
         """Whether a connection is up."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be sent."""
+        ...
+
     async def run(self, receiver: Receiver) -> None:
         """Connect, and connect again whenever the connection is lost, until cancelled or closed."""
         ...

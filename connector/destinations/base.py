@@ -41,6 +41,8 @@ class Destination:
 
     handlers: ClassVar[dict[type, str]] = {}
     kind: ClassVar[str] = "destination"
+    log_key: ClassVar[str] = ""
+    """Under which name the log has its CTI id; empty: not at all."""
 
     def __init__(self, tree: Tree, target: str, parent: Destination | None) -> None:
         """Join the tree. Raises Refusal if the target is taken or too long for a message."""
@@ -81,6 +83,12 @@ class Destination:
         """Send an event if the destination is open."""
         if self.open and not self.disposed:
             self.tree.emit(self, body)
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What tells in a log whom this is about: its own id, and those of what it belongs to."""
+        above = self.parent.ids if self.parent is not None else {}
+        return {**above, self.log_key: self.cti_id} if self.log_key else above
 
     @property
     def over(self) -> bool:

@@ -25,6 +25,7 @@ class Channel(SupervisingChannel):
     """The phone at which the session's agent sits."""
 
     kind = "telephony channel"
+    log_key = "phone"
 
     def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat) -> None:
         super().__init__(tree, target, parent)

@@ -20,6 +20,7 @@ class Conversation(Destination):
     """What the bridge knows a conversation of the model by."""
 
     kind = "conversation"
+    log_key = "conversation"
 
     def __init__(
         self, tree: Tree, target: str, parent: Destination, seat: Seat, nativeids: tuple[str, str]

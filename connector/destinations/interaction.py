@@ -21,6 +21,7 @@ class Interaction(RecordedInteraction):
     """What the bridge knows an interaction of the model by."""
 
     kind = "telephony interaction"
+    log_key = "interaction"
 
     def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat, nativeid: str) -> None:
         super().__init__(tree, target, parent)

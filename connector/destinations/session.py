@@ -40,6 +40,11 @@ class Session(Destination):
         tree.listen(agent_topic(agent.agent_id), self)
 
     @property
+    def ids(self) -> dict[str, str]:
+        """What tells in a log whom this is about: the agent."""
+        return {"agent": self.agent.agent_id}
+
+    @property
     def group_name(self) -> str:
         """The CTI id of the agent's channel group."""
         return f"group-{self.agent.agent_id}"

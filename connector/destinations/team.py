@@ -44,6 +44,13 @@ class TeamBoard:
         """Return all members of a team."""
         return tuple(self._member(agent) for agent in self._directory.agents() if agent.team == team)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many agents are in each state."""
+        found = dict.fromkeys((LOGGED_OUT, NOT_READY, READY, ON_CALL, WRAP_UP), 0)
+        for agent in self._directory.agents():
+            found[self._states.get(agent.agent_id, (LOGGED_OUT, None))[0]] += 1
+        return found
+
     def subscribe(self, owner: object, team: str, listener: Listener) -> None:
         """Tell `listener` every member of the team whose state changes, until `unsubscribe`."""
         self._subscribers[owner] = (team, listener)

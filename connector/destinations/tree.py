@@ -1,12 +1,13 @@
 """The tree of destinations: finds who a message is for, sees to one response each, and gates the events."""
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from connector.bridge.codec import MAX_HEADER, Malformed
 from connector.bridge.messages import (
@@ -231,6 +232,10 @@ class Tree:
         """Return the destination of a target."""
         return self._destinations.get(target)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many destinations of each kind there are."""
+        return Counter(destination.kind for destination in self._destinations.values())
+
     def listen(self, topic: str, destination: Destination) -> None:
         """Tell a destination the changes of a topic, until it is disposed."""
         self._listening.setdefault(topic, {})[destination] = None
@@ -322,9 +327,15 @@ class Tree:
         return message.target
 
     async def _carry_out(self, message: Message, epoch: int) -> None:
+        destination = self._destinations.get(message.target)
+        about = destination.ids if destination is not None else {}
+        # What is logged meanwhile, by whatever part of the connector, belongs to this request.
+        with bound_contextvars(request_id=message.request_id, **about):
+            await self._answer(destination, message, epoch)
+
+    async def _answer(self, destination: Destination | None, message: Message, epoch: int) -> None:
         reply: Body | None = None
         problem: str | None = None
-        destination = self._destinations.get(message.target)
         try:
             reply = await self._outcome(destination, message)
         except (Refusal, PbxProblem, BodyInvalid) as refusal:

@@ -67,7 +67,7 @@ async def privileges(pbx: Examination, settings: Settings) -> AsyncIterator[Find
 
 async def system_user(system: Examination, settings: Settings) -> AsyncIterator[Finding]:
     """Check that the second user has `system`, and neither console nor configuration."""
-    assert settings.asterisk.system is not None  # noqa: S101 - the caller has a session of it
+    assert settings.asterisk.system is not None  # noqa: S101 - the caller has a session of it # nosec B101
     user = settings.asterisk.system.username
     actions = await system.actions()
     granted = {next(iter(classes)) for classes in actions.values() if len(classes) == 1}

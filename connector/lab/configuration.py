@@ -22,6 +22,8 @@ def settings(info: LabInfo, *, bridge_port: int = BRIDGE_PORT) -> dict[str, Any]
             "username": info.ami["harmony"].username,
             "secret": info.ami["harmony"].secret,
         },
+        # Several connectors may run on this machine.
+        "monitoring": {"port": 0},
         "dial": {"context": info.dial_context},
         "phones": {"default": {"answer": "auto-answer"}},
         "queues": {

@@ -14,7 +14,7 @@ from connector.bridge.dialect_file import load_dialect
 from connector.bridge.tcp import NO_PASS_PHRASE
 from connector.settings_yaml import ConfigError
 
-PASSWORD_VARIABLE = "CONNECTOR_BRIDGE_PASSWORD"  # noqa: S105 - a variable's name
+PASSWORD_VARIABLE = "CONNECTOR_BRIDGE_PASSWORD"  # noqa: S105 - a variable's name # nosec B105
 """Environment variable with the agents' password."""
 
 DialectOption = Annotated[

@@ -54,6 +54,10 @@ class TelephonyModel:
         """Return the interactions on a phone that are not completed, oldest first."""
         return self._calls.on_phone(endpoint)
 
+    def interactions_everywhere(self) -> tuple[Interaction, ...]:
+        """Return the interactions on all phones, ended ones included until they are forgotten."""
+        return tuple(self._interactions.values())
+
     def occupied(self, endpoint: str) -> bool:
         """Tell whether a call that the phone picked up goes on, or has ended and is not completed."""
         return any(one.answered for one in self.interactions(endpoint))

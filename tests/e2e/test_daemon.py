@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from calls import HELD, TALKING, make_call
 from desk import WAIT, Desk, deep_merge, desk, dialect_file, dialect_of, own_names
 from found import find_again
 
+from connector.bridge.messages import control
 from connector.lab.configuration import connector_config
 from connector.lab.phones.base import Phone
 from connector.lab.phones.fleet import PhoneFleet, Stack
@@ -126,6 +128,70 @@ async def test_a_killed_connector_is_replaced_and_one_stopped_twice_leaves(
     await call.customers_call.hangup()
     await call.agent.calls[0].hangup()
     await daemon.log_out()
+
+
+class Manager(asyncio.DatagramProtocol):
+    """A service manager: keeps what it is told, one set of lines a datagram."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Queue[list[str]] = asyncio.Queue()
+
+    def datagram_received(self, data: bytes, _addr: object) -> None:
+        self._told.put_nowait(data.decode().split("\n"))
+
+    async def wait_for(self, line: str) -> None:
+        async with asyncio.timeout(START):
+            while line not in await self._told.get():
+                pass
+
+
+@pytest.fixture
+async def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Manager]:
+    """Be the service manager of connectors that are started from now on."""
+    where = str(tmp_path / "notify")
+    found = Manager()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: found, local_addr=where, family=socket.AF_UNIX
+    )
+    monkeypatch.setenv("NOTIFY_SOCKET", where)
+    monkeypatch.setenv("WATCHDOG_USEC", "300000")
+    yield found
+    transport.close()
+
+
+async def test_a_service_manager_sees_start_life_reloads_and_end(
+    manager: Manager, daemon: ProcessDesk
+) -> None:
+    await manager.wait_for("READY=1")
+    await manager.wait_for("STATUS=in-service")
+    await manager.wait_for("WATCHDOG=1")
+    call = await make_call(daemon, "direct")
+    good = daemon.file.read_text()
+    plain = yaml.safe_load(good)
+    del plain["agents"]["1002"]
+
+    for text, said in (
+        (yaml.safe_dump(plain), "Agent id or password is wrong."),
+        ("agents: [", "Agent id or password is wrong."),
+        (good, None),
+    ):
+        daemon.file.write_text(text)
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGHUP)
+        await manager.wait_for("READY=1")
+        asked = control.ValidateAgentCredentials(
+            agent_id="1002", agent_login="1002", agent_password=daemon.info.agents["1002"].password
+        )
+        answer = await daemon.bridge.request("LAB.CONTROL", asked)
+        assert answer.error_message == said
+    await call.primary.hold()
+    await call.primary.retrieve()
+    await call.customers_call.hangup()
+    await call.over()
+
+    log = await daemon.end(signal.SIGTERM)
+    await manager.wait_for("STOPPING=1")
+    assert log.count(b"not read again; those of before stay") == 1
 
 
 async def test_a_connector_that_is_stopped_waits_for_calls_and_takes_no_new_sessions(

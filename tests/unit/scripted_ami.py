@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from connector.asterisk.link import AmiLink, AmiSettings, Tap
+from connector.asterisk.meter import Meter
 from connector.asterisk.wire import AmiMessage, parse_message
 
 USERNAME, SECRET = "harmony", "correct horse"
@@ -189,7 +190,7 @@ class ScriptedAmi:
 class Watched:
     """A link of ours and all that it told: events, and "up" or the reason of each loss, in order."""
 
-    def __init__(self, settings: AmiSettings, tap: Tap | None) -> None:
+    def __init__(self, settings: AmiSettings, tap: Tap | None, meter: Meter | None = None) -> None:
         self.told: list[AmiMessage | str] = []
         self._changed = asyncio.Condition()
         self._waiting: set[asyncio.Task[None]] = set()
@@ -199,6 +200,7 @@ class Watched:
             on_up=lambda: self.tell("up"),
             on_down=lambda reason: self.tell(f"down: {reason}"),
             tap=tap,
+            meter=meter,
         )
 
     @property
@@ -227,7 +229,12 @@ class Watched:
 
 @asynccontextmanager
 async def linked(
-    ami: ScriptedAmi | int, *, tap: Tap | None = None, up: bool = True, **settings: Any
+    ami: ScriptedAmi | int,
+    *,
+    tap: Tap | None = None,
+    meter: Meter | None = None,
+    up: bool = True,
+    **settings: Any,
 ) -> AsyncIterator[Watched]:
     """Run a link to a server (or port), by default from up on; quick reconnects, no pings unless asked."""
     defaults: dict[str, Any] = {
@@ -239,7 +246,7 @@ async def linked(
         "reconnect_initial": 0.01,
         "reconnect_max": 0.05,
     }
-    watched = Watched(AmiSettings(**(defaults | settings)), tap)
+    watched = Watched(AmiSettings(**(defaults | settings)), tap, meter)
     running = asyncio.create_task(watched.link.run())
     try:
         if up:

@@ -302,7 +302,7 @@ async def test_reload_takes_changes_in_and_keeps_the_old_if_they_are_wrong(tmp_p
     (tmp_path / "agents.yaml").write_text("agents: [")
     with capture_logs() as records:
         await connector.reload()
-    assert records[0]["event"] == "agents not read again; those of before stay"
+    assert records[0]["event"] == "configuration and agents not read again; those of before stay"
     assert await connector.directory.verify("1002", "x")
     (tmp_path / "agents.yaml").write_text("agents:")
     await connector.reload()

@@ -56,7 +56,7 @@ FILES = {
     ),
     "key of another section": (
         *top("port: 5038"),
-        ":7: port: unknown key here, did you mean `bridge.port` or `asterisk.port`?",
+        ":7: port: unknown key here, did you mean `bridge.port` or `asterisk.port` or `monitoring.port`?",
     ),
     "nonsense key": (
         *top("log: {colour: red}"),

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from fake_pbx import FakePbx
 from one_agent import OneAgent
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 from telephony_script import AGENT, CUSTOMER, agent_answers, agent_rings, customer_waits
 
 from connector.bridge.codec import Malformed
@@ -239,6 +241,26 @@ async def test_a_fault_of_ours_is_a_failure_and_not_a_silence(bridge: Bridge) ->
     answer = await bridge.ask("channel.request.dial", CHANNEL, destination="2001")
     assert answer.result is Result.FAILURE
     assert "ZeroDivision" not in str(answer.error_message)
+
+
+async def test_what_is_logged_during_a_request_names_it_and_whom_it_is_about(bridge: Bridge) -> None:
+    await bridge.log_in()
+    await bridge.take_call()
+    bridge.pbx.refuse = Refused("No.")
+    with capture_logs(processors=(merge_contextvars,)) as logged:
+        answer = await bridge.ask("conversation.request.hold", CONVERSATION)
+        bridge.tree.disconnected("test")
+    (refused,) = (line for line in logged if line["event"] == "request refused")
+    after = logged[-1]
+    about = {key: refused[key] for key in ("request_id", "agent", "phone", "interaction", "conversation")}
+    assert about == {
+        "request_id": answer.request_id,
+        "agent": "1001",
+        "phone": "1001",
+        "interaction": AGENT,
+        "conversation": f"{AGENT}-1",
+    }
+    assert "request_id" not in after
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,7 @@ LINES = st.sampled_from(
 
 
 @example(["Value:", " goes on", "Value: "])
+@example(["Uniqueid: 1.1", "Value:", " goes on", "Value: "])
 @given(st.lists(LINES, max_size=8))
 def test_a_header_looked_up_alone_is_the_one_of_the_whole_event(lines: list[str]) -> None:
     text = "\r\n".join(["Event: Hold", *lines])

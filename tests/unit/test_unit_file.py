@@ -1,0 +1,56 @@
+"""The unit for systemd agrees with the program that it starts."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector import cli
+from connector.config import LimitSettings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def service() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, value in _lines((ROOT / "config" / "connector.service").read_text()):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    section = ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line
+        elif section == "[Service]" and line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            yield key, value
+
+
+def test_it_speaks_as_the_connector_does(service: dict[str, list[str]]) -> None:
+    assert service["Type"] == ["notify"]
+    assert service["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    assert service["RestartPreventExitStatus"] == [str(cli._USAGE)]
+    (start,) = service["ExecStart"]
+    program, command, *options = shlex.split(start)
+    assert Path(program).name == "connector"
+    (known,) = (each for each in cli.app.registered_commands if each.callback is cli.run)
+    assert known.callback is not None
+    assert command == known.callback.__name__
+    assert options[0] == "--config"
+
+
+def test_it_waits_longer_for_the_end_than_the_connector_for_calls(service: dict[str, list[str]]) -> None:
+    assert float(service["TimeoutStopSec"][0]) > LimitSettings().drain
+    assert float(service["WatchdogSec"][0]) >= 10
+
+
+def test_it_runs_without_rights_and_has_its_secret_from_a_file(service: dict[str, list[str]]) -> None:
+    assert service["User"] == ["harmony-connector"]
+    assert service["NoNewPrivileges"] == ["yes"]
+    assert service["CapabilityBoundingSet"] == [""]
+    assert service["ProtectSystem"] == ["strict"]
+    assert service["Environment"] == ["CONNECTOR_ASTERISK__SECRET_FILE=%d/ami"]
