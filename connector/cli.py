@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -14,7 +15,6 @@ from connector.processor.options import DialectOption, PasswordFileOption
 
 if TYPE_CHECKING:
     from connector.app import Connector
-    from connector.config import Settings
 
 app = typer.Typer(
     name="connector",
@@ -87,14 +87,13 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     gc.collect()
     gc.freeze()
     try:
-        asyncio.run(_serve(settings, connector))
+        asyncio.run(_serve(connector, lambda: Connector(settings, load=load)))
     except OSError as problem:
         _fail(f"the connector stopped: {problem}", _FAILURE)
 
 
-async def _serve(settings: "Settings", connector: "Connector") -> None:
-    """Run the connector until a signal says to stop; one whose state is void is made anew, to stand by."""
-    from connector.app import Connector
+async def _serve(connector: "Connector", another: Callable[[], "Connector"]) -> None:
+    """Run the connector until a signal says to stop; one whose state is void makes way for another."""
     from connector.bridge.amqp_standby import Superseded
 
     stop = asyncio.Event()
@@ -120,7 +119,8 @@ async def _serve(settings: "Settings", connector: "Connector") -> None:
         try:
             await connector.run(stop)
         except Superseded:
-            connector = Connector(settings)
+            # What this one knew is void; from now on the other one stands by.
+            connector = another()
 
 
 @app.command()
