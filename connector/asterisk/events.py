@@ -20,6 +20,7 @@ RESERVED_VARIABLES = frozenset(
     {
         "HARMONY_AGENT",
         "HARMONY_BACK",
+        "HARMONY_BESIDE",
         "HARMONY_CALLERID",
         "HARMONY_CAUSE",
         "HARMONY_CONSULT",

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from connector.asterisk.events import (
     DIAL_OUTCOMES,
+    RESERVED_VARIABLES,
     ROOMS,
     data_key,
     translate_channel_row,
@@ -21,15 +22,38 @@ from connector.telephony.legs import Leg
 
 _TIES = ("HARMONY_P1", "HARMONY_P2", "HARMONY_AGENT", "HARMONY_CUR", "HARMONY_CONSULT")
 """Variables that name other legs, or rooms that are named after legs."""
+TRUSTED = (
+    "HARMONY_ASKED",
+    *_TIES,
+    "HARMONY_CONSULTS",
+    "HARMONY_DEST",
+    "HARMONY_DIALLED",
+    "HARMONY_QUEUED_IN",
+    "HARMONY_QUEUED_FOR",
+)
+"""Variables that are asked for by name, besides all: by these a leg says which calls it is in.
+
+Nobody sets the first one: it shows that a row has them.
+"""
+_UNSET = "(null)"
 _CONSULTING, _IDLE, _QUEUE = "harmony-dconsult", "harmony-didle", "Queue"
 
 
 def variables_of(row: AmiMessage) -> dict[str, str]:
-    """Return the channel variables of a row that was asked for with `AllVariables`; the newest counts."""
+    """Return the channel variables of a row that was asked for with `AllVariables`; the newest counts.
+
+    Asterisk escapes no value, so one with line breaks can add lines that look like variables. But those that
+    were asked for by name (`TRUSTED`) come before all others, in that order: what is said of them later is
+    not believed.
+    """
+    lines = [header.partition("=") for header in row.all("Variable")]
+    by_name = lines[: len(TRUSTED)] if lines and lines[0][0] == TRUSTED[0] else []
     found: dict[str, str] = {}
-    for header in row.all("Variable"):
-        name, _, value = header.partition("=")
-        found.setdefault(name, value)
+    if tuple(name for name, _, _ in by_name) == TRUSTED:
+        found = {name: value for name, _, value in by_name if value != _UNSET}
+    for name, _, value in lines[len(by_name) :]:
+        if not (by_name and name in RESERVED_VARIABLES):
+            found.setdefault(name, value)
     return found
 
 

@@ -117,10 +117,6 @@ class Meetings:
                     f"The other agent has the {conversation.role} call on hold, and must take it back first."
                 )
 
-    def goes_on_without(self, conversation: Conversation) -> bool:
-        """Whether the parties are a conference of another agent's too."""
-        return len(conversation.parties) > 1 and any(map(self.is_agents, conversation.parties))
-
     def require_free(self, conversation: Conversation) -> None:
         """Refuse to send another agent who has calls of its own away to a number.
 
@@ -135,17 +131,15 @@ class Meetings:
             )
 
     def by_number(self, interaction: Interaction, consult: Conversation) -> tuple[Conversation, Conversation]:
-        """Return which conversation's party moves into the other's room: the one that has only one.
-
-        Raises:
-            Refused: both are conferences.
-
-        """
-        if len(consult.parties) == 1:
-            return consult, interaction.primary
-        if len(interaction.primary.parties) == 1:
+        """Return whose parties move into the other's room: the one that has only one, else the consult's."""
+        if len(consult.parties) > 1 and len(interaction.primary.parties) == 1:
             return interaction.primary, consult
-        raise Refused("Both calls are conferences: only a call with one party can join another.")
+        return consult, interaction.primary
+
+    def coming(self, conversation: Conversation) -> list[str]:
+        """Return the parties that can be moved elsewhere with this conversation; other agents may be away."""
+        parties = sorted(conversation.parties, key=lambda leg: (self.is_agents(leg), leg))
+        return [leg for leg in parties if not self.is_agents(leg) or self.is_at(conversation, leg)]
 
     def extension(self, conversation: Conversation) -> str:
         """Return the extension of `harmony-room` by which the conversation's own agent enters."""

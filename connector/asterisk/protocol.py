@@ -15,6 +15,7 @@ from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 
 from connector.asterisk.link_errors import AmiBusy, AmiDown, AmiRefused, AmiTimeout
+from connector.asterisk.rows import RowGuard
 from connector.asterisk.wire import (
     AmiMessage,
     AmiWireError,
@@ -92,7 +93,13 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
             self._finish(self._items)
         elif state == "cancelled":
             self.fail(AmiRefused(self.name, "the list was cancelled"))
-        elif len(self._items) >= _MOST_LIST_ITEMS:
+        else:
+            return self.add_row(event)
+        return True
+
+    def add_row(self, event: AmiMessage) -> bool:
+        """Take one row of the list, whatever its headers say; tell whether the list is thereby over."""
+        if len(self._items) >= _MOST_LIST_ITEMS:
             self.fail(AmiRefused(self.name, f"more than {_MOST_LIST_ITEMS} items"))
         else:
             self._items.append(event)
@@ -132,6 +139,7 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         self._early: deque[AmiMessage] = deque()
         self._abandoned_lists: OrderedDict[str, None] = OrderedDict()
         self._splitter = MessageSplitter()
+        self._rows = RowGuard(self._is_list, self._lists_are_open)
         self._backlog: deque[str] = deque()
         """Messages that are still to be taken in."""
         self._gives_way = False
@@ -229,6 +237,10 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
 
     def _take_in(self, text: str) -> bool:
         """Parse and route one message; tell whether somebody's wait is thereby over."""
+        admitted = self._rows.admit(text)
+        if admitted is None:
+            return False
+        text, list_id = admitted
         try:
             message = parse_message(text)
         except AmiWireError as problem:
@@ -236,7 +248,21 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
             return False
         if self._tap is not None:
             self._show(RECEIVED, message)
-        return self.handle_message(message)
+        return self._take_row(message, list_id) if list_id else self.handle_message(message)
+
+    def _take_row(self, row: AmiMessage, list_id: str) -> bool:
+        action = self.responses.get(list_id)
+        if action is None or not action.add_row(row):
+            return False
+        del self.responses[list_id]
+        return True
+
+    def _is_list(self, action_id: str) -> bool:
+        action = self.responses.get(action_id)
+        return action.wants_list if action is not None else action_id in self._abandoned_lists
+
+    def _lists_are_open(self) -> bool:
+        return bool(self._abandoned_lists) or any(action.wants_list for action in self.responses.values())
 
     def handle_message(self, message: AmiMessage) -> bool:
         """Route by Event first: an event that answers an action has a Response header, too.

@@ -18,6 +18,7 @@ from connector.asterisk.events import (
 )
 from connector.asterisk.exchange import Exchange, subject_of
 from connector.asterisk.found_legs import (
+    TRUSTED,
     call_of,
     entangled,
     facts_of_data,
@@ -69,7 +70,8 @@ async def _read(exchange: Exchange, link: AmiLink, *, restarted: bool, last: boo
     newer: set[str] = set()
     exchange.touched = newer
     try:
-        channels = await link.send_list("Status", {"AllVariables": "true"})
+        asked = {"AllVariables": "true", "Variables": ",".join(TRUSTED)}
+        channels = await link.send_list("Status", asked)
         rows = [row for row in channels if row.name == "Status"]
         queues = await link.send_list("QueueStatus")
         devices = [row for row in await link.send_list("DeviceStateList") if row.name == "DeviceStateChange"]

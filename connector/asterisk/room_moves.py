@@ -15,6 +15,7 @@ from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.invitations import Invitations
+from connector.asterisk.lasting_music import LastingMusic
 from connector.asterisk.left_behind import LeftBehind
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
@@ -50,7 +51,12 @@ class RoomMoves(AnsweredCalls):
         super().__init__(exchange, link, settings, notifier, variables)
         self._meetings = Meetings(exchange)
         self._lone = LoneLegs(exchange, self._get, self._hang_up)
-        self._left_behind = LeftBehind(exchange, self._get, lambda party: self._move((party, ORPHAN, "s")))
+        self._left_behind = LeftBehind(
+            exchange, self._get, lambda party: self._move((party, ORPHAN, "s")), self._hang_up
+        )
+        self._lasting_music = LastingMusic(
+            exchange, lambda party, room: self._move(self._meetings.seat(party, room))
+        )
         self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
         self._chores = Chores()
@@ -61,6 +67,7 @@ class RoomMoves(AnsweredCalls):
         self._invitations.close()
         self._former_agents.close()
         self._left_behind.close()
+        self._lasting_music.close()
 
     async def _move(self, *moves: Move) -> None:
         (leg, context, extension), *extra = moves
@@ -95,7 +102,11 @@ class RoomMoves(AnsweredCalls):
         wanted = self._notes(conversation, room)
         wanted[leg] = {ROOM_VARIABLES[conversation.role]: room, "HARMONY_SIDE": "agent", AGENT_MARK: limit}
         if party not in wanted:
+            if others := sorted(wanted.keys() - {leg}):
+                wanted[leg]["HARMONY_BESIDE"] = others[0]
             wanted[party] = {"HARMONY_AGENT": leg, **fallback}
+            if (seat := self._exchange.model.legs.seat_of(party)) != party:
+                wanted[seat] = {"HARMONY_AGENT": leg}
         elif room in {party, leg}:
             # Who was called notes by whom: the name of the own room does not tell it.
             wanted[room]["HARMONY_AGENT"] = leg if room == party else party

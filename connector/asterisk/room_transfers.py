@@ -1,6 +1,7 @@
 """Transfer and conference by rooms: who meets whom when the agent leaves, and how a third one comes in."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -48,19 +49,23 @@ class RoomTransfers(RoomMoves):
 
     async def _hand_over(self, interaction: Interaction, moving: Conversation, staying: Conversation) -> None:
         """Bring the party of one conversation to those of the other, where they are, and let the agent go."""
-        target, party = self._party(moving), self._party(staying)
+        coming, party = self._meetings.coming(moving), self._party(staying)
+        target = coming[0] if coming else self._party(moving)
         room, former = self._meetings.room(staying), self._meetings.room(moving)
-        attends, bye = self._meetings.attends(moving), (interaction.leg, BYE, "s")
+        bye = (interaction.leg, BYE, "s")
         wanted = self._notes(moving, room) | self._notes(staying, room)
         colleague = self._exchange.model.interaction_on(target)
         # Who is an agent has the customer as its own from now on.
         fallback = self._fallback(colleague) if colleague is not None else {}
-        wanted[target] = wanted.get(target, {}) | {"HARMONY_AGENT": party}
+        for leg in {target, *coming}:
+            wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": party}
         wanted[party] = wanted.get(party, {}) | {"HARMONY_AGENT": target} | fallback
         await self._variables.set_all(wanted)
-        if not attends:
+        if not coming:
             await self._leave(interaction, bye)
             return
+        with self._departing(interaction):
+            await self._bring(coming[1:], room)
         self._lone.bind(target, room)
         arrival = asyncio.get_running_loop().create_task(self._arrives(target, room))
         try:
@@ -74,6 +79,17 @@ class RoomTransfers(RoomMoves):
                     await self._variables.set_all(back)
             raise
         self._chores.start(self._return_if_alone(arrival, party, room))
+
+    async def _bring(self, parties: Sequence[str], room: str) -> None:
+        """Bring parties of a conference into another room, each by a move of its own, and see them there.
+
+        The agent stays until they are there: nobody is left with nobody. Who is gone meanwhile is not missed.
+        """
+        for leg in parties:
+            self._lone.bind(leg, room)
+            with suppress(Refused):
+                await self._move(self._meetings.seat(leg, room))
+                await self._arrives(leg, room)
 
     async def blind_transfer(self, interaction_id: str, conversation_id: str, number: str) -> None:
         """Send the conversation's party to `number`; the agent leaves."""
@@ -100,13 +116,15 @@ class RoomTransfers(RoomMoves):
         await self._arrived(interaction.primary, consult)
         self._meetings.require_attendance(interaction.primary, consult)
         moving, staying = self._meetings.by_number(interaction, consult)
-        room = self._meetings.room(staying)
+        # Before the new room is noted: where a colleague is now is told by the old one.
+        (first, *others), room = self._meetings.coming(moving), self._meetings.room(staying)
         wanted = self._notes(moving, room) | self._notes(staying, room)
         wanted[interaction.leg] = {"HARMONY_P1": room, "HARMONY_P2": "", "HARMONY_SIDE": "agent"}
         for leg in moving.parties:
             wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": interaction.leg}
         await self._variables.set_all(wanted)
-        moves: list[Move] = [self._meetings.seat(self._party(moving), room)]
+        await self._bring(others, room)
+        moves: list[Move] = [self._meetings.seat(first, room)]
         if self._exchange.model.legs.room_of(interaction.leg) != room:
             moves.append((interaction.leg, ROOM, self._meetings.entrance(room, moving, staying)))
         await self._move(*moves)

@@ -9,6 +9,7 @@ what the phone's own keys ask for, and `room_moves` the steps that all of them a
 """
 
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
+from connector.asterisk.meeting import ROOM_VARIABLES
 from connector.asterisk.room_moves import BYE, IDLE, ORPHAN
 from connector.asterisk.room_phoneside import RoomPhoneSide
 from connector.asterisk.room_transfers import RoomTransfers
@@ -97,15 +98,9 @@ class PartyRooms(RoomTransfers, RoomPhoneSide):
         target = self._party_or_none(consult)
         if back is None:
             await self._hang_up(interaction.leg)
-        elif consult.leg == interaction.primary.leg and self._meetings.goes_on_without(consult):
-            if consult.state is ConversationState.TALKING:
-                await self._visit(interaction, interaction.primary, leaving=None)
-            agents = filter(self._meetings.is_agents, consult.parties)
-            parted = {leg: {"HARMONY_AGENT": ""} for leg in agents}
-            await self._variables.set_all({**parted, interaction.leg: {"HARMONY_P2": ""}})
-            self._exchange.apply(facts.LegsParted(interaction.leg, self._party(consult)))
+        elif len(consult.parties) > 1:
+            await self._leave_conference(interaction, consult)
         elif consult.leg != interaction.primary.leg:
-            # The phone's own second call goes; what the phone does with its first one is its own affair.
             await self._let_go(consult)
             await self._hang_up(consult.leg)
         elif consult.state is ConversationState.HELD and target is not None:
@@ -127,32 +122,44 @@ class PartyRooms(RoomTransfers, RoomPhoneSide):
         consult = interaction.consult
         if consult is not None and not consult.released:
             if len(primary.parties) > 1:
-                await self._leave_conference(primary, stays=primary.leg == consult.leg)
+                await self._leave_conference(interaction, primary)
             else:
                 await self._set(interaction.leg, HARMONY_P1="")
                 await self._let_go(primary)
-            if primary.leg != consult.leg:
-                await self._hang_up(primary.leg)
+                if primary.leg != consult.leg:
+                    await self._hang_up(primary.leg)
         elif primary.state is ConversationState.HELD and len(primary.parties) == 1:
             await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
             await self._let_go(primary)
             await self._hang_up(interaction.leg)
         else:
             if len(primary.parties) > 1:
-                await self._set(interaction.leg, HARMONY_P1="", HARMONY_P2="")
+                # Should all but one go at this moment: who is alone then is not on hold, but let go.
+                room = self._meetings.room(primary)
+                gone = {interaction.leg: {"HARMONY_CUR": room}}
+                await self._variables.tell(self._meetings.next_to(primary) | gone)
             with self._departing(interaction, Cause.NORMAL):
                 await self._hang_up(interaction.leg)
                 await self._until(primary, ConversationState.RELEASED)
         await self._until(primary, ConversationState.RELEASED)
 
-    async def _leave_conference(self, primary: Conversation, *, stays: bool) -> None:
-        """Take the agent's leg out of a conference that goes on; it `stays` for another call, or ends."""
-        party, talks = self._party(primary), primary.state is ConversationState.TALKING
-        await self._variables.set_all(self._meetings.next_to(primary) | {primary.leg: {"HARMONY_P1": ""}})
-        if stays:
-            if talks:
-                await self._move((primary.leg, IDLE, "s"))
-            self._exchange.apply(facts.LegsParted(primary.leg, party))
+    async def _leave_conference(self, interaction: Interaction, conversation: Conversation) -> None:
+        """Take the agent out of a conference that goes on, while the other conversation goes on too."""
+        parties, leg = tuple(conversation.parties), conversation.leg
+        parted = {party: {"HARMONY_AGENT": ""} for party in parties if self._meetings.is_agents(party)}
+        await self._variables.tell(parted | self._meetings.next_to(conversation))
+        if any(one is not conversation for one in interaction.on_leg(leg)):
+            if conversation.state is ConversationState.TALKING:
+                to_primary = conversation.role is Role.CONSULT
+                back = (leg, ROOM, self._meetings.extension(interaction.primary))
+                await self._move(back if to_primary else (leg, IDLE, "s"))
+            if conversation.parties:
+                self._exchange.apply(facts.LegsParted(leg, self._party(conversation)))
+            await self._variables.tell({leg: {ROOM_VARIABLES[conversation.role]: ""}})
+        else:
+            # The phone's own second call goes; what the phone does with the other one is its own affair.
+            await self._hang_up(leg)
+        self._left_behind.look_after(parties)
 
     async def give_up(self, interaction_id: str, conversation_id: str) -> None:
         """End a conversation that is on hold; a primary's single party goes to those who take orphans.

@@ -6,6 +6,7 @@ operations are then one action.
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from connector.asterisk.events import RESERVED_VARIABLES
@@ -63,6 +64,15 @@ class LegVariables:
         new = {leg: found for leg, variables in wanted.items() if (found := self._new(leg, variables))}
         if new:
             await asyncio.gather(*(self._send(leg, variables) for leg, variables in new.items()))
+
+    async def tell(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
+        """Set variables of several legs at once; who is gone meanwhile needs no telling."""
+
+        async def tell_one(leg: str, variables: Mapping[str, str]) -> None:
+            with suppress(Refused):
+                await self.set_all({leg: variables})
+
+        await asyncio.gather(*(tell_one(leg, variables) for leg, variables in wanted.items()))
 
     def _new(self, leg: str, variables: Mapping[str, str]) -> dict[str, str]:
         known = self._known.get(leg, {})

@@ -69,3 +69,20 @@ def has_failed(interaction: Interaction, conversation: Conversation, agent: Leg)
 
 def _has_own_leg(interaction: Interaction, conversation: Conversation) -> bool:
     return conversation.leg != interaction.primary.leg
+
+
+def is_forsaken(
+    graph: LegGraph, interaction: Interaction, conversation: Conversation, agent: Leg, heard: Hearing
+) -> bool:
+    """Whether an answered consult has no party, and the agent's leg is back with the primary's.
+
+    Who answers as the agent goes back may be gone before the PBX has told of them. A consult that the PBX
+    itself runs for the leg may have a program as its party.
+    """
+    primary = interaction.primary
+    if conversation is primary or conversation.leg != primary.leg or primary.released:
+        return False
+    if graph.get(agent.joint) is not None:
+        return False
+    back = bool(heard.parties & primary.parties.keys())
+    return back and all(graph.get(leg) is None for leg in conversation.parties)

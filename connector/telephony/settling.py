@@ -130,6 +130,10 @@ def _settle(
         )
     ):
         conversation.step(interaction.id, ConversationState.HELD, emit)
+    elif conversation.state in ANSWERED_STATES and judging.is_forsaken(
+        calls.legs, interaction, conversation, agent, heard
+    ):
+        conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)
     elif judging.has_failed(interaction, conversation, agent):
         number = agent.reported[1] if agent.reported is not None else 0
         outcome = agent.reported[0] if agent.reported is not None else agent.reached

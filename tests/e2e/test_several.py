@@ -12,7 +12,7 @@ from connector.lab.phones.base import Phone
 from connector.processor.handles import Conversation, Interaction
 
 
-async def _consult(desk: Desk, interaction: Interaction, number: str) -> tuple[Conversation, Phone]:
+async def consult_with(desk: Desk, interaction: Interaction, number: str) -> tuple[Conversation, Phone]:
     phone = await desk.phones.phone(number)
     consult = await interaction.consult(number)
     await (await phone.next_call(WAIT)).answer()
@@ -20,7 +20,7 @@ async def _consult(desk: Desk, interaction: Interaction, number: str) -> tuple[C
     return consult, phone
 
 
-async def _join(desk: Desk, conversation: Conversation, number: str) -> Phone:
+async def join(desk: Desk, conversation: Conversation, number: str) -> Phone:
     phone = await desk.phones.phone(number)
     before = len(conversation.members)
     await conversation.blind_conference(number)
@@ -32,8 +32,8 @@ async def _join(desk: Desk, conversation: Conversation, number: str) -> Phone:
 @pytest.mark.parametrize("call", ["direct"], indirect=True)
 async def test_to_and_fro_between_a_conference_and_a_consult(call: Call) -> None:
     """Members of a conference hear each other, not music, while the agent is with somebody else."""
-    second = await _join(call.desk, call.primary, "2002")
-    consult, third = await _consult(call.desk, call.interaction, "2003")
+    second = await join(call.desk, call.primary, "2002")
+    consult, third = await consult_with(call.desk, call.interaction, "2003")
     in_conference = {call.customer: {"1001", "2002"}, second: {"1001", "2001"}}
     alone = {call.customer: {"2002"}, second: {"2001"}}
     await hear({call.agent: {"2003"}, third: {"1001"}, **alone})
@@ -56,8 +56,8 @@ async def test_to_and_fro_between_a_conference_and_a_consult(call: Call) -> None
 async def test_a_guest_stays_when_the_colleague_goes_to_another_call(at_desk: Desk) -> None:
     """Whom the first agent has called into the consult call is left where it is."""
     pair = await make_pair(at_desk)
-    guest = await _join(at_desk, pair.consult, "2002")
-    further, third = await _consult(at_desk, pair.theirs, "2003")
+    guest = await join(at_desk, pair.consult, "2002")
+    further, third = await consult_with(at_desk, pair.theirs, "2003")
     await hear({pair.agent: {"2002"}, guest: {"1001"}, pair.colleague: {"2003"}, third: {"1002"}})
     (colleague,) = [one for one in pair.consult.members if one.address == "1002"]
     # Dropped out of the one call, the colleague keeps the other.
@@ -72,7 +72,7 @@ async def test_a_guest_stays_when_the_colleague_goes_to_another_call(at_desk: De
 async def test_a_guest_who_is_handed_on_can_be_held(at_desk: Desk) -> None:
     """The first agent's guest is the colleague's party after a transfer, also when alone in the room."""
     pair = await make_pair(at_desk)
-    guest = await _join(at_desk, pair.consult, "2002")
+    guest = await join(at_desk, pair.consult, "2002")
     guests_call = guest.calls[0]
     await pair.call.interaction.consult_transfer()
     await pair.call.interaction.wait_state(ENDED)
@@ -92,10 +92,10 @@ async def test_three_agents_in_a_row_meet_apart(at_desk: Desk) -> None:
     third = await at_desk.agent_phone("1003")
     session = await at_desk.login("1003", ready=False)
     pair = await make_pair(at_desk)
-    further, _ = await _consult(at_desk, pair.theirs, "1003")
+    further, _ = await consult_with(at_desk, pair.theirs, "1003")
     theirs = await session.channel.next_interaction()
     await theirs.primary.wait_state(TALKING)
-    outside, last = await _consult(at_desk, theirs, "2002")
+    outside, last = await consult_with(at_desk, theirs, "2002")
     assert theirs.primary.state is HELD
     await hear({pair.agent: {"MOH"}, pair.colleague: {"MOH"}, third: {"2002"}, last: {"1003"}})
     await pair.theirs.alternate()

@@ -3,7 +3,7 @@
 import asyncio
 
 from telephony_script import AGENT, CUSTOMER
-from test_rooms_chores import TARGET, Bench, settled
+from test_rooms_chores import ROOM, TARGET, Bench, settled
 
 from connector.telephony import facts
 from connector.telephony.states import ConversationState
@@ -56,3 +56,17 @@ async def test_who_answered_is_waited_for() -> None:
 
 async def test_where_a_program_answered_the_number_is_called_anew() -> None:
     assert await moved_to() == [(CUSTOMER, "harmony-xfer"), (AGENT, "harmony-bye")]
+
+
+async def test_a_consult_is_over_when_the_agent_is_back_and_nobody_was_told_of() -> None:
+    bench = Bench()
+    bench.tell(*ANSWERED)
+    consult = bench.interaction.consult
+    assert consult is not None
+    bench.tell(facts.LegLeft(AGENT, "near", waits=False))
+    assert consult.state is ConversationState.TALKING
+    bench.tell(facts.LegJoined(AGENT, ROOM))
+    assert consult.state is ConversationState.RELEASED
+    assert bench.interaction.primary.state is ConversationState.TALKING
+    bench.tell(facts.LegEnded(FAR, 16), facts.LegEnded(NEAR, 16), facts.LegEnded(TARGET, 16))
+    assert bench.interaction.primary.state is ConversationState.TALKING

@@ -89,7 +89,7 @@ class Link:
 
     async def send_list(self, action: str, fields: dict[str, str] | None = None) -> list[AmiMessage]:
         await asyncio.sleep(0)
-        assert fields == ({"AllVariables": "true"} if action == "Status" else None)
+        assert (fields is None) is (action != "Status")
         return self.rows if action == "Status" else []
 
 

@@ -54,7 +54,7 @@ async def send_list(peer: Peer, asked: AmiMessage, rows: tuple[Row, ...]) -> Non
     await peer.reply(asked, EventList="start")
     if asked["Action"] == "Status":
         for one in rows:
-            await peer.emit("Status", ("ActionID", asked["ActionID"]), **one)
+            await peer.emit("Status", *one.items(), ("ActionID", asked["ActionID"]))
     await peer.emit(f"{asked['Action']}Complete", ("ActionID", asked["ActionID"]), EventList="Complete")
 
 
