@@ -8,6 +8,9 @@
 #   make lab          the laboratory until Ctrl-C
 #   make bench        side-by-side measurements
 #   make fuzz         a million mutated frames through the codec (FUZZ="--frames N --seconds S --seed X")
+#   make bench-load   events in, messages out, for 5 minutes (LOAD="--rate N --seconds N --ceiling")
+#   make test-faults  200 faults at random moments (FAULTS=n SEED=n BRIDGE=tcp|amqp|both)
+#   make soak         real calls, two a second, for half an hour (MINUTES=n SEED=n)
 #   make coverage     the end-to-end suite, then the table of messages and tests in docs/protocol.md
 #   make test-docker  the end-to-end suite on containers (installs an engine where none answers)
 # The end-to-end suite runs on LABS laboratories at once (2; LABS=0: one after another, in this process).
@@ -82,6 +85,17 @@ lab: venv
 bench: venv
 	@$(PYTEST) -q -s tests/bench
 
+.PHONY: bench-load test-faults soak
+bench-load: venv
+	@$(BIN)/python tests/bench/load.py $(LOAD)
+
+FAULTS ?= 200
+test-faults: venv
+	@$(BIN)/python tests/faults/campaign.py --faults $(FAULTS) $(if $(SEED),--seed $(SEED)) $(if $(BRIDGE),--bridge $(BRIDGE))
+
+soak: venv
+	@$(BIN)/python tests/faults/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: fuzz coverage
 fuzz: venv
 	@$(BIN)/python tests/bench/fuzz.py $(FUZZ)
@@ -98,7 +112,7 @@ docs: venv
 # New pins: run it on the oldest supported Python, look at the difference, commit.
 lock:
 	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-emit-trusted-host --allow-unsafe --extra lab --extra dev --output-file requirements.lock pyproject.toml
+	  --no-emit-trusted-host --allow-unsafe --extra desk --extra desktop --extra lab --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -44,6 +44,7 @@ from connector.destinations.site import Label, Reason, Site
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
 from connector.observability import configure_logging
+from connector.operations.exposure import exposures
 from connector.operations.health import Parts
 from connector.operations.metrics import Metrics
 from connector.operations.watch import Operations
@@ -89,6 +90,11 @@ class Connector:
             self._leads.set()
         for agent in settings.agents.values():
             self.pbx.watch(agent.extension)
+
+    @property
+    def configured(self) -> Settings:
+        """The configuration in force, without the agents of `directory.source`."""
+        return self._configured
 
     async def _resume(self, rows: Mapping[str, bytes]) -> None:
         """Go on with the destinations of an earlier process, once the PBX is there or late."""
@@ -194,6 +200,8 @@ class Connector:
         ]
         stopping = asyncio.create_task(stop.wait(), name="stop")
         log.info("connector started", processor=self.settings.processor, agents=len(self.settings.agents))
+        for exposure in exposures(self.settings):
+            log.warning("not protected", what=exposure)
         self.operations.systemd.ready()
         if ready is not None:
             ready()

@@ -1,4 +1,4 @@
-"""The command line: `connector run|check|doctor|agents|replay|record|bridge|send|dialect|site|lab|demo`."""
+"""The command line: `connector run|check|doctor|agents|replay|record|bridge|desk|send|dialect|site|lab|…`."""
 
 import asyncio
 import gc
@@ -13,6 +13,8 @@ from connector import __version__
 from connector.processor.options import DialectOption, PasswordFileOption
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from connector.app import Connector
     from connector.config import Settings
 
@@ -87,12 +89,12 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     gc.collect()
     gc.freeze()
     try:
-        asyncio.run(_serve(settings, connector))
+        asyncio.run(_serve(connector, load))
     except OSError as problem:
         _fail(f"the connector stopped: {problem}", _FAILURE)
 
 
-async def _serve(settings: "Settings", connector: "Connector") -> None:
+async def _serve(connector: "Connector", load: "Callable[[], Settings]") -> None:
     """Run the connector until a signal says to stop; one whose state is void is made anew, to stand by."""
     from connector.app import Connector
     from connector.bridge.amqp_standby import Superseded
@@ -120,7 +122,7 @@ async def _serve(settings: "Settings", connector: "Connector") -> None:
         try:
             await connector.run(stop)
         except Superseded:
-            connector = Connector(settings)
+            connector = Connector(connector.configured, load=load)
 
 
 @app.command()
@@ -132,6 +134,7 @@ def check(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> No
     from connector.agents import agents_of, store_of
     from connector.asterisk.atxfer import LIMITS
     from connector.config import ConfigError, Consult, explain, load_settings
+    from connector.operations.exposure import exposures
 
     try:
         settings = load_settings(config, site=site)
@@ -139,6 +142,8 @@ def check(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> No
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
     typer.echo(explain(settings), nl=False)
+    for exposure in exposures(settings):
+        typer.echo(f"note: {exposure}", err=True)
     if store is not None:
         more = len(everybody) - len(settings.agents)
         typer.echo(f"note: directory.source: {more} agents in {store.name}, all right", err=True)
@@ -277,11 +282,13 @@ def _mount() -> None:
     from connector.lab.commands import app as lab_app
     from connector.lab.demo import demo
     from connector.processor.commands import bridge_command
+    from connector.processor.desk.commands import desk_command
     from connector.processor.dialect_commands import app as dialect_app
     from connector.processor.send_command import send_command
     from connector.site.commands import app as site_app
 
     app.command(name="bridge")(bridge_command)
+    app.command(name="desk")(desk_command)
     app.command(name="send")(send_command)
     app.add_typer(dialect_app, name="dialect")
     app.add_typer(site_app, name="site")

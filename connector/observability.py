@@ -37,6 +37,8 @@ _DEEPEST: Final = 6
 _MOST_ITEMS: Final = 100
 _QUIET: Final = ("panoramisk", "aio_pika", "aiormq", "asyncio")
 """Loggers of libraries that tell what we tell better: warnings only, except at level `debug`."""
+_SILENT: Final = ("aio_pika", "aiormq")
+"""Of these not even errors: each attempt to connect is one, while we say "lost" and "back" once."""
 
 
 def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) -> None:
@@ -80,7 +82,8 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.NOTSET if level == logging.DEBUG else logging.WARNING)
+        least = logging.CRITICAL if name in _SILENT else logging.WARNING
+        logging.getLogger(name).setLevel(logging.NOTSET if level == logging.DEBUG else least)
     # A log that can't be written must not write about it where the log goes.
     logging.raiseExceptions = False
     logging.captureWarnings(capture=True)

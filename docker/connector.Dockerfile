@@ -15,7 +15,7 @@ WORKDIR /app
 COPY pyproject.toml requirements.lock README.md LICENSE docker/wheels/*.whl* /app/wheels/
 RUN cd wheels \
  && sed -e 's/ *\\$//' -e '/^ *--hash/d' requirements.lock > constraints.txt \
- && python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print("\n".join([*p["build-system"]["requires"], *p["project"]["dependencies"]]))' > wanted.txt \
+ && python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print("\n".join([*p["build-system"]["requires"], *p["project"]["dependencies"], *p["project"]["optional-dependencies"]["desktop"]]))' > wanted.txt \
  && if ls ./*.whl >/dev/null 2>&1; then offline="--no-index --find-links ."; fi \
  && /opt/connector/bin/pip install --no-cache-dir --disable-pip-version-check ${offline:-} -c constraints.txt -r wanted.txt
 

@@ -15,6 +15,7 @@ from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.invitations import Invitations
+from connector.asterisk.lasting_music import LastingMusic
 from connector.asterisk.left_behind import LeftBehind
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
@@ -53,6 +54,9 @@ class RoomMoves(AnsweredCalls):
         self._left_behind = LeftBehind(
             exchange, self._get, lambda party: self._move((party, ORPHAN, "s")), self._hang_up
         )
+        self._lasting_music = LastingMusic(
+            exchange, lambda party, room: self._move(self._meetings.seat(party, room))
+        )
         self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
         self._chores = Chores()
@@ -63,6 +67,7 @@ class RoomMoves(AnsweredCalls):
         self._invitations.close()
         self._former_agents.close()
         self._left_behind.close()
+        self._lasting_music.close()
 
     async def _move(self, *moves: Move) -> None:
         (leg, context, extension), *extra = moves

@@ -5,14 +5,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.app import Connector
 from connector.asterisk.wire import AmiMessage
-from connector.bridge.catalogue.conversation import ConversationState
-from connector.bridge.catalogue.interaction import InteractionState
 from connector.bridge.messages import Kind, Message
 from connector.config import LogLevel, LogSettings, Settings, load_settings
 from connector.lab.configuration import connector_config
@@ -21,9 +19,13 @@ from connector.lab.phones.fleet import PhoneFleet
 from connector.lab.phones.hearing import expect_hears, hears
 from connector.lab.provider import LabError, LabInfo, choose_provider
 from connector.observability import configure_logging
+from connector.processor.desktop_model import ConversationView, InteractionView
 from connector.processor.link import Direction
 from connector.processor.server import ReferenceBridge
 from connector.processor.timeline import content_of
+
+if TYPE_CHECKING:
+    from connector.processor.desktop_client import DesktopClient
 
 _AGENT, _CUSTOMER, _OTHER = "1001", "2001", "2002"
 _WAIT = 10.0
@@ -73,6 +75,10 @@ class Timeline:
         """Print who hears whom."""
         self._line(f"   ♪ {text}", "")
 
+    def desktop(self, text: str) -> None:
+        """Print what the agent's desktop shows."""
+        self._line(f"   ▣ the desktop {text}", "")
+
     def _line(self, left: str, right: str) -> None:
         at = time.monotonic() - self._began
         line = f"{at:7.2f}  {left:<{_LEFT}} {right}".rstrip()
@@ -115,10 +121,16 @@ async def _demo(provider: str | None) -> None:
 
 
 async def _run(info: LabInfo, timeline: Timeline) -> None:
+    # Packages that only the laboratory needs: the other commands do without them.
+    from connector.processor.desktop_client import DesktopClient
+    from connector.processor.service.door import DesktopDoor
+    from connector.processor.service.processor import InteractionProcessor
+
     accounts = {number: account.password for number, account in info.sip.items()}
     async with (
         PhoneFleet(info.host, info.ports.sip, accounts) as phones,
         ReferenceBridge(processor="LAB", host=info.host, port=0) as bridge,
+        DesktopDoor(InteractionProcessor(bridge), info.host) as door,
     ):
         bridge.on_message = timeline.message
         connector = Connector(_settings(info, bridge.port), on_event=timeline.event)
@@ -127,7 +139,8 @@ async def _run(info: LabInfo, timeline: Timeline) -> None:
         try:
             timeline.headline("the connector finds its bridge and its PBX")
             await bridge.wait_in_service(_WAIT)
-            await _scenes(info, bridge, phones, timeline)
+            async with DesktopClient(door.url, timeout=_WAIT) as desktop:
+                await _scenes(info, desktop, phones, timeline)
         finally:
             stop.set()
             await running
@@ -142,42 +155,49 @@ def _settings(info: LabInfo, port: int) -> Settings:
     return settings
 
 
-async def _scenes(info: LabInfo, bridge: ReferenceBridge, phones: PhoneFleet, timeline: Timeline) -> None:
+async def _scenes(info: LabInfo, desktop: "DesktopClient", phones: PhoneFleet, timeline: Timeline) -> None:
     agent = await phones.phone(_AGENT)
     agent.honour_auto_answer = True
     customer = await phones.phone(_CUSTOMER)
     other = await phones.phone(_OTHER)
 
-    timeline.headline(f"agent {_AGENT} logs in and goes ready")
+    timeline.headline(f"agent {_AGENT} logs in at a desktop and goes ready")
     account = info.agents[_AGENT]
-    session = await bridge.login(_AGENT, account.password, extension=account.extension)
-    channel = session.channel
-    await channel.activate()
-    await channel.ready()
+    session = await desktop.login(_AGENT, account.password, extension=account.extension)
+    await session.activate()
+    await session.ready()
 
     timeline.headline(f"customer {_CUSTOMER} phones queue support, the agent answers")
     call = await customer.dial(info.queues["support"])
-    interaction = await channel.next_interaction()
+    interaction = await session.next_interaction("ALERTING")
+    timeline.desktop(f"pops up a call from {interaction.data['ANI']}")
     ringing = await agent.next_call(_WAIT)
     await ringing.answer()
-    await interaction.primary.wait_state(ConversationState.TALKING)
+    await session.wait_state(_primary(interaction), "TALKING")
     await _hear(timeline, {agent: {_CUSTOMER}, customer: {_AGENT}})
     await call.hangup()
-    await interaction.wait_state(InteractionState.ENDED)
-    await interaction.complete()
+    await session.wait_state(interaction, "ENDED")
+    await session.do(interaction, "interaction.request.complete")
 
-    timeline.headline(f"the agent dials {_OTHER}")
+    timeline.headline(f"the agent dials {_OTHER} at the desktop")
     other.answer_mode = "auto"
-    interaction = await channel.dial(_OTHER)
-    await interaction.primary.wait_state(ConversationState.TALKING)
+    interaction = await session.dial(_OTHER)
+    await session.wait_state(_primary(interaction), "TALKING")
     await _hear(timeline, {agent: {_OTHER}, other: {_AGENT}})
-    await interaction.primary.release()
-    await interaction.wait_state(InteractionState.ENDED)
-    await interaction.complete()
+    await session.do(_primary(interaction), "conversation.request.release")
+    await session.wait_state(interaction, "ENDED")
+    await session.do(interaction, "interaction.request.complete")
 
     timeline.headline("the agent logs out")
-    await channel.not_ready()
-    await session.close()
+    await session.not_ready()
+    await session.logout()
+
+
+def _primary(interaction: InteractionView) -> ConversationView:
+    found = interaction.conversation("primary")
+    if found is None:
+        raise RuntimeError(f"The call {interaction.nativeid} has no conversation.")
+    return found
 
 
 async def _hear(timeline: Timeline, expected: dict[Phone, set[str]]) -> None:

@@ -36,6 +36,7 @@ class Operations:
         try:
             await self._beat()
         finally:
+            self.systemd.close()
             await self.pages.close()
 
     async def _listen(self, host: str, port: int) -> None:

@@ -14,6 +14,19 @@ from connector.bridge.messages import Message
 from connector.bridge.tcp import TlsClient
 from connector.processor.amqp import broker_end
 from connector.processor.control_socket import ControlError, ControlSocket
+from connector.processor.desktop_options import (
+    DesktopCertOption,
+    DesktopDebugOption,
+    DesktopGraceOption,
+    DesktopHostOption,
+    DesktopKeyOption,
+    DesktopOriginOption,
+    DesktopPortOption,
+    Desktops,
+    DesktopsError,
+    InstanceDomainOption,
+    desktops_of,
+)
 from connector.processor.link import Direction, Entry
 from connector.processor.options import (
     DialectOption,
@@ -27,12 +40,14 @@ from connector.processor.options import (
 )
 from connector.processor.problems import BridgeGone, BridgeRequestFailed, BridgeTimeout
 from connector.processor.server import ReferenceBridge
+from connector.processor.service.options import ServiceOptions
 from connector.processor.timeline import line_of
 
 AMQP_VARIABLE = "CONNECTOR_BRIDGE_AMQP"
 """Environment variable with the broker's URL, which holds a password: better there than in a command line."""
 
 _USAGE = 2
+_KEPT = 1000
 _FOREVER = 365.0 * 24 * 3600
 
 
@@ -65,6 +80,14 @@ def bridge_command(
         Path | None,
         typer.Option(help="Local socket at which `connector send --control` may hand in messages."),
     ] = None,
+    desktop_port: DesktopPortOption = None,
+    desktop_host: DesktopHostOption = "127.0.0.1",
+    desktop_origin: DesktopOriginOption = None,
+    desktop_tls_cert: DesktopCertOption = None,
+    desktop_tls_key: DesktopKeyOption = None,
+    desktop_grace: DesktopGraceOption = 30.0,
+    desktop_debug: DesktopDebugOption = False,
+    instance_domain: InstanceDomainOption = "lab",
 ) -> None:
     """Play Harmony's Processor Bridge: print every message and every broken rule, until Ctrl-C.
 
@@ -76,14 +99,23 @@ def bridge_command(
         tls = server_tls(tls_cert, tls_key)
         words = read_dialect(dialect)
         broker = _broker(amqp, amqp_ca, processor, words)
+        desktops = desktops_of(
+            port=desktop_port,
+            host=desktop_host,
+            origins=desktop_origin or (),
+            tls=(desktop_tls_cert, desktop_tls_key),
+            options=ServiceOptions(instance_domain, desktop_grace, desktop_debug),
+        )
     except (OSError, ValueError) as problem:
         typer.echo(f"connector bridge: {problem}", err=True)
         raise typer.Exit(_USAGE) from None
-    bridge = ReferenceBridge(processor, host, port, tls=tls, strict=False, on_message=_print, dialect=words)
+    bridge = ReferenceBridge(
+        processor, host, port, tls=tls, strict=False, on_message=_print, dialect=words, keep=_KEPT
+    )
     bridge.on_violation = lambda text: typer.echo(f"BROKEN RULE: {text}", err=True)
     try:
-        asyncio.run(_serve(bridge, logins, password, control, broker))
-    except ControlError as problem:
+        asyncio.run(_serve(bridge, logins, password, control, broker, desktops))
+    except (ControlError, DesktopsError) as problem:
         typer.echo(f"connector bridge: {problem}", err=True)
         raise typer.Exit(_USAGE) from None
     except OSError as problem:
@@ -117,6 +149,7 @@ async def _serve(
     password: str,
     control: Path | None,
     broker: AmqpTransport | None,
+    desktops: Desktops | None,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -131,6 +164,9 @@ async def _serve(
         typer.echo(f"Bridge {bridge.processor} is at the broker {broker.where}. Ctrl-C ends it.")
     if door is not None:
         await door.start()
+    service = await desktops.open(bridge) if desktops is not None else None
+    if service is not None:
+        typer.echo(f"Agent desktops connect to {service.url}.")
     agents = asyncio.create_task(_keep_logged_in(bridge, logins, password)) if logins else None
     try:
         await stop.wait()
@@ -140,6 +176,8 @@ async def _serve(
             await asyncio.gather(agents, return_exceptions=True)
         if door is not None:
             await door.stop()
+        if service is not None:
+            await service.stop()
         await bridge.stop()
 
 

@@ -2,8 +2,10 @@
 
 import itertools
 import uuid
+from collections.abc import Iterable
+from typing import Protocol
 
-from connector.bridge.messages import Body
+from connector.bridge.messages import Body, Message
 from connector.bridge.messages import channel as channel_wire
 from connector.bridge.messages import channelgroup as group_wire
 from connector.bridge.messages import control as control_wire
@@ -91,11 +93,36 @@ class Session:
         return await self.link.perform(self.target, body, timeout=timeout)
 
 
+class Watcher(Protocol):
+    """Who is told of everything on the floors, after the bridge has taken note of it."""
+
+    def told(self, target: str, body: Body) -> None:
+        """Take note of an event."""
+        ...
+
+    def noticed(self, message: Message) -> None:
+        """Take note of a warning or an error."""
+        ...
+
+    def adopted(self, channel: Channel, interaction: Interaction) -> None:
+        """Take note of an interaction that is initialised with its conversations."""
+        ...
+
+    def conversed(self, interaction: Interaction, conversation: Conversation) -> None:
+        """Take note of a conversation that is initialised."""
+        ...
+
+    def lost(self, link: Link) -> None:
+        """Take note of a connection that is gone."""
+        ...
+
+
 class Floor:
     """The sessions of one link and everything below them."""
 
-    def __init__(self, link: Link, processor: str) -> None:
+    def __init__(self, link: Link, processor: str, watchers: Iterable[Watcher] = ()) -> None:
         self.link = link
+        self._watchers = watchers
         self.sessions: list[Session] = []
         self._processor = processor
         self._numbers = itertools.count(1)
@@ -105,6 +132,8 @@ class Floor:
         link.on_reply = self._on_reply
         link.on_event = self._on_event
         link.on_connected = self.clear
+        link.on_notice = self._on_notice
+        link.on_lost = self._on_lost
 
     def clear(self) -> None:
         """Forget everything: the client begins anew."""
@@ -203,6 +232,29 @@ class Floor:
             self._adopt_soon(channel, body.nativeid)
         elif interaction is not None and isinstance(body, interaction_wire.ConsultStarted):
             self._converse_soon(interaction, body.nativeid)
+        for each in self._watchers:
+            each.told(target, body)
+
+    def _on_notice(self, message: Message) -> None:
+        for each in self._watchers:
+            each.noticed(message)
+
+    def _on_lost(self) -> None:
+        for each in self._watchers:
+            each.lost(self.link)
+
+    def forget(self, what: Session | Interaction) -> None:
+        """Let go of a session or an interaction that was disposed of, with all below it."""
+        if isinstance(what, Interaction):
+            self._interactions.pop(what.target, None)
+            for conversation in what.conversations.values():
+                self._conversations.pop(conversation.target, None)
+        elif what in self.sessions:
+            self.sessions.remove(what)
+            for channel in what.channels:
+                self._channels.pop(channel.target, None)
+                for interaction in channel.interactions:
+                    self.forget(interaction)
 
     def _note(self, target: str) -> None:
         if (interaction := self._interactions.get(target)) is not None:
@@ -235,6 +287,8 @@ class Floor:
                 raise
         else:
             channel.interactions.append(interaction)
+            for watcher in self._watchers:
+                watcher.adopted(channel, interaction)
 
     async def _converse(self, interaction: Interaction, nativeid: str) -> None:
         if interaction.node.conversation(nativeid) is not None:
@@ -252,6 +306,9 @@ class Floor:
         except BridgeRequestFailed:
             if not interaction.node.gone:
                 raise
+        else:
+            for watcher in self._watchers:
+                watcher.conversed(interaction, made)
 
     def _next(self, letter: str) -> str:
         return f"{letter}{next(self._numbers)}"

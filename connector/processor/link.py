@@ -48,6 +48,13 @@ class Entry:
     message: Message
 
 
+def remember(log: list[Entry], entry: Entry, keep: int | None) -> None:
+    """Append to a log of which at least the last `keep` entries stay; None: all."""
+    log.append(entry)
+    if keep is not None and len(log) > 2 * keep:
+        del log[:-keep]
+
+
 class Observer(Protocol):
     """Who owns a link: gets everything that happens on it."""
 
@@ -102,7 +109,13 @@ class Link:
     """The receiver of one connection."""
 
     def __init__(
-        self, processor: str, owner: Observer, ticker: Ticker, send: Callable[[Message], Any], timeout: float
+        self,
+        processor: str,
+        owner: Observer,
+        ticker: Ticker,
+        send: Callable[[Message], Any],
+        timeout: float,
+        keep: int | None = None,
     ) -> None:
         self.rules = Rules(processor)
         self.alive = False
@@ -112,10 +125,13 @@ class Link:
         self.on_reply: Callable[[Reply], None] = lambda _reply: None
         self.on_event: Callable[[str, Body], None] = lambda _target, _body: None
         self.on_connected: Callable[[], None] = lambda: None
+        self.on_notice: Callable[[Message], None] = lambda _message: None
+        self.on_lost: Callable[[], None] = lambda: None
         self._owner = owner
         self._ticker = ticker
+        self._keep = keep
         self._send = send
-        self._pending: dict[str, tuple[Message, asyncio.Future[Reply]]] = {}
+        self._pending: dict[str, tuple[Message, asyncio.Future[Reply], Callable[[Reply], None] | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- receiver --------------------------------------------------------------------------------------
@@ -135,11 +151,12 @@ class Link:
         for task in tuple(self._tasks):
             task.cancel()
         pending, self._pending = self._pending, {}
-        for _, future in pending.values():
+        for _, future, _ in pending.values():
             if not future.done():
                 future.set_exception(BridgeGone(f"The client's connection is gone: {reason}"))
                 # Whoever asked may have stopped waiting: then nobody needs to hear it.
                 future.exception()
+        self.on_lost()
         self._ticker.tick()
 
     def received(self, message: Message) -> None:
@@ -154,6 +171,8 @@ class Link:
             self._answered(message, body)
         elif message.kind is Kind.EVENT and body is not None:
             self.on_event(message.target, body)
+        elif message.kind in {Kind.WARNING, Kind.ERROR}:
+            self.on_notice(message)
         self._ticker.tick()
 
     def malformed(self, problem: Malformed) -> None:
@@ -167,8 +186,10 @@ class Link:
         pending = self._pending.pop(message.request_id or "", None)
         if pending is None:
             return
-        request, future = pending
+        request, future, at_once = pending
         reply = Reply(request, message, body)
+        if at_once is not None:
+            at_once(reply)
         if not future.done():
             future.set_result(reply)
         if body is not None:
@@ -196,15 +217,24 @@ class Link:
         message = self._message(target, what, data or {}, request_id or str(uuid.uuid4()))
         return await self.ask(message, timeout=timeout)
 
-    async def ask(self, message: Message, *, timeout: float | None = None) -> Reply:
-        """Send a query or request and wait for its response. Raises as `request` does."""
+    async def ask(
+        self,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        at_once: Callable[[Reply], None] | None = None,
+    ) -> Reply:
+        """Send a query or request and wait for its response. Raises as `request` does.
+
+        `at_once` gets the response before anything that comes after it is looked at.
+        """
         if not self.alive:
             raise BridgeGone(f"The client's connection is gone: {self.lost_because}")
         self._owner.check()
         patience = self.timeout if timeout is None else timeout
         self.rules.sent(message)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._pending[message.request_id or ""] = (message, future)
+        self._pending[message.request_id or ""] = (message, future, at_once)
         self._note(Direction.SENT, message)
         self._send(message)
         try:
@@ -296,7 +326,7 @@ class Link:
 
     def _note(self, direction: Direction, message: Message) -> None:
         entry = Entry(datetime.now(UTC), direction, message)
-        self.log.append(entry)
+        remember(self.log, entry, self._keep)
         self._owner.happened(self, entry)
 
     def tail(self) -> str:

@@ -17,8 +17,9 @@ from connector.bridge.messages import session as session_wire
 from connector.bridge.stream import FramedConnection
 from connector.bridge.transport import Transport
 from connector.processor.effects import ProtocolViolation
-from connector.processor.floor import Floor, Session
-from connector.processor.link import Direction, Entry, Link, Ticker
+from connector.processor.floor import Floor, Session, Watcher
+from connector.processor.handles import Interaction
+from connector.processor.link import Direction, Entry, Link, Ticker, remember
 from connector.processor.problems import BridgeGone, Reply
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,8 @@ class ReferenceBridge:
     A broken rule is recorded in `violations` and logged; if `strict`, every wait raises it from then on.
     Leaving the context raises it too, as it does for a request that was never answered or a promised event
     that never came. `on_message` is called with every message as it goes by, and so are all
-    `listeners`. `port` 0 takes a free one; `port` says which. Times are seconds.
+    `listeners`; the last `keep` of them (None: all) stay in `log`. `port` 0 takes a free one; `port` says
+    which. Times are seconds.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class ReferenceBridge:
         max_frame: int = MAX_FRAME,
         on_message: Callable[[Direction, Message], None] | None = None,
         dialect: Dialect = IDENTITY,
+        keep: int | None = None,
     ) -> None:
         self.processor = processor
         self.host = host
@@ -58,10 +61,12 @@ class ReferenceBridge:
         self.violations: list[str] = []
         self.on_message = on_message
         self.listeners: set[Callable[[Direction, Message], None]] = set()
+        self.watchers: list[Watcher] = []
         self.on_violation: Callable[[str], None] | None = None
         self._tls = tls
         self._max_frame = max_frame
         self._dialect = dialect
+        self._keep = keep
         self._server: asyncio.Server | None = None
         self._ticker = Ticker()
         self._floors: list[Floor] = []
@@ -161,6 +166,12 @@ class ReferenceBridge:
     def sessions(self) -> list[Session]:
         """The sessions on the newest connection."""
         return list(self._floor().sessions)
+
+    def forget(self, what: Session | Interaction) -> None:
+        """Let go of a session or interaction that was disposed of, so that a long shift costs no memory."""
+        for each in self._floors:
+            each.forget(what)
+        self._ticker.tick()
 
     def check(self) -> None:
         """Raise ProtocolViolation if a rule was broken and the bridge is strict."""
@@ -278,7 +289,7 @@ class ReferenceBridge:
     def happened(self, link: Link, entry: Entry) -> None:
         """Take note of a message that was sent or received."""
         del link
-        self.log.append(entry)
+        remember(self.log, entry, self._keep)
         if self.on_message is not None:
             self.on_message(entry.direction, entry.message)
         for listener in tuple(self.listeners):
@@ -313,8 +324,8 @@ class ReferenceBridge:
 
     def _link(self, send: Callable[[Any], Any]) -> Link:
         self._floors = [each for each in self._floors if each.link.alive or not each.link.log]
-        link = Link(self.processor, self, self._ticker, send, self.timeout)
-        self._floors.append(Floor(link, self.processor))
+        link = Link(self.processor, self, self._ticker, send, self.timeout, self._keep)
+        self._floors.append(Floor(link, self.processor, self.watchers))
         return link
 
 

@@ -35,6 +35,11 @@ def _check(files: list[str]) -> str:
         ).split()
         if user[1] == "0":
             return f"{name} runs as root"
+    for name in ("bridge", "connector"):
+        for folder in ("/", "/app", "/lab", "/opt/connector"):
+            tried = ["compose", *chosen, "exec", "-T", name, "sh", "-c", f"test -w {folder} && echo open"]
+            if subprocess.run(["docker", *tried], capture_output=True, check=False).stdout:
+                return f"{name} can write to {folder}"
     log = _docker("compose", *chosen, "logs", "--no-color", "bridge")
     if not any(_IN_SERVICE in line and "status=in-service" in line for line in log.splitlines()):
         return f"the bridge never heard that the connector is in service:\n{log[-2000:]}"

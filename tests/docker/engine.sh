@@ -114,7 +114,7 @@ make_wheelhouse() {
     rm -rf "$wheels"
     mkdir -p "$wheels"
     sed -e 's/ *\\$//' -e '/^ *--hash/d' "$tree/requirements.lock" >"$cache/constraints.txt"
-    "$python" -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print("\n".join([*p["build-system"]["requires"], *p["project"]["dependencies"]]))' >"$cache/wanted.txt"
+    "$python" -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print("\n".join([*p["build-system"]["requires"], *p["project"]["dependencies"], *p["project"]["optional-dependencies"]["desktop"]]))' >"$cache/wanted.txt"
     "$python" -m pip download -qq --disable-pip-version-check --dest "$wheels" --python-version "$version" --only-binary :all: \
         --constraint "$cache/constraints.txt" --requirement "$cache/wanted.txt" || die "wheels for Python $version can't be collected"
 }

@@ -132,7 +132,7 @@ def test_secrets_are_hidden_at_any_depth(form: LogFormat) -> None:
     log.info("connect amqps://user:hunter2@broker/v", cause=ValueError("Secret: hunter2"))
     logging.getLogger("panoramisk").warning("action %s", {"Action": "Login", "Secret": "hunter2"})
     logging.getLogger("panoramisk").warning("action Action: Login\r\nSecret: hunter2\r\n")
-    logging.getLogger("aio_pika").warning("lost %r", "amqp://u:hunter2@h")
+    logging.getLogger("yarl").warning("lost %r", "amqp://u:hunter2@h")
     try:
         fail("password=hunter2, token: 'hunter2'")
     except RuntimeError:
@@ -229,6 +229,7 @@ def test_libraries_are_quiet_unless_debugging() -> None:
     to(stream)
     logging.getLogger("panoramisk").info("no")
     logging.getLogger("aio_pika.connection").info("no")
+    logging.getLogger("aiormq.connection").error("no: we tell it once")
     logging.getLogger("panoramisk").warning("yes")
     to(stream, level=LogLevel.DEBUG)
     logging.getLogger("panoramisk").debug("debug")

@@ -1,10 +1,11 @@
-"""The unit for systemd agrees with the program that it starts."""
+"""The unit for systemd agrees with the program that it starts; the container confines it likewise."""
 
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from connector import cli
 from connector.config import LimitSettings
@@ -54,3 +55,18 @@ def test_it_runs_without_rights_and_has_its_secret_from_a_file(service: dict[str
     assert service["CapabilityBoundingSet"] == [""]
     assert service["ProtectSystem"] == ["strict"]
     assert service["Environment"] == ["CONNECTOR_ASTERISK__SECRET_FILE=%d/ami"]
+
+
+def test_the_container_can_change_nothing_and_has_no_rights() -> None:
+    services = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]
+    for name in ("bridge", "connector"):
+        service = services[name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "user" not in service
+        assert all(volume.endswith(":ro") for volume in service.get("volumes", ()))
+    image = (ROOT / "docker" / "connector.Dockerfile").read_text().splitlines()
+    (user,) = (line for line in image if line.startswith("USER "))
+    assert user == "USER connector"
+    assert image.index(user) < next(at for at, line in enumerate(image) if line.startswith("ENTRYPOINT"))

@@ -18,7 +18,13 @@ import pjsua2 as pj
 from connector.lab.phones import tones
 from connector.lab.phones.base import CallState, PhoneError, SipAccount
 from connector.lab.phones.core import SIGNAL_TIMEOUT, CoreCall, CorePhone, user_part
-from connector.lab.phones.pjsua_native import Microphone, NativeAccount, NativeCall, create_endpoint
+from connector.lab.phones.pjsua_native import (
+    Microphone,
+    NativeAccount,
+    NativeCall,
+    create_endpoint,
+    free_media_port,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -321,6 +327,7 @@ class PjsuaPhone(CorePhone[PjsuaCall]):
             pj.AuthCredInfo("digest", "*", account.extension, 0, account.password)
         )
         config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_INACTIVE
+        config.mediaConfig.transportConfig.port = free_media_port()
         self._line.create(config)
 
     def tone(self) -> Any:

@@ -1,0 +1,37 @@
+"""What a configuration leaves open to others on the network: told at the start, and by `connector check`."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from connector.config import Settings, TlsSettings, Transport
+
+
+def exposures(settings: Settings) -> Iterator[str]:
+    """Iterate over sentences, one for each thing that is not protected and leaves this machine."""
+    asterisk, bridge, amqp = settings.asterisk, settings.bridge, settings.amqp
+    yield from _link("asterisk", asterisk.host, asterisk.tls, secured=asterisk.tls.enabled)
+    if bridge.transport is Transport.TCP:
+        yield from _link("bridge", bridge.host, bridge.tls, secured=bridge.tls.enabled)
+    elif amqp.url:
+        url = urlsplit(amqp.url.reveal())
+        yield from _link("amqp", url.hostname or "", amqp.tls, secured=url.scheme == "amqps")
+    if settings.monitoring.port and not is_loopback(settings.monitoring.host):
+        yield "monitoring.host: everybody who reaches this address can read metrics and health"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine for certain."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _link(name: str, host: str, tls: TlsSettings, *, secured: bool) -> Iterator[str]:
+    if is_loopback(host):
+        return
+    if not secured:
+        yield f"{name}: not encrypted on the way to {host}; use TLS"
+    elif not tls.verify:
+        yield f"{name}.tls.verify: false: the certificate of {host} is not checked, anybody can be in between"

@@ -1,0 +1,1 @@
+"""The Interaction Processor service: the bridge's other face, to which agent desktops speak."""

@@ -1,0 +1,154 @@
+"""Secrets run through every door of a connector process, and are looked for in everything that comes out."""
+
+import asyncio
+import random
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+from calls import make_call
+from desk import Desk, deep_merge, dialect_file, dialect_of, own_names
+from test_daemon import ProcessDesk
+
+from connector.lab.configuration import connector_config
+from connector.lab.phones.fleet import PhoneFleet
+from connector.lab.ports import LOOPBACK
+from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.server import ReferenceBridge
+
+WRONG = "c4nary-wrong-password"
+MISPLACED = "c4nary-in-the-wrong-field"
+"""Nobody can know that it is a password: a recording has it, and nothing else."""
+TONES = "9182736450"
+
+
+def free_port() -> int:
+    """Return a port that is free now, outside the range from which the kernel takes them."""
+    for port in random.sample(range(12000, 32000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port")
+
+
+@pytest.fixture
+async def talkative(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ProcessDesk]:
+    """Run a connector process that tells as much as it can; its AMI secret comes from a file."""
+    accounts = {number: account.password for number, account in lab.sip.items()}
+    file, secret = tmp_path / "connector.yaml", tmp_path / "ami"
+    async with (
+        PhoneFleet(lab.host, lab.ports.sip, accounts) as phones,
+        ReferenceBridge(processor="LAB", port=0, dialect=dialect_of(tmp_path)) as bridge,
+    ):
+        plain = yaml.safe_load(connector_config(lab, bridge_port=bridge.port))
+        secret.write_text(plain["asterisk"].pop("secret"))
+        plain = deep_merge(
+            plain,
+            {
+                "log": {"level": "debug", "format": "json"},
+                "bridge": {"record": str(tmp_path / "wire.log")},
+                "monitoring": {"port": free_port()},
+            },
+        )
+        if (dialect := dialect_file(tmp_path)) is not None:
+            plain = deep_merge(plain, {"bridge": {"dialect": str(dialect)}})
+        file.write_text(yaml.safe_dump(plain))
+        monkeypatch.setenv("CONNECTOR_ASTERISK__SECRET_FILE", str(secret))
+        connector: object = None
+        found = ProcessDesk(provider, lab, bridge, connector, phones, own_names(), file=file)  # type: ignore[arg-type]
+        await found.start()
+        try:
+            yield found
+        finally:
+            assert found.process is not None
+            if found.process.returncode is None:
+                found.process.kill()
+                await found.process.communicate()
+
+
+async def every_door(at: Desk) -> None:
+    """Give the connector secrets wherever the protocol has a place for them, and where it has none."""
+    right = at.info.agents["1001"].password
+    for password in (WRONG, right):
+        body = {"agentId": "1001", "agentLogin": "1001", "agentPassword": password}
+        await at.bridge.request("", "cti.request.validateagentcredentials", body)
+        asked = {"agentId": "1002", "requestingAgentLogin": "1001", "requestingAgentPassword": password}
+        await at.bridge.request("", "cti.query.agentinfo", asked)
+        odd = {**body, "agentPassword": {"nested": [password]}, "sessionId": [], "destination": 7}
+        await at.bridge.request("", "cti.request.createsession", odd)
+    # Typed into the wrong field, as people do.
+    wrong_field = {"agentId": MISPLACED, "agentPassword": "x", "sessionId": "s", "destination": "LAB.S"}
+    await at.bridge.request("", "cti.request.createsession", wrong_field)
+    call = await make_call(at, "direct")
+    await call.primary.send_dtmf(TONES)
+    await call.customers_call.hangup()
+    await call.over()
+
+
+async def output_of(*command: str) -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "connector", *command, stdout=-1, stderr=asyncio.subprocess.STDOUT
+    )
+    printed, _ = await process.communicate()
+    assert printed
+    return printed
+
+
+async def page(port: int, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    writer.write(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    assert answer
+    return answer
+
+
+def shown_by_the_kernel(process: int) -> dict[str, bytes]:
+    return {name: Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ")}
+
+
+def recordings(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.glob("wire.log*")}
+
+
+async def test_no_secret_comes_out_anywhere(talkative: ProcessDesk, tmp_path: Path) -> None:
+    settings = yaml.safe_load(talkative.file.read_text())
+    await every_door(talkative)
+    process = talkative.process
+    assert process is not None
+    port = settings["monitoring"]["port"]
+    told = {
+        "metrics": await page(port, "/metrics"),
+        "readiness": await page(port, "/readyz"),
+        **shown_by_the_kernel(process.pid),
+        "check": await output_of("check", "--config", str(talkative.file)),
+        "doctor": await output_of("doctor", "--config", str(talkative.file)),
+    }
+    told["log"] = await talkative.end(signal.SIGTERM)
+    told |= recordings(tmp_path)
+    assert b"conversation.request.senddtmf" in told["wire.log"] or dialect_file(tmp_path) is not None
+    assert b"wrong agent id or password" in told["log"]
+    secrets = {
+        "AMI secret": talkative.info.ami["harmony"].secret,
+        "agent's password": talkative.info.agents["1001"].password,
+        "agent's hash": talkative.info.agents["1001"].password_hash,
+        "wrong password": WRONG,
+        "tones": TONES,
+    }
+    found = [
+        f"{name} in {where}"
+        for where, text in told.items()
+        for name, secret in secrets.items()
+        if secret.encode() in text
+    ]
+    found += [where for where, text in told.items() if MISPLACED.encode() in text and "wire" not in where]
+    assert not found

@@ -1,0 +1,386 @@
+"""The fault campaign: faults at random moments of random operations, on the real PBX, broker and phones.
+
+    make test-faults                          200 faults, a seed of its own
+    make test-faults FAULTS=60 SEED=7 BRIDGE=tcp
+
+One fault after the other, each an episode: people work; something breaks and is mended; people go on; then
+they pause, and all must be as it should: the bridge's view is what the PBX's own lists say, everybody hears
+whom the PBX has joined, no request is unanswered, no number was called twice for one. Then all calls but the
+witnesses' are ended, and nothing may be left: no channel, no room, no interaction, no task, no open file.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import re
+import secrets
+import statistics
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "e2e"), str(HERE.parent / "unit")]
+
+from kinds import OF, Fault, asterisk_restarted, new_connector_is_known  # noqa: E402
+from people import Cast, People  # noqa: E402
+from truth import all_hear, read, rooms  # noqa: E402
+from witness import AGENTS, Witnesses, hang_up  # noqa: E402
+from world import START, World, world  # noqa: E402
+
+from connector.bridge.catalogue.conversation import ConversationState  # noqa: E402
+from connector.lab.provider import LabInfo, LabProvider, choose_provider  # noqa: E402
+from connector.telephony.presence import WRAP_UP  # noqa: E402
+
+_PATIENCE = 10.0
+_HOPELESS = 3
+"""Failures in a row that end a campaign."""
+_LIVE_AT_LEAST = 2
+"""Calls that should be under way when something breaks."""
+
+
+@dataclass
+class Figures:
+    """What came of a campaign."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    back: dict[str, list[float]] = field(default_factory=dict)
+    """Seconds from a fault's end until every agent could work again."""
+    survived: int = 0
+    """Calls that were up before and after a fault."""
+    listened: int = 0
+    longest_gap: float = 0.0
+    tasks: list[int] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    kib: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def show(self) -> None:
+        """Print it."""
+        say(f"{self.faults.total()} faults in {self.seconds:.0f} s, {len(self.failures)} failures")
+        for kind, number in sorted(self.faults.items()):
+            back = self.back.get(kind, [])
+            worst = (
+                f"back after median {statistics.median(back):.2f} s, worst {max(back):.2f} s" if back else ""
+            )
+            say(f"  {kind:<20} {number:>4}  {worst}")
+        done = sum(number for what, number in self.outcomes.items() if what.endswith("done"))
+        say(f"operations: {self.outcomes.total()}, carried out {done}")
+        for what, number in sorted(self.outcomes.items()):
+            say(f"  {what:<40} {number:>5}")
+        for text, number in self.refusals.most_common():
+            say(f"  refused {number:>4} x {text}")
+        say(f"calls that survived: {self.survived}; phones listened to: {self.listened}")
+        say(f"longest gap in a witness' ear: {self.longest_gap:.2f} s")
+        for what, values in (("tasks", self.tasks), ("files", self.files), ("KiB", self.kib)):
+            if values:
+                say(f"{what}: first {values[0]}, last {values[-1]}, most {max(values)}")
+        for text in self.failures:
+            say(f"FAILURE {text}")
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+class Campaign:
+    """One world and its episodes."""
+
+    def __init__(self, at: World, figures: Figures, cast: Cast | None = None) -> None:
+        self.world = at
+        self.figures = figures
+        self.people = People(at, cast or Cast())
+        self.witnesses = Witnesses(at, self.people.agents)
+        self._base: dict[str, Any] = {}
+
+    async def begin(self) -> None:
+        """Have everybody arrive; take the measure of a connector at rest."""
+        await self.people.arrive(AGENTS)
+        await self.people.all_here()
+        await self.witnesses.call()
+        await asyncio.sleep(0)
+        self._base = await self.world.held()
+
+    async def end(self) -> None:
+        """Have everybody leave."""
+        await self.witnesses.stop()
+        self.people.go.clear()
+        await hang_up(self.world, but=set())
+        await self.people.leave()
+        self.figures.outcomes += self.people.outcomes
+        self.figures.refusals += self.people.refusals
+        self.figures.longest_gap = max(self.figures.longest_gap, self.witnesses.longest)
+
+    async def episode(self, fault: Fault) -> None:
+        """Break one thing; raise AssertionError if anything is not as it should be."""
+        chance, people = self.world.chance, self.people
+        self.world.rung.times.clear()
+        people.asked.clear()
+        people.tones.clear()
+        people.go.set()
+        await self._until(lambda: self._live() >= _LIVE_AT_LEAST, "calls under way", 20)
+        await asyncio.sleep(chance.uniform(0, 1))
+        before = self._nativeids()
+        if fault is asterisk_restarted:
+            await self.witnesses.stop()
+        await fault(self.world)
+        mended = time.monotonic()
+        await people.all_here()
+        took = time.monotonic() - mended
+        self.figures.back.setdefault(fault.__name__, []).append(took)
+        await asyncio.sleep(chance.uniform(0, 0.6))
+        people.go.clear()
+        await self.world.bridge.wait_in_service(START)
+        await people.all_here()
+        await people.finish()
+        self.figures.listened += await all_hear(self.world, people.agents)
+        self.figures.survived += len(before & self._nativeids())
+        if fault is asterisk_restarted:
+            await self.witnesses.call()
+        await self._obeys()
+        self._nothing_twice()
+        await self._all_over()
+        await people.finish()
+        self._no_complaints()
+
+    async def heal(self) -> None:
+        """Begin with a new connector and no calls after a failure: the next fault counts by itself."""
+        self.people.go.clear()
+        for wire in (self.world.pbx_wire, self.world.bridge_wire):
+            wire.thaw()
+        self.world.bridge_wire.doubling = self.world.bridge_wire.shuffling = False
+        await self.witnesses.stop()
+        await self.world.kill()
+        await hang_up(self.world, but=set())
+        for leg in await self.world.rows():
+            await asyncio.to_thread(self.world.lab.asterisk_cli, f"channel request hangup {leg['Channel']}")
+        self.people.faults.clear()
+        self.world.bridge.violations.clear()
+        self.witnesses.broken.clear()
+        self.witnesses.longest = 0.0
+        if self.world.transport == "tcp":
+            await self.world.bridge.wait_disconnected(START)
+        await self.world.start()
+        await new_connector_is_known(self.world)
+        await self.people.all_here()
+        await self.witnesses.call()
+
+    # -- what must be so ---------------------------------------------------------------------------------
+
+    def _live(self) -> int:
+        working = [agent for number, agent in self.people.agents.items() if number not in AGENTS]
+        return sum(len(agent.interactions) for agent in working)
+
+    def _nativeids(self) -> set[str]:
+        return {one.nativeid for agent in self.people.agents.values() for one in agent.interactions}
+
+    async def _obeys(self) -> None:
+        """See that a call that came through it can be held and taken back."""
+        free = [
+            one
+            for number, agent in self.people.agents.items()
+            for one in agent.interactions
+            if number not in AGENTS
+            and one.primary.state is ConversationState.TALKING
+            and one.consult_conversation is None
+        ]
+        for one in free[:1]:
+            await one.primary.hold()
+            await one.primary.retrieve()
+            await all_hear(self.world, self.people.agents)
+
+    def _targets(self) -> set[str]:
+        """Return the destinations that the bridge has."""
+        rules = self.world.bridge.link.rules
+        roots = [agent.session.node for agent in self.people.agents.values() if agent.session is not None]
+        return {rules.control.target, *(node.target for root in roots for node in root.branch())}
+
+    def _nothing_twice(self) -> None:
+        others = self.world.rung.times.keys() - self.witnesses.numbers
+        rung = {number: self.world.rung.times[number] for number in others if number.startswith("2")}
+        more = {number: times for number, times in rung.items() if times > self.people.asked[number]}
+        assert not more, f"called more often than asked for: {more}, asked {dict(self.people.asked)}"
+        for phone in self.world.phones.phones:
+            heard = sum(len(call.dtmf_received) for call in phone.calls)
+            asked = self.people.tones[phone.extension]
+            assert heard <= asked, f"{phone.extension} got {heard} tones, {asked} were asked for"
+
+    def _no_complaints(self) -> None:
+        bridge = self.world.bridge
+        unanswered = [message.name for message in bridge.link.rules.outstanding()]
+        assert not unanswered, f"unanswered: {unanswered}"
+        owed = [one.request.name for one in bridge.link.rules.owed()]
+        assert not owed, f"events that were promised did not come after {owed}"
+        broken = [text for text in bridge.violations if not self._of_a_former_session(text)]
+        assert not broken, f"rules broken: {broken}"
+        assert not self.people.faults, f"waited in vain: {self.people.faults}"
+        assert not self.witnesses.broken, f"broken audio: {self.witnesses.broken}"
+        different = self.world.bridge_wire.different
+        assert not different, f"another answer to the same request: {different}"
+        log = self.world.log.read_bytes() if self.world.log.exists() else b""
+        assert b"traceback" not in log.lower(), f"traceback in the connector's log: {log[-3000:]!r}"
+
+    def _of_a_former_session(self, violation: str) -> bool:
+        """Tell whether the bridge has initialised something in a session that it ended meanwhile.
+
+        It ends its sessions when the service goes away; what it is told of them until then is in vain.
+        """
+        missing = re.search(r"There is no destination (LAB\.SESSION\.[^.]+)\.", violation)
+        sessions = {
+            agent.session.target for agent in self.people.agents.values() if agent.session is not None
+        }
+        return missing is not None and missing.group(1) not in sessions
+
+    async def _all_over(self) -> None:
+        """End all calls but the witnesses', and see that nothing is left of them."""
+        await hang_up(self.world, but=self.witnesses.numbers)
+        found: list[str] = []
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while found := await self._left_over():  # noqa: ASYNC110 - lists tell nobody
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise AssertionError(f"left over: {'; '.join(found)}") from None
+
+    async def _left_over(self) -> list[str]:
+        truth, held = await read(self.world), await self.world.held()
+        # The guest of a conference is in it by a Local channel.
+        ours = [row for row in truth.rows.values() if truth.number(row) not in self.witnesses.numbers]
+        known = {one.nativeid for agent in self.people.agents.values() for one in agent.interactions}
+        targets = self._targets()
+        left = {
+            "channels": [row["Channel"] for row in ours if not row["Channel"].startswith("Local/2007@")],
+            "pauses for wrap-up": {row["Name"] for row in truth.members if row["PausedReason"] == WRAP_UP}
+            - set(AGENTS),
+            "rooms": await rooms(self.world) - truth.rows.keys(),
+            "interactions, here or there only": set(held["interactions"]) ^ known,
+            "legs, here or there only": set(held["legs"]) ^ truth.rows.keys(),
+            "tasks": _more(held["tasks"], self._base["tasks"]),
+            "waiters": held["waiters"],
+            "files": max(0, held["files"] - self._base["files"]),
+            "destinations, here or there only": set(held["destinations"]) ^ targets,
+        }
+        found = [f"{what} {value}" for what, value in left.items() if value]
+        if not found:
+            self.figures.tasks.append(sum(held["tasks"].values()))
+            self.figures.files.append(held["files"])
+            self.figures.kib.append(held["kib"])
+        return found
+
+    @staticmethod
+    async def _until(ready: Any, what: str, seconds: float = _PATIENCE) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while not ready():  # noqa: ASYNC110 - phones and bridge both tell; whoever comes first
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"not within {seconds} s: {what}") from None
+
+
+def _more(now: Mapping[str, int], base: Mapping[str, int]) -> dict[str, int]:
+    return {name: number for name, number in now.items() if number > base.get(name, 0)}
+
+
+async def _report(at: World, told: str, mark: int) -> str:
+    """Return all that may explain a failure: what was wrong, the PBX's channels, log and messages since."""
+    lines = [told, "", "== channels"]
+    for row in await at.rows():
+        variables = [value for value in row.all("Variable") if value.startswith("HARMONY_")]
+        shown = [row[name] for name in ("Uniqueid", "Channel", "ChannelStateDesc", "BridgeID", "Application")]
+        lines.append(" ".join([*shown, row["Context"], row["Exten"], row["Data"], *variables]))
+    lines += ["", "== connector", at.log.read_bytes()[mark:].decode(errors="replace"), "== bridge"]
+    lines += [f"{one.at:%H:%M:%S.%f} {one.direction:<3} {one.message!r}" for one in at.bridge.log]
+    return "\n".join(lines)
+
+
+def plan(faults: int, chance: random.Random, transport: str) -> list[Fault]:
+    """Return which faults come: each kind in its proportion, in a random order."""
+    kinds = OF[transport]
+    total = sum(kinds.values())
+    chosen = [kind for kind, weight in kinds.items() for _ in range(faults * weight // total)]
+    chosen += chance.choices(list(kinds), list(kinds.values()), k=faults - len(chosen))
+    chance.shuffle(chosen)
+    return chosen
+
+
+async def run(lab: LabProvider, info: LabInfo, faults: list[Fault], seed: int, transport: str) -> Figures:
+    """Run the campaign and return its figures."""
+    figures, began = Figures(), time.monotonic()
+    async with world(lab, info, random.Random(f"{seed} {transport}"), transport) as at:  # noqa: S311
+        campaign = Campaign(at, figures)
+        await campaign.begin()
+        await run_episodes(campaign, faults, f"{transport}, seed {seed}")
+        await campaign.end()
+    figures.seconds = time.monotonic() - began
+    return figures
+
+
+async def run_episodes(campaign: Campaign, faults: list[Fault], what: str) -> None:
+    """Run one episode after the other; a failure doesn't end it, but three in a row do."""
+    figures, at, in_a_row = campaign.figures, campaign.world, 0
+    for place, fault in enumerate(faults):
+        figures.faults[fault.__name__] += 1
+        started, mark = time.monotonic(), at.log.stat().st_size
+        at.bridge.log.clear()
+        try:
+            await campaign.episode(fault)
+        except Exception as problem:  # noqa: BLE001 - told at the end, the campaign goes on
+            text = str(problem) if isinstance(problem, AssertionError) else traceback.format_exc()
+            told = f"fault {place} ({fault.__name__}, {what}): {text}"
+            figures.failures.append(told)
+            say(f"FAILURE {told}")
+            if folder := os.environ.get("FAULTS_LOG"):
+                report = Path(folder) / f"{what}, {place}.txt"
+                await asyncio.to_thread(report.write_text, await _report(at, told, mark), "utf-8")
+            in_a_row += 1
+            if in_a_row == _HOPELESS:
+                return
+            await campaign.heal()
+        else:
+            in_a_row = 0
+            say(f"{place:>4} {fault.__name__:<20} {time.monotonic() - started:5.1f} s   ({what})")
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--bridge", choices=["tcp", "amqp", "both"], default="both")
+    parser.add_argument("--only", help="a kind of fault, and no other")
+    asked = parser.parse_args()
+    seed = secrets.randbelow(10**6) if asked.seed is None else asked.seed
+    share = {"both": {"tcp": asked.faults - asked.faults // 3, "amqp": asked.faults // 3}}
+    parts = share.get(asked.bridge, {asked.bridge: asked.faults})
+    say(f"seed {seed}")
+    lab = choose_provider(os.environ.get("LAB") or None, f"faults-{os.getpid()}")
+    failed = False
+    try:
+        info = lab.up()
+        for transport, number in parts.items():
+            faults = plan(number, random.Random(seed), transport)  # noqa: S311
+            if asked.only:
+                faults = [kind for kind in OF[transport] if kind.__name__ == asked.only] * number
+            figures = asyncio.run(run(lab, info, faults, seed, transport))
+            figures.show()
+            failed = failed or bool(figures.failures)
+    finally:
+        lab.down()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Calls that nobody touches, listened to all the time: whatever fails beside the PBX, they must not."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+
+from desk import WAIT
+from people import Agent
+from world import World
+
+from connector.bridge.catalogue.conversation import ConversationState
+from connector.lab.phones.base import CallState, Phone, PhoneError
+from connector.lab.phones.hearing import describe, expect_hears, hears
+from connector.processor.handles import Interaction
+
+TALK, HOLD, CONFERENCE = ("1008", "2008"), ("1009", "2009"), ("1010", "2010", "2007")
+AGENTS = tuple(sorted(numbers[0] for numbers in (TALK, HOLD, CONFERENCE)))
+_STEP = 0.1
+LONGEST = 0.6
+"""Seconds for which a phone may hear something else: recognised is the last 300 ms, on a busy machine."""
+
+
+class Witnesses:
+    """A call that talks, one on hold, and a conference."""
+
+    def __init__(self, world: World, agents: Mapping[str, Agent]) -> None:
+        self._world = world
+        self._agents = agents
+        self._expected: dict[Phone, frozenset[str]] = {}
+        self._since: dict[Phone, float] = {}
+        self._listening: asyncio.Task[None] | None = None
+        self.longest = 0.0
+        """Seconds of the longest gap so far, in all the calls."""
+        self.broken: list[str] = []
+
+    @property
+    def numbers(self) -> set[str]:
+        """Whose phones they are."""
+        return {*TALK, *HOLD, *CONFERENCE}
+
+    async def call(self) -> None:
+        """Make the calls, from the bridge, and begin to listen."""
+        agent, customer = await self._connect(*TALK)
+        self._expected = {agent: frozenset({TALK[1]}), customer: frozenset({TALK[0]})}
+        agent, customer = await self._connect(*HOLD)
+        await self._interaction(HOLD[0]).primary.hold()
+        self._expected |= {agent: frozenset(), customer: frozenset({"MOH"})}
+        agent, customer = await self._connect(*CONFERENCE[:2])
+        await self._world.phone(CONFERENCE[2])
+        primary = self._interaction(CONFERENCE[0]).primary
+        await primary.blind_conference(CONFERENCE[2])
+        await primary.wait_members(lambda members: len(members) == len(CONFERENCE) - 1)
+        for number in CONFERENCE:
+            phone = await self._world.phone(number)
+            self._expected[phone] = frozenset(CONFERENCE) - {number}
+        await expect_hears(self._expected, WAIT)
+        self._since.clear()
+        self._listening = asyncio.create_task(self._listen())
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+            self._listening = None
+
+    async def _connect(self, agent: str, customer: str) -> tuple[Phone, Phone]:
+        theirs, ours = await self._world.phone(customer), await self._world.phone(agent)
+        call = await theirs.dial(agent)
+        await call.wait_state(CallState.TALKING, WAIT)
+        async with asyncio.timeout(WAIT):
+            while not self._agents[agent].interactions:  # noqa: ASYNC110 - the agent's tasks take them
+                await asyncio.sleep(0.02)
+        await self._interaction(agent).primary.wait_state(ConversationState.TALKING)
+        return ours, theirs
+
+    def _interaction(self, agent: str) -> Interaction:
+        (found,) = self._agents[agent].interactions
+        return found
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_STEP)
+            now = loop.time()
+            for phone, wanted in self._expected.items():
+                if hears(phone) == wanted:
+                    self._since[phone] = now
+                    continue
+                gap = now - self._since.setdefault(phone, now)
+                if gap > LONGEST >= self.longest:
+                    self.broken.append(f"{phone.extension} should hear {sorted(wanted)}: {describe(phone)}")
+                self.longest = max(self.longest, gap)
+
+
+async def hang_up(world: World, *, but: set[str]) -> None:
+    """Hang up all phones but some."""
+    calls = [call for phone in world.phones.phones if phone.extension not in but for call in phone.calls]
+    for result in await asyncio.gather(*(call.hangup() for call in calls), return_exceptions=True):
+        if isinstance(result, BaseException) and not isinstance(result, PhoneError):
+            raise result

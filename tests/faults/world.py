@@ -1,0 +1,186 @@
+"""The campaign's world: laboratory, bridge, a connector process behind wires that can fail, and phones."""
+
+import asyncio
+import json
+import random
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from desk import amqp_settings, deep_merge, own_names
+from wires import BridgeWire, Wire
+
+from connector.asterisk.link import AmiLink, AmiSettings
+from connector.asterisk.wire import AmiMessage
+from connector.lab.configuration import connector_config
+from connector.lab.phones.base import Phone
+from connector.lab.phones.fleet import PhoneFleet
+from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.amqp import broker_end
+from connector.processor.server import ReferenceBridge
+
+START = 60.0
+"""Seconds that anything may take to be there again, on a machine that has other work too."""
+PING = 0.5
+"""Seconds between two pings to the PBX, and for their answer."""
+GRACE = 1.5
+
+
+class Rung:
+    """Notes which phones the PBX calls."""
+
+    def __init__(self) -> None:
+        self.times: Counter[str] = Counter()
+
+    def notice(self, event: AmiMessage) -> None:
+        """Take an event."""
+        name = event.get("Channel") or ""
+        if (
+            event.name == "Newchannel"
+            and event.get("ChannelStateDesc") == "Down"
+            and name.startswith("PJSIP/")
+        ):
+            self.times[name.removeprefix("PJSIP/").partition("-")[0]] += 1
+
+
+@dataclass
+class World:
+    """Everything that can fail, and what else there is."""
+
+    lab: LabProvider
+    info: LabInfo
+    chance: random.Random
+    bridge: ReferenceBridge
+    phones: PhoneFleet
+    pbx_wire: Wire
+    bridge_wire: BridgeWire
+    observer: AmiLink
+    """A manager session of our own, past the wire: the PBX's truth."""
+    rung: Rung
+    transport: str
+    folder: Path
+    process: asyncio.subprocess.Process | None = None
+    log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = self.folder / "connector.log"
+
+    @property
+    def alive(self) -> asyncio.subprocess.Process:
+        """The connector's process."""
+        assert self.process is not None
+        return self.process
+
+    async def start(self) -> None:
+        """Start a connector. It is not waited for."""
+        (self.folder / "s").unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, str(Path(__file__).with_name("inspected.py")), str(self.folder / "s")),
+                *("run", "--config", str(self.folder / "connector.yaml")),
+                stderr=log,
+            )
+
+    async def kill(self) -> None:
+        """End the connector as a crash does."""
+        with suppress(ProcessLookupError):
+            self.alive.send_signal(signal.SIGKILL)
+        await self.alive.wait()
+
+    async def held(self) -> dict[str, Any]:
+        """Ask the connector what it holds."""
+        reader, writer = await asyncio.open_unix_connection(str(self.folder / "s"))
+        try:
+            told: dict[str, Any] = json.loads(await reader.read())
+        finally:
+            writer.close()
+        return told
+
+    async def rows(self) -> list[AmiMessage]:
+        """Return the PBX's list of channels."""
+        return [
+            row
+            for row in await self.observer.send_list("Status", {"AllVariables": "true"})
+            if row.name == "Status"
+        ]
+
+    async def phone(self, number: str) -> Phone:
+        """Return a registered phone that picks up by itself."""
+        phone = await self.phones.phone(number)
+        phone.honour_auto_answer = True
+        phone.answer_mode = "auto"
+        return phone
+
+
+def _settings(info: LabInfo, port: int, pbx_port: int, more: dict[str, Any]) -> str:
+    plain = yaml.safe_load(connector_config(info, bridge_port=port))
+    quick = {"reconnect_initial": 0.05, "reconnect_max": 0.3}
+    over: dict[str, Any] = {
+        "bridge": quick,
+        "asterisk": {
+            "host": "127.0.0.1",
+            "port": pbx_port,
+            "grace": GRACE,
+            "ping_interval": PING,
+            "ping_timeout": PING,
+            **quick,
+        },
+        "dial": {"agent_timeout": 4, "timeout": 4},
+        "limits": {"drain": 0},
+        "handling": {"fallback_patience": 5},
+    }
+    return yaml.safe_dump(deep_merge(deep_merge(plain, over), more))
+
+
+@asynccontextmanager
+async def world(
+    lab: LabProvider, info: LabInfo, chance: random.Random, transport: str
+) -> AsyncIterator[World]:
+    """Run a world; its connector is started, but not waited for."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+        accounts = {number: account.password for number, account in info.sip.items()}
+        phones = await stack.enter_async_context(PhoneFleet(info.host, info.ports.sip, accounts))
+        bridge = ReferenceBridge(processor="LAB", port=0, strict=False, timeout=15.0)
+        await stack.enter_async_context(bridge)
+        pbx_wire = await stack.enter_async_context(Wire(info.host, info.ports.ami))
+        bridge_wire = await stack.enter_async_context(BridgeWire(bridge.host, bridge.port, chance))
+        more: dict[str, Any] = {}
+        if transport == "amqp":
+            names = own_names()
+            bridge.attach(broker_end(info.amqp_url, "LAB", names=names))
+            more = amqp_settings(info, names)
+        user, rung = info.ami["observer"], Rung()
+        observer = AmiLink(
+            AmiSettings(
+                info.host,
+                info.ports.ami,
+                user.username,
+                user.secret,
+                reconnect_initial=0.05,
+                reconnect_max=0.2,
+                ping_interval=3600.0,
+            ),
+            on_event=rung.notice,
+        )
+        found = World(
+            lab, info, chance, bridge, phones, pbx_wire, bridge_wire, observer, rung, transport, folder
+        )
+        watching = asyncio.create_task(observer.run())
+        (folder / "connector.yaml").write_text(_settings(info, bridge_wire.port, pbx_wire.port, more))
+        try:
+            await observer.wait_up(START)
+            await found.start()
+            yield found
+        finally:
+            if found.process is not None and found.process.returncode is None:
+                await found.kill()
+            await observer.close()
+            await watching
