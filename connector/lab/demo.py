@@ -130,7 +130,6 @@ async def _run(info: LabInfo, timeline: Timeline) -> None:
     async with (
         PhoneFleet(info.host, info.ports.sip, accounts) as phones,
         ReferenceBridge(processor="LAB", host=info.host, port=0) as bridge,
-        DesktopDoor(InteractionProcessor(bridge), info.host) as door,
     ):
         bridge.on_message = timeline.message
         connector = Connector(_settings(info, bridge.port), on_event=timeline.event)
@@ -139,7 +138,10 @@ async def _run(info: LabInfo, timeline: Timeline) -> None:
         try:
             timeline.headline("the connector finds its bridge and its PBX")
             await bridge.wait_in_service(_WAIT)
-            async with DesktopClient(door.url, timeout=_WAIT) as desktop:
+            async with (
+                DesktopDoor(InteractionProcessor(bridge), info.host) as door,
+                DesktopClient(door.url, timeout=_WAIT) as desktop,
+            ):
                 await _scenes(info, desktop, phones, timeline)
         finally:
             stop.set()

@@ -45,11 +45,18 @@ class Service:
         self.client.emit(CONTROL, control.ServerStatusChanged(status=control.ServiceStatus(status)))
 
     @contextmanager
-    def slow_connector(self) -> Iterator[None]:
-        """Have the connector answer nothing until the context is left."""
+    def slow_connector(self, only: str = "") -> Iterator[None]:
+        """Have the connector answer nothing, or not this request, until the context is left."""
         kept: list[Message] = []
         answer = self.client.received
-        self.client.received = kept.append  # type: ignore[method-assign]
+
+        def received(message: Message) -> None:
+            if only in {"", message.name}:
+                kept.append(message)
+            else:
+                answer(message)
+
+        self.client.received = received  # type: ignore[method-assign]
         try:
             yield
         finally:

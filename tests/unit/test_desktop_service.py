@@ -209,6 +209,21 @@ async def test_logout_is_answered_then_told_and_the_session_is_given_up() -> Non
         await desktop.login("1001", "right")
 
 
+async def test_a_service_that_is_stopped_takes_the_answers_that_it_waits_for() -> None:
+    async with service() as at:
+        async with logged_in(at) as (desktop, session):
+            link = at.bridge.link
+            with at.slow_connector("session.request.dispose"):
+                await session.logout()
+                await link.until(link.rules.outstanding, None, lambda: "the session given up")
+                stopping = asyncio.create_task(at.door.stop())
+                await desktop.wait_lost()
+                done, _ = await asyncio.wait([stopping], timeout=0.2)
+                assert not done
+            await stopping
+        assert not at.bridge.link.rules.outstanding()
+
+
 # -- the service monitor -------------------------------------------------------------------------------------
 
 

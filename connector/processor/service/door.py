@@ -147,9 +147,11 @@ class DesktopDoor:
 
     async def stop(self) -> None:
         """Close all connections and stop listening."""
-        await self.processor.stop()
+        self.processor.end_sessions()
         for peer in tuple(self._peers):
             peer.close(_GOING_AWAY, "the service ends")
+        # What the service still waits for is between it and the connector.
+        await self.processor.stop()
         if self._server is not None:
             self._server.close(close_connections=True)
             await self._server.wait_closed()

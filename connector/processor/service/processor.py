@@ -40,6 +40,9 @@ _OUT_OF_SERVICE = control_wire.ServiceStatus.OUT_OF_SERVICE
 _MOST_WAITING = 32
 """Commands of one desktop that may wait for their answer at once."""
 
+_LAST_ANSWERS = 2.0
+"""Seconds that a service that is stopped waits for answers of the connector."""
+
 
 class InteractionProcessor:
     """Serves agent desktops with the sessions of a reference bridge.
@@ -53,7 +56,7 @@ class InteractionProcessor:
         self._sessions = Sessions(bridge, self.options.grace, self._spawn)
         self._clients: dict[Peer, Client] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._told_up = False
+        self._told_up = self._up
         self._at_once: dict[str, Callable[[Client, Command], None]] = {
             "getServices": self._get_services,
             "bindService": self._bind_service,
@@ -79,15 +82,26 @@ class InteractionProcessor:
         return self.bridge.capabilities is not None and self.bridge.status is _IN_SERVICE
 
     @property
+    def _up(self) -> bool:
+        return self.bridge.capabilities is not None and self.bridge.status is not _OUT_OF_SERVICE
+
+    @property
     def resources(self) -> dict[str, Resource]:
         """The session resources by id."""
         return self._sessions.resources
 
-    async def stop(self) -> None:
-        """End all work; the connector keeps sessions and calls."""
+    def end_sessions(self) -> None:
+        """End all sessions for their desktops; the connector keeps them, and calls."""
         if self in self.bridge.watchers:
             self.bridge.watchers.remove(self)
         self._sessions.end_all("SERVICE_STOPPED")
+
+    async def stop(self) -> None:
+        """End all work."""
+        self.end_sessions()
+        if self._tasks:
+            # What is being given up has been asked for: its answers are still taken.
+            await asyncio.wait(tuple(self._tasks), timeout=_LAST_ANSWERS)
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -278,7 +292,7 @@ class InteractionProcessor:
         self._tell_whether_up()
 
     def _tell_whether_up(self) -> None:
-        up = self.bridge.capabilities is not None and self.bridge.status is not _OUT_OF_SERVICE
+        up = self._up
         name = "service.statuschanged" if up is self._told_up else "service.up" if up else "service.down"
         self._told_up = up
         self._tell_monitors(name)
