@@ -19,6 +19,8 @@ from connector.processor.server import ReferenceBridge
 
 PLACE = Path(__file__).with_name("seen.json")
 
+_PROPERTY = "messages"
+
 _UNASKED = frozenset({Kind.EVENT, Kind.WARNING, Kind.ERROR})
 
 
@@ -51,6 +53,12 @@ class Seen:
         self._now.clear()
         return (yield)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Send what the test saw with its report: it may have run in another process."""
+        if call.when == "call":
+            item.user_properties.append((_PROPERTY, sorted(self._now)))
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test saw if it passed."""
         if report.when != "call":
@@ -58,10 +66,13 @@ class Seen:
         test = report.nodeid.partition("[")[0]
         self._ran.add(test)
         if report.passed:
-            self._passed.setdefault(test, set()).update(self._now)
+            seen = self._passed.setdefault(test, set())
+            seen.update(*(names for name, names in report.user_properties if name == _PROPERTY))
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Bring the file up to date: what did not run this time stays as it was."""
+        if hasattr(session.config, "workerinput"):
+            return
         before = json.loads(self._place.read_text("utf-8")) if self._place.exists() else {}
         table: dict[str, list[str]] = {}
         for name in NAMES:
