@@ -239,6 +239,9 @@ desk_app.command()(desk_command)
     ("options", "sentence"),
     [
         (("--url", "http://127.0.0.1"), "--url takes"),
+        (("--url", "ws://127.0.0.1:99999"), "--url takes"),
+        (("--url", "ws://[127.0.0.1"), "--url takes"),
+        (("--url", "ws://"), "--url takes"),
         (("--ca", "there-is-no-such-file.pem"), "--ca is for wss"),
         (("--ca", "there-is-no-such-file.pem", "--url", "wss://127.0.0.1"), "No such file"),
     ],
