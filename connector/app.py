@@ -37,7 +37,7 @@ from connector.bridge.wirelog import MIB, WireLogError, WireWriter
 from connector.config import ConfigError, ReasonSettings, Settings, TlsSettings
 from connector.config import Transport as TransportKind
 from connector.destinations.control import Control
-from connector.destinations.interrupted import judge
+from connector.destinations.interrupted import judge, proves
 from connector.destinations.keeping import Keeper
 from connector.destinations.restoring import restore, row_of
 from connector.destinations.site import Label, Reason, Site
@@ -101,7 +101,7 @@ class Connector:
         if self._ledger is None:
             return
         self._leads.set()
-        keeper = Keeper(self._ledger, row_of, judge)
+        keeper = Keeper(self._ledger, row_of, judge, proves)
         await self._pbx_there()
         self.tree.keeper = keeper
         restore(self.tree, keeper, rows)

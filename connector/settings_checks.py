@@ -115,6 +115,8 @@ def _broker(settings: Settings) -> Iterator[tuple[_Path, str]]:
     if amqp.url and amqp.tls.enabled and not secured:
         yield ("amqp", "url"), "expected a URL that starts with amqps://, as amqp.tls.enabled is true"
     exchanges = (amqp.bridge_exchange, amqp.client_exchange, amqp.dead_exchange)
+    if amqp.standby in exchanges:
+        yield ("amqp", "standby"), "expected an exchange of its own"
     if len(set(exchanges)) < len(exchanges):
         yield ("amqp", "client_exchange"), "expected three different exchanges"
 

@@ -143,9 +143,7 @@ class Ledger:
         while self._staged or self._unwritten:
             staged, self._staged = self._staged, {}
             self._turn += 1
-            batch: dict[str, bytes | None] = {
-                key: packed(value()) if value is not None else None for key, value in staged.items()
-            }
+            batch = _batch_of(staged)
             term, number = self.position
             batch |= {TERM: packed(term), NUMBER: packed(number + 1)}
             apply(self.rows, batch)
@@ -165,6 +163,17 @@ class Ledger:
                 self._progress.notify_all()
             if self._unwritten and not self._staged:
                 return
+
+
+def _batch_of(staged: Mapping[str, Callable[[], Any] | None]) -> dict[str, bytes | None]:
+    batch: dict[str, bytes | None] = {}
+    for key, value in staged.items():
+        try:
+            batch[key] = packed(value()) if value is not None else None
+        except Exception:
+            # One row less is better than all messages that wait for this batch.
+            log.exception("a row cannot be kept", key=key)
+    return batch
 
 
 def apply(rows: dict[str, bytes], batch: Batch) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from connector.bridge.messages import channel as channel_wire
 from connector.bridge.messages import channelgroup as group_wire
 from connector.bridge.messages import conversation as conversation_wire
+from connector.bridge.messages import extensions as extension_wire
 from connector.bridge.messages import interaction as wire
 from connector.bridge.messages import session as session_wire
 from connector.destinations.base import Destination
@@ -17,8 +18,9 @@ from connector.destinations.interaction import Interaction
 from connector.destinations.keeping import Keeper
 from connector.destinations.session import Session
 from connector.destinations.tree import Tree
+from connector.telephony.changes import MuteChanged, RecordingChanged, SupervisionChanged
 from connector.telephony.interactions import Interaction as Model
-from connector.telephony.states import Cause, ConversationState, InteractionState
+from connector.telephony.states import Cause, ConversationState, InteractionState, Supervision
 
 _OVER = frozenset({wire.InteractionState.ENDED, wire.InteractionState.COMPLETED})
 _TELEPHONY = session_wire.ChannelType.TELEPHONY
@@ -36,6 +38,7 @@ def catch_up(tree: Tree, keeper: Keeper) -> None:
                 _group(one)
             case Channel():
                 _presence(one)
+                _supervision(one)
                 _new_calls(one, keeper)
             case Interaction():
                 _interaction(one, keeper)
@@ -67,6 +70,14 @@ def _presence(channel: Channel) -> None:
         channel.announce_readiness(presence)
 
 
+def _supervision(channel: Channel) -> None:
+    leg = channel.tree.pbx.model.supervisor(channel.seat.endpoint)
+    now = leg.supervision if leg is not None else Supervision.OFF
+    if channel.told.get("supervision", Supervision.OFF) != now:
+        call = leg.supervises if leg is not None else ""
+        channel.tell_supervision(SupervisionChanged(channel.seat.endpoint, call, now))
+
+
 def _new_calls(channel: Channel, keeper: Keeper) -> None:
     if is_taken(channel.tree.pbx, channel.seat):
         return
@@ -77,8 +88,6 @@ def _new_calls(channel: Channel, keeper: Keeper) -> None:
 
 
 def _interaction(destination: Interaction, keeper: Keeper) -> None:
-    if wire.InteractionState(destination.told["state"]) in _OVER:
-        return
     model = destination.tree.pbx.model.interaction(destination.nativeid)
     legs = [one for one in destination.children.values() if isinstance(one, Conversation)]
     legs = [one for one in legs if one.open and not one.over]
@@ -89,6 +98,8 @@ def _interaction(destination: Interaction, keeper: Keeper) -> None:
         return
     for one in legs:
         one.tell_release(model.cause if model is not None else Cause.NORMAL)
+    if wire.InteractionState(destination.told["state"]) in _OVER:
+        return
     cause = model.cause if model is not None and model.cause is not None else Cause.NORMAL
     destination.emit(wire.Ended(cause=conversation_wire.Cause(cause)))
 
@@ -106,6 +117,11 @@ def _live_interaction(destination: Interaction, model: Model, keeper: Keeper) ->
     now: dict[str, Any] = {key: from_text(value) for key, value in model.data.items()}
     if news := {key: value for key, value in now.items() if known.get(key) != value}:
         destination.emit(wire.DataChanged(interaction_data=news))
+    marks = destination.marks(model)
+    if marks.get(extension_wire.RECORDING_KEY) != known.get(extension_wire.RECORDING_KEY):
+        destination.tell_marks(RecordingChanged(model.id, model.recording))
+    if marks.get(extension_wire.MUTED_KEY) != known.get(extension_wire.MUTED_KEY):
+        destination.tell_marks(MuteChanged(model.id, muted=model.muted))
 
 
 def _conversation(destination: Conversation, interaction: Model) -> None:

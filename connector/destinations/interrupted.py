@@ -48,8 +48,55 @@ _LEAVES = frozenset(
 """After these the agent has no part in the call."""
 
 
-def judge(destination: Destination, name: str, keeper: Keeper) -> tuple[Fate, Body | None]:
-    """Return what became of a request, with the body of its response where it is done."""
+_REPEATED = frozenset(
+    {"channel.request.activate", "channel.request.deactivate", "interaction.request.accept"}
+)
+
+
+_FROM_CALL: Mapping[str, InteractionState] = {
+    "interaction.request.accept": InteractionState.ALERTING,
+    "interaction.request.reject": InteractionState.ALERTING,
+    "interaction.request.consult": InteractionState.STARTED,
+    "interaction.request.consulttransfer": InteractionState.STARTED,
+    "interaction.request.consultconference": InteractionState.STARTED,
+    "conversation.request.blindtransfer": InteractionState.STARTED,
+}
+"""The state of the call in which a request can be carried out."""
+_FROM_LEG: Mapping[str, frozenset[ConversationState]] = {
+    "conversation.request.hold": frozenset({ConversationState.TALKING}),
+    "conversation.request.retrieve": frozenset({ConversationState.HELD}),
+    "conversation.request.answer": frozenset({ConversationState.ALERTING}),
+}
+"""The states of the conversation in which a request can be carried out."""
+
+
+def judge(
+    destination: Destination, name: str, keeper: Keeper, *, proven: bool = True
+) -> tuple[Fate, Body | None]:
+    """Return what became of a request, with the body of its response where it is done.
+
+    Not `proven`: that what it asks for is so is not its work (`proves`, when it began).
+    """
+    fate, reply = _fate_of(destination, name, keeper)
+    if fate is Fate.DONE and not proven:
+        return Fate.OPEN if name in _GOALS or name in _REPEATED else Fate.UNKNOWN, None
+    return fate, reply
+
+
+def proves(destination: Destination, name: str, keeper: Keeper) -> bool:
+    """Tell whether what a request asks for is neither so nor impossible: found so later, it did it."""
+    if _fate_of(destination, name, keeper)[0] is Fate.DONE:
+        return False
+    if name in _FROM_CALL and isinstance(destination, Interaction | Conversation):
+        call = destination.interaction if isinstance(destination, Conversation) else destination.nativeid
+        model = destination.tree.pbx.model.interaction(call)
+        return model is not None and model.state is _FROM_CALL[name]
+    if name in _FROM_LEG and isinstance(destination, Conversation):
+        return _state(_leg_of(destination)) in _FROM_LEG[name]
+    return True
+
+
+def _fate_of(destination: Destination, name: str, keeper: Keeper) -> tuple[Fate, Body | None]:
     if name in _AGAIN:
         return Fate.OPEN, None
     if isinstance(destination, Channel):
@@ -92,13 +139,17 @@ def _of_interaction(interaction: Interaction, name: str) -> tuple[Fate, Body | N
 
 
 def _of_conversation(destination: Conversation, name: str) -> tuple[Fate, Body | None]:
-    interaction = destination.tree.pbx.model.interaction(destination.interaction)
-    found = interaction.conversation(destination.nativeid) if interaction is not None else None
     if name in _LEAVES:
+        interaction = destination.tree.pbx.model.interaction(destination.interaction)
         return Fate.DONE if interaction is None or interaction.over else Fate.UNKNOWN, None
     if name not in _GOALS:
         return Fate.UNKNOWN, None
-    return Fate.DONE if _state(found) in _GOALS[name] else Fate.OPEN, None
+    return Fate.DONE if _state(_leg_of(destination)) in _GOALS[name] else Fate.OPEN, None
+
+
+def _leg_of(destination: Conversation) -> ConversationModel | None:
+    interaction = destination.tree.pbx.model.interaction(destination.interaction)
+    return interaction.conversation(destination.nativeid) if interaction is not None else None
 
 
 def _state(conversation: ConversationModel | None) -> ConversationState:

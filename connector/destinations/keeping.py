@@ -42,6 +42,8 @@ class Begun:
     name: str
     target: str
     lane: str
+    proven: bool
+    """Whether it is its work if what it asks for is so now (`interrupted.proves`)."""
 
 
 class Fate(Enum):
@@ -55,14 +57,31 @@ class Fate(Enum):
     """Nobody can tell, or a second time would be a second call."""
 
 
-Judge = Callable[["Destination", str, "Keeper"], tuple[Fate, Body | None]]
+class Judge(Protocol):
+    """Knows what became of requests; see `interrupted.judge`."""
+
+    def __call__(
+        self, destination: "Destination", name: str, keeper: "Keeper", *, proven: bool = True
+    ) -> tuple[Fate, Body | None]:
+        """Return what became of a request, with the body of its response where it is done."""
+        ...
 
 
 class Keeper:
     """Stages rows as the tree changes."""
 
-    def __init__(self, rows: Rows, row_of: Callable[["Destination"], dict[str, Any]], judge: Judge) -> None:
-        """`row_of` returns what is to be kept of a destination, `judge` what became of a begun request."""
+    def __init__(
+        self,
+        rows: Rows,
+        row_of: Callable[["Destination"], dict[str, Any]],
+        judge: Judge,
+        proves: Callable[["Destination", str, "Keeper"], bool],
+    ) -> None:
+        """`row_of` returns what is to be kept of a destination, `judge` what became of a begun request.
+
+        `proves` tells, when it begins, whether its outcome will prove that it was carried out.
+        """
+        self._proves = proves
         self._rows = rows
         self._row_of = row_of
         self._judge = judge
@@ -105,13 +124,20 @@ class Keeper:
             return Fate.OPEN, None
         if (begun.name, begun.target) != (message.name, message.target):
             return Fate.OPEN, None
-        return self._judge(destination, message.name, self)
+        return self._judge(destination, message.name, self, proven=begun.proven)
 
-    async def begin(self, message: Message, lane: str) -> None:
+    async def begin(self, destination: "Destination | None", message: Message, lane: str) -> None:
         """Note, before anything is done, that a request is being carried out; safe when this returns."""
         if message.kind is not Kind.REQUEST or any(part in message.name for part in _REPEATABLE):
             return
-        row = {"name": message.name, "target": message.target, "lane": lane, "number": self._next()}
+        proven = destination is not None and self._proves(destination, message.name, self)
+        row = {
+            "name": message.name,
+            "target": message.target,
+            "lane": lane,
+            "proven": proven,
+            "number": self._next(),
+        }
         self._rows.put(REQUEST + (message.request_id or ""), lambda: row)
         await self._rows.flushed()
 

@@ -86,6 +86,11 @@ class Lanes:
         if lane not in self._tasks:
             self._let_go(lane)
 
+    def tell_now(self, lane: str) -> None:
+        """Send what is kept back in a lane whose request begins only now."""
+        self._let_go(lane)
+        self._busy.add(lane)
+
     def cancel_all(self) -> None:
         """Stop everything that runs or waits; kept-back events are dropped."""
         for task in self._tasks.values():

@@ -150,7 +150,7 @@ def _restore_requests(tree: Tree, keeper: Keeper, rows: Mapping[str, bytes]) -> 
     for request_id, row in sorted(found.items(), key=lambda each: each[1]["number"]):
         keeper.go_on_after(row["number"])
         if "response" not in row:
-            keeper.interrupted[request_id] = Begun(row["name"], row["target"], row["lane"])
+            keeper.interrupted[request_id] = Begun(row["name"], row["target"], row["lane"], row["proven"])
             tree.hold_back(row["lane"])
             continue
         kind, name, target = row["question"]

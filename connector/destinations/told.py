@@ -79,6 +79,8 @@ _READ: Mapping[str, Callable[[Told, Body], Told]] = {
     "channel.ready": _always(agent="READY", reason=None),
     "channel.notready": lambda _told, body: {"agent": "NOT_READY", "reason": body["reason"]},
     "channel.interaction.added": _announced,
+    "channel.query.x-supervision": lambda _told, body: {"supervision": body["state"]},
+    "channel.x-supervisionchanged": lambda _told, body: {"supervision": body["state"]},
     "interaction.query.init": _interaction,
     "interaction.started": _always(state="STARTED"),
     "interaction.ended": _always(state="ENDED"),

@@ -261,7 +261,7 @@ class Tree:
         destination.closed = message.name in _LAST_EVENTS
         if self.keeper is not None:
             note(destination.told, message)
-            self.keeper.changed(destination)
+            self._changed(destination)
         self._wire.send(message)
 
     def warn(self, destination: Destination, name: str, code: str, text: str) -> None:
@@ -299,7 +299,8 @@ class Tree:
             self._catch_up = catch_up
 
     def _changed(self, destination: Destination) -> None:
-        if self.keeper is not None:
+        # A request may outlast its destination, which is to stay forgotten.
+        if self.keeper is not None and not destination.disposed:
             self.keeper.changed(destination)
 
     def _forget_request(self, request_id: str) -> None:
@@ -351,7 +352,7 @@ class Tree:
         response = success(message, reply)
         if destination is not None and self.keeper is not None:
             note(destination.told, response)
-            self.keeper.changed(destination)
+            self._changed(destination)
         self._respond(message, response)
         if destination is not None:
             destination.answered(message.name)
@@ -364,7 +365,11 @@ class Tree:
                 return reply
             if fate is Fate.UNKNOWN:
                 raise Refusal(_UNTOLD)
-            await self.keeper.begin(message, self._lane_of(message))
+            lane = self._lane_of(message)
+            if message.request_id in self.keeper.interrupted:
+                # It begins now: what happened before is told before.
+                self._lanes.tell_now(lane)
+            await self.keeper.begin(destination, message, lane)
         return await self._handle(destination, message)
 
     async def _handle(self, destination: Destination | None, message: Message) -> Body | None:

@@ -157,6 +157,8 @@ class TelephonyModel:
         if interaction is not None:
             interaction.leg = leg
             for conversation in interaction.live_conversations:
+                if conversation.leg != leg:
+                    transfers.same_agent(self._calls, conversation, conversation.leg, leg)
                 conversation.leg = leg
 
     def complete(self, interaction_id: str) -> list[Change]:

@@ -68,3 +68,13 @@ def _exchange_party(
     interaction.transferred.add(gone)
     if len(own.parties) > 1:
         own.dismiss(interaction.id, gone, calls.emit)
+
+
+def same_agent(calls: Calls, conversation: Conversation, before: str, now: str) -> None:
+    """Let the other agents of a conversation know that its own agent is on another leg from now on."""
+    for party in conversation.parties:
+        for interaction in calls.on_agents_leg(party):
+            for own in interaction.on_leg(party):
+                if before in own.parties:
+                    own.parties[now] = own.parties.pop(before)
+                    calls.link(now, interaction)

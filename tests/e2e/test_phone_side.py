@@ -302,21 +302,8 @@ async def test_the_bridge_alternates_a_consult_of_the_phone(call: Call, where: s
     await call.over()
 
 
-@pytest.mark.parametrize(
-    ("ringing", "where"),
-    [
-        pytest.param(
-            False,
-            "bridge",
-            marks=pytest.mark.skip(
-                reason="once in 40 both parties hear music: docs/call-handling.md, Not right yet"
-            ),
-        ),
-        (False, "room"),
-        (True, "bridge"),
-        (True, "room"),
-    ],
-)
+@pytest.mark.parametrize("where", ["bridge", "room"])
+@pytest.mark.parametrize("ringing", [False, True])
 async def test_the_bridge_completes_a_consult_of_the_phone(call: Call, where: str, ringing: bool) -> None:
     if where == "room":
         await into_room(call)
@@ -549,18 +536,7 @@ async def test_a_consult_with_a_program_is_transferred(queue_call: Call, where: 
     await gone(call)
 
 
-@pytest.mark.parametrize(
-    "where",
-    [
-        "bridge",
-        pytest.param(
-            "room",
-            marks=pytest.mark.skip(
-                reason="pjsua2 joins no call in a room with another: docs/call-handling.md, Not right yet"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("where", ["bridge", "room"])
 async def test_the_other_stack_does_the_same(at_desk: Desk, where: str) -> None:
     call = await make_call(at_desk, "queue", stack="pjsua2")
     if where == "room":

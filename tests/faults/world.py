@@ -156,7 +156,7 @@ async def world(
         if transport == "amqp":
             names = own_names()
             bridge.attach(broker_end(info.amqp_url, "LAB", names=names))
-            more = amqp_settings(info, names)
+            more = deep_merge(amqp_settings(info, names), {"amqp": {"store": "state.db"}})
         user, rung = info.ami["observer"], Rung()
         observer = AmiLink(
             AmiSettings(

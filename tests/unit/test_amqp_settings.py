@@ -62,6 +62,12 @@ def test_amqps_means_tls_that_verifies(tmp_path: Path) -> None:
             "amqp.client_exchange",
             "different",
         ),
+        (
+            "{url: 'amqp://u:hunter2@h/', standby: harmony.dead}",
+            "amqp.standby",
+            "an exchange of its own",
+        ),
+        ("{url: 'amqp://u:hunter2@h/', store: nowhere/state.db}", "amqp.store", "cannot be made"),
         ("{url: 'amqp://u:hunter2@h:port/v'}", "amqp.url", "expected a URL"),
         ("{url: 'amqp://u:hunter2@h/', queue: 'a b'}", "amqp.queue", "a name on the broker"),
         ("{url: 'amqp://u:hunter2@h/', prefetch: 0}", "amqp.prefetch", "from 1 to 65535"),

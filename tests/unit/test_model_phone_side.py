@@ -231,6 +231,23 @@ def test_gathered_on_one_leg_the_other_one_may_end() -> None:
     assert feed(model, *told) == [changed(CONSULT, HELD), changed(PRIMARY, TALKING)]
 
 
+def test_a_colleague_who_is_consulted_knows_the_leg_that_the_calls_are_gathered_on() -> None:
+    model = watching()
+    model.watch("1002")
+    told = (*customer_waits(), *agent_rings(), *agent_answers())
+    feed(model, *told, *PHONE_HOLDS, *PHONE_DIALS, *TARGET_ANSWERS)
+    (theirs,) = model.interactions("1002")
+    assert set(theirs.primary.parties) == {SECOND}
+    model.gather(AGENT, AGENT)
+    feed(model, facts.LegLeft(TARGET, "b2"), facts.LegJoined(TARGET, "r2"), facts.RoomOpened("r2", TARGET))
+    assert feed(model, facts.LegLeft(SECOND, "b2"), facts.LegEnded(SECOND, 16)) == []
+    assert set(theirs.primary.parties) == {AGENT}
+    assert theirs.primary.state is TALKING
+    changes = feed(model, facts.LegEnded(AGENT, 16))
+    assert theirs.primary.state is RELEASED
+    assert not [one for one in changes if isinstance(one, Anomaly)]
+
+
 def test_a_restarted_connector_finds_the_consult_in_its_interaction() -> None:
     model = watching()
     found = (

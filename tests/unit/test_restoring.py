@@ -14,7 +14,7 @@ from test_destinations import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridg
 from connector.bridge.ledger import Ledger, NoStore
 from connector.bridge.messages import Kind, Message
 from connector.destinations.control import Control
-from connector.destinations.interrupted import judge
+from connector.destinations.interrupted import judge, proves
 from connector.destinations.keeping import Keeper
 from connector.destinations.restoring import restore, row_of
 from connector.destinations.tree import Tree
@@ -45,7 +45,7 @@ class Kept(Bridge):
         self._ids = IDS
         self.ledger = Ledger(NoStore())
         self.ledger.replace(rows or {})
-        keeper = Keeper(self.ledger, row_of, judge)
+        keeper = Keeper(self.ledger, row_of, judge, proves)
         self.tree.keeper = keeper
         restore(self.tree, keeper, self.ledger.rows)
 

@@ -1,0 +1,115 @@
+"""What the AMQP transport knows again after a restart; no message leaves before its batch is written."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from connector.bridge.amqp_inbox import Inbox
+from connector.bridge.amqp_memory import ANSWERED, Memory
+from connector.bridge.amqp_outbox import Outbox, Outgoing, OutgoingRecord
+from connector.bridge.amqp_peers import Peers
+from connector.bridge.amqp_succession import Succession
+from connector.bridge.ledger import Ledger, NoStore
+from connector.bridge.ledger_copy import Record
+from connector.bridge.messages import Kind, Message, success
+
+
+def event(number: int) -> Message:
+    return Message(Kind.EVENT, "x", "P.CONTROL", {"n": number})
+
+
+def answer(request_id: str) -> Message:
+    return success(Message(Kind.REQUEST, "cti.request.serverstatus", "P.CONTROL", request_id=request_id))
+
+
+def record(number: int) -> OutgoingRecord:
+    return OutgoingRecord(Record("batch", 1, number, b""))
+
+
+def taken(outbox: Outbox, committed: int) -> list[str]:
+    found = []
+    while (one := outbox.take(committed)) is not None:
+        found.append(
+            f"r{one.record.number}" if isinstance(one, OutgoingRecord) else f"m{one.message.body['n']}"
+        )
+    return found
+
+
+def test_a_message_waits_for_its_batch_and_comes_after_its_record() -> None:
+    outbox = Outbox(limit=9, window=9)
+    for number in (1, 2, 3):
+        outbox.put(event(number), turn=number)
+    assert taken(outbox, 0) == []
+    outbox.put_record(record(1).record)
+    assert taken(outbox, 1) == ["r1", "m1"]
+    outbox.put_record(record(2).record)
+    assert taken(outbox, 2) == ["r2", "m2"]
+    outbox.rewind()
+    outbox.put_record(record(3).record)
+    assert taken(outbox, 3) == ["r1", "m1", "r2", "m2", "r3", "m3"]
+    outbox.put_record(record(4).record)
+    assert not outbox.is_empty
+    assert [one.message.body["n"] for one in outbox.clear()] == [1, 2, 3]
+    assert outbox.is_empty
+
+
+@pytest.fixture
+async def ledger() -> Ledger:
+    return Ledger(NoStore())
+
+
+async def test_a_successor_is_the_same_to_the_bridge_and_answers_nothing_twice(ledger: Ledger) -> None:
+    memory, peers, outbox = Memory(ledger), Peers(), Outbox(limit=9, window=9)
+    now = datetime.now(UTC)
+    peers.meets("bridge-1", now)
+    memory.introduce("me", peers)
+    sent: list[Outgoing] = []
+    for message in (event(1), answer("done"), answer("unconfirmed")):
+        if message.request_id is not None:
+            memory.took_in(message.request_id, f"letter-{message.request_id}")
+        outgoing = outbox.put(message)
+        assert outgoing is not None
+        memory.put(outgoing)
+        sent.append(outgoing)
+    memory.settle(sent[1])
+    await ledger.flushed()
+
+    heir_ledger = Ledger(NoStore())
+    heir_ledger.replace(ledger.rows)
+    heirs_peers, heirs_outbox = Peers(), Outbox(limit=9, window=9)
+    inbox: Inbox[str] = Inbox()
+    instance = await Succession(heir_ledger, None, None).go_on("new", heirs_peers, heirs_outbox, inbox)  # type: ignore[arg-type]
+    assert instance == "me"
+    assert (heirs_peers.current, heirs_peers.newest) == ("bridge-1", now)
+    again = [heirs_outbox.take(), heirs_outbox.take(), heirs_outbox.take()]
+    assert [one.message_id for one in again if isinstance(one, Outgoing)] == [
+        sent[0].message_id,
+        sent[2].message_id,
+    ]
+    assert inbox.repeated("letter-done", "d") is True
+    assert inbox.repeated("letter-unconfirmed", "d") is False
+    assert inbox.answered("unconfirmed") == ["d"]
+    assert inbox.repeated("letter-unknown", "d") is None
+    following = heirs_outbox.put(event(9))
+    assert following is not None
+    assert following.number > sent[2].number
+
+
+async def test_who_begins_keeps_nothing_of_before(ledger: Ledger) -> None:
+    instance = await Succession(ledger, None, None).go_on("new", Peers(), Outbox(9, 9), Inbox())
+    assert instance == "new"
+
+
+async def test_the_memory_of_answered_requests_is_bounded(ledger: Ledger) -> None:
+    memory, outbox = Memory(ledger), Outbox(limit=10 * ANSWERED, window=9)
+    for number in range(ANSWERED + 10):
+        memory.took_in(f"r{number}", f"m{number}")
+        outgoing = outbox.put(answer(f"r{number}"))
+        assert outgoing is not None
+        memory.put(outgoing)
+        memory.settle(outgoing)
+    await ledger.flushed()
+    seen = {key for key in ledger.rows if key.startswith("seen/")}
+    assert len(seen) == ANSWERED
+    assert "seen/m9" not in seen
+    assert not any(key.startswith("out/") for key in ledger.rows)
