@@ -3,6 +3,7 @@
 import ast
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from seen import Seen
@@ -55,8 +56,9 @@ def test_every_warning_and_error_is_in_the_catalogue_and_has_an_end_to_end_test(
 class Report:
     when = "call"
 
-    def __init__(self, nodeid: str, *, passed: bool) -> None:
+    def __init__(self, nodeid: str, properties: list[tuple[str, object]], *, passed: bool) -> None:
         self.nodeid, self.passed = nodeid, passed
+        self.user_properties = properties
 
 
 def test_only_what_succeeded_in_a_passed_test_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,14 +73,22 @@ def test_only_what_succeeded_in_a_passed_test_counts(tmp_path: Path, monkeypatch
     def went_by(name: str, kind: Kind, result: Result | None = None) -> None:
         seen.note(Message(kind, name, "S.g.c", request_id="1" if result else None, result=result))
 
+    def report(nodeid: str, *, passed: bool) -> Report:
+        item = SimpleNamespace(user_properties=[])
+        seen.pytest_runtest_makereport(item, SimpleNamespace(when="call"))  # type: ignore[arg-type]
+        return Report(nodeid, item.user_properties, passed=passed)
+
     went_by(ready, Kind.RESPONSE, Result.SUCCESS)
     went_by(fails, Kind.RESPONSE, Result.FAILURE)
     went_by("channel.request.notready", Kind.REQUEST)
     went_by("phone.unregistered", Kind.WARNING)
-    seen.pytest_runtest_logreport(Report("t.py::good[1]", passed=True))  # type: ignore[arg-type]
+    seen.pytest_runtest_logreport(report("t.py::good[1]", passed=True))  # type: ignore[arg-type]
     went_by("channel.activated", Kind.EVENT)
-    seen.pytest_runtest_logreport(Report("t.py::bad", passed=False))  # type: ignore[arg-type]
-    seen.pytest_sessionfinish()
+    seen.pytest_runtest_logreport(report("t.py::bad", passed=False))  # type: ignore[arg-type]
+    worker = SimpleNamespace(config=SimpleNamespace(workerinput={}))
+    seen.pytest_sessionfinish(worker)  # type: ignore[arg-type]
+    assert "t.py::old" in place.read_text(), "one of several processes writes nothing"
+    seen.pytest_sessionfinish(SimpleNamespace(config=SimpleNamespace()))  # type: ignore[arg-type]
     assert json.loads(place.read_text()) == {
         "channel.ready": ["t.py::old"],
         ready: ["t.py::good"],
