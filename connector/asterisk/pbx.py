@@ -29,6 +29,7 @@ from connector.asterisk.rooms import PartyRooms
 from connector.asterisk.service import Service
 from connector.asterisk.settings import ConsultStrategy, DialSettings, RecordingSettings
 from connector.asterisk.supervision import Supervisors
+from connector.asterisk.turns import Turns
 from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
 from connector.asterisk.wrapup import WrapUp
@@ -99,25 +100,24 @@ class AsteriskPbx:
             # Only our dialplan has a place for a caller who was on hold for too long.
             give_up = self._handling.give_up
             self._hold_limits = HoldLimits(self._exchange, give_up, dial.handling.hold_limit)
-        self.hold = _in_port_words(self._handling.hold)
-        self.retrieve = _in_port_words(self._handling.retrieve)
-        self.alternate = _in_port_words(self._handling.alternate)
-        self.consult = _in_port_words(self._handling.consult)
-        self.consult_transfer = _in_port_words(self._handling.consult_transfer)
-        self.consult_conference = _in_port_words(self._handling.consult_conference)
-        self.blind_transfer = _in_port_words(self._handling.blind_transfer)
-        self.blind_conference = _in_port_words(self._handling.blind_conference)
-        self.drop_member = _in_port_words(self._handling.drop_member)
+        turns = Turns()
+        self.hold = _in_port_words(turns.taking(self._handling.hold))
+        self.retrieve = _in_port_words(turns.taking(self._handling.retrieve))
+        self.alternate = _in_port_words(turns.taking(self._handling.alternate))
+        self.consult = _in_port_words(turns.taking(self._handling.consult))
+        self.consult_transfer = _in_port_words(turns.taking(self._handling.consult_transfer))
+        self.consult_conference = _in_port_words(turns.taking(self._handling.consult_conference))
+        self.blind_transfer = _in_port_words(turns.taking(self._handling.blind_transfer))
+        self.blind_conference = _in_port_words(turns.taking(self._handling.blind_conference))
+        self.drop_member = _in_port_words(turns.taking(self._handling.drop_member))
         self.send_dtmf = _in_port_words(self._handling.send_dtmf)
 
-        self._phone_side = PhoneSide(self._exchange, self._link, self._handling, membership)
+        self._phone_side = PhoneSide(self._exchange, self._link, self._handling, membership, turns)
 
         phones = PhoneCalls(self._exchange, self._link, dial)
         control = CallControl(self._exchange, self._link, membership, self._handling, dial, phones, notifier)
-        self.dial = _in_port_words(control.dial)
-        self.answer = _in_port_words(control.answer)
-        self.reject = _in_port_words(control.reject)
-        self.release = _in_port_words(control.release)
+        self.dial, self.answer = _in_port_words(control.dial), _in_port_words(control.answer)
+        self.reject, self.release = _in_port_words(control.reject), _in_port_words(control.release)
 
         self.set_data = _in_port_words(CallData(self._exchange, self._link).set)
 

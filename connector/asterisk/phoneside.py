@@ -19,6 +19,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import CallHandling
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.queues import QueueMembership
+from connector.asterisk.turns import Turns
 from connector.telephony import facts
 from connector.telephony.changes import (
     Change,
@@ -48,12 +49,18 @@ class PhoneSide:
     """Follows the facts, and does its chores one after the other for each leg."""
 
     def __init__(
-        self, exchange: Exchange, link: AmiLink, handling: CallHandling, membership: QueueMembership
+        self,
+        exchange: Exchange,
+        link: AmiLink,
+        handling: CallHandling,
+        membership: QueueMembership,
+        turns: Turns,
     ) -> None:
         self._exchange = exchange
         self._link = link
         self._handling = handling
         self._membership = membership
+        self._turns = turns
         self._last: dict[str, asyncio.Task[None]] = {}
         self._chores = Chores()
         self._prepared: dict[str, str] = {}
@@ -199,7 +206,21 @@ class PhoneSide:
         if interaction is None or conversation is None:
             return
         if any(leg.id != conversation.leg for leg in model.legs.of_endpoint(interaction.endpoint)):
-            self._run(conversation.leg, partial(self._handling.house, interaction_id, conversation_id))
+            self._run(conversation.leg, partial(self._give_room, interaction_id, conversation_id))
+
+    async def _give_room(self, interaction_id: str, conversation_id: str) -> None:
+        turn = self._turns.of(interaction_id)
+        if turn.locked():
+            # The request that is under way may need later chores of this leg: so those do not wait for it.
+            self._chores.start(self._house_later(turn, interaction_id, conversation_id))
+            return
+        async with turn:
+            await self._handling.house(interaction_id, conversation_id)
+
+    async def _house_later(self, turn: asyncio.Lock, interaction_id: str, conversation_id: str) -> None:
+        async with turn:
+            pass
+        self._house(interaction_id, conversation_id)
 
     def _seat_newcomer(self, met: PartiesLeftTogether) -> None:
         """After an attended transfer: if a party sits in a room, the other one belongs there too."""

@@ -10,6 +10,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiRefused
 from connector.asterisk.phoneside import PhoneSide
 from connector.asterisk.recovery import resync
+from connector.asterisk.turns import Turns
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
 from connector.telephony.facts import Fact
@@ -99,7 +100,14 @@ class Bench:
         self.exchange.set_available(available=True)
         self.exchange.model.watch("1001")
         self.handling, self.link = Handling(), Link()
-        self.side = PhoneSide(self.exchange, self.link, self.handling, self.handling)  # type: ignore[arg-type]
+        self.turns = Turns()
+        self.side = PhoneSide(
+            self.exchange,
+            self.link,  # type: ignore[arg-type]
+            self.handling,  # type: ignore[arg-type]
+            self.handling,  # type: ignore[arg-type]
+            self.turns,
+        )
         self.tell(*customer_waits(), *agent_rings(), *agent_answers(), *told)
 
     def tell(self, *told: Fact) -> None:
@@ -162,6 +170,19 @@ async def test_a_second_call_of_the_phone_that_talks_is_looked_at_beside_the_fir
     bench.tell(facts.LegAnswered(SECOND), facts.LegJoined(TARGET, "b2"), facts.LegJoined(SECOND, "b2"))
     await bench.settled()
     assert bench.handling.housed == [(AGENT, f"{AGENT}-2")]
+
+
+async def test_a_second_call_is_not_moved_while_a_request_for_it_is_under_way() -> None:
+    bench = Bench(*IN_A_ROOM, *CONSULT)
+    async with bench.turns.of(AGENT):
+        bench.tell(facts.LegAnswered(TARGET), facts.DialEnded(SECOND, TARGET, DialOutcome.ANSWERED))
+        bench.tell(facts.LegAnswered(SECOND), facts.LegJoined(TARGET, "b2"), facts.LegJoined(SECOND, "b2"))
+        # A later chore of the same leg does not wait for that.
+        bench.tell(facts.PhoneHeld(SECOND), facts.PhoneResumed(SECOND))
+        await bench.until(lambda: f"in {SECOND}" in bench.handling.done)
+        assert bench.handling.housed == []
+    await bench.settled()
+    assert set(bench.handling.housed) == {(AGENT, f"{AGENT}-2")}
 
 
 async def test_a_party_that_holds_has_no_chores() -> None:
