@@ -31,6 +31,10 @@ class ConfigError(Exception):
         self.problem = problem
 
 
+class SourceUnavailable(ConfigError):  # noqa: N818 - a kind of ConfigError, and no mistake
+    """What a part of the configuration is read from is not there now; nothing in it needs to be wrong."""
+
+
 class Kind(Enum):
     """What YAML takes a scalar for."""
 

@@ -288,6 +288,23 @@ def test_what_is_wrong_with_a_database_is_told_without_its_password(tmp_path: Pa
     assert "expected a column `password_hash`, found none" in told("sqlite:///poor.db")
 
 
+@pytest.mark.parametrize(
+    ("url", "status", "problem"),
+    [
+        ("postgresql://connector:hunter2@127.0.0.1:1/x", 1, "the database"),
+        ("sqlite:///no/where.db", 2, "unable to open database file"),
+    ],
+)
+def test_a_database_server_that_is_not_there_yet_is_no_wrong_configuration(
+    tmp_path: Path, url: str, status: int, problem: str
+) -> None:
+    file = config(tmp_path, "sql", directory={"url": url})
+    done = CliRunner().invoke(main_app, ["run", "--config", str(file)])
+    assert (done.exit_code, len(done.output.splitlines())) == (status, 1)
+    assert problem in done.output
+    assert "hunter2" not in done.output
+
+
 async def test_reload_takes_changes_in_and_keeps_the_old_if_they_are_wrong(tmp_path: Path) -> None:
     file = config(tmp_path, "file")
     assert command(file, "add", "1001", "--extension", "1001", typed="one\n")[0] == 0
