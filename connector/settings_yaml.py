@@ -17,7 +17,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LONGEST_FILE = 4 * 1024 * 1024
 _DEEPEST = 20
 _ALIASES_WORTH = 10
-"""Values that a file may have for each of its characters: more are aliases of aliases, which fill the memory."""
+"""Values that a file may have for each of its characters: more are aliases of aliases, and fill memory."""
 
 
 class ConfigError(Exception):
@@ -31,7 +31,7 @@ class ConfigError(Exception):
         self.problem = problem
 
 
-class SourceUnavailable(ConfigError):  # noqa: N818 - a kind of ConfigError, and no mistake
+class SourceUnavailable(ConfigError):
     """What a part of the configuration is read from is not there now; nothing in it needs to be wrong."""
 
 
