@@ -29,8 +29,14 @@ app = typer.Typer(
 _USAGE = 2
 _FAILURE = 1
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=True)]
-SiteOption = Annotated[str | None, typer.Option("--site", help="Site: config/sites/NAME.yaml goes on top.")]
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", help="Configuration file (YAML).", show_default=True, envvar="CONNECTOR_CONFIG"),
+]
+SiteOption = Annotated[
+    str | None,
+    typer.Option("--site", help="Site: config/sites/NAME.yaml goes on top.", envvar="CONNECTOR_SITE"),
+]
 _DEFAULT_CONFIG = Path("config/connector.yaml")
 
 

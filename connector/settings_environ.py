@@ -21,8 +21,10 @@ from connector.settings_yaml import ConfigError, Kind, Mapping, Node, Scalar, do
 from connector.wording import closest
 
 PREFIX = "CONNECTOR_"
-OPTIONS = frozenset({"CONNECTOR_CONFIG", "CONNECTOR_SITE"})
-"""Not keys: they stand for the command line's `--config` and `--site`."""
+OPTIONS = frozenset(
+    {"CONNECTOR_CONFIG", "CONNECTOR_SITE", "CONNECTOR_BRIDGE_PASSWORD", "CONNECTOR_BRIDGE_AMQP"}
+)
+"""Not keys: they stand for options of the command line (`bridge`, `desk` and others)."""
 
 _LONGEST_SECRET = 64 * 1024
 
