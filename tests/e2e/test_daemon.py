@@ -3,69 +3,21 @@
 import asyncio
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from calls import HELD, TALKING, make_call
-from desk import WAIT, Desk, deep_merge, desk, dialect_file, dialect_of, own_names
+from desk import WAIT, desk
 from found import find_again
+from process_desk import START, ProcessDesk, process_desk
 
 from connector.bridge.messages import control
-from connector.lab.configuration import connector_config
-from connector.lab.phones.base import Phone
-from connector.lab.phones.fleet import PhoneFleet, Stack
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.problems import BridgeRequestFailed
 from connector.processor.server import ReferenceBridge
-
-START = 30.0
-"""Seconds that a process may take to be there on a busy machine."""
-
-
-@dataclass
-class ProcessDesk(Desk):
-    """A desk whose connector is a process of its own."""
-
-    file: Path = field(kw_only=True)
-    process: asyncio.subprocess.Process | None = None
-
-    async def agent_phone(self, extension: str = "1001", stack: Stack = "baresip") -> Phone:
-        """Register an agent's phone. Nobody can ask the process whether it knows that."""
-        phone = await self.phones.phone(extension, stack)
-        phone.honour_auto_answer = True
-        return phone
-
-    async def start(self) -> None:
-        """Start the connector and wait until it is in service."""
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "connector",
-            "run",
-            "--config",
-            str(self.file),
-            stderr=asyncio.subprocess.PIPE,
-        )
-        await self.bridge.wait_in_service(START)
-
-    async def end(self, number: signal.Signals) -> bytes:
-        """Send a signal, wait for the end, return the log."""
-        assert self.process is not None
-        self.process.send_signal(number)
-        return await self.ended()
-
-    async def ended(self) -> bytes:
-        """Wait for the end; return the log."""
-        assert self.process is not None
-        _, log = await asyncio.wait_for(self.process.communicate(), START)
-        assert b"Traceback" not in log
-        return log
 
 
 def statuses(bridge: ReferenceBridge) -> list[object]:
@@ -77,25 +29,8 @@ def statuses(bridge: ReferenceBridge) -> list[object]:
 @pytest.fixture
 async def daemon(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncIterator[ProcessDesk]:
     """Run a bridge, phones and a connector process."""
-    accounts = {number: account.password for number, account in lab.sip.items()}
-    file = tmp_path / "connector.yaml"
-    async with (
-        PhoneFleet(lab.host, lab.ports.sip, accounts) as phones,
-        ReferenceBridge(processor="LAB", port=0, dialect=dialect_of(tmp_path)) as bridge,
-    ):
-        plain = yaml.safe_load(connector_config(lab, bridge_port=bridge.port))
-        if (dialect := dialect_file(tmp_path)) is not None:
-            plain = deep_merge(plain, {"bridge": {"dialect": str(dialect)}})
-        file.write_text(yaml.safe_dump(plain))
-        connector: Any = None
-        found = ProcessDesk(provider, lab, bridge, connector, phones, own_names(), file=file)
-        await found.start()
-        try:
-            yield found
-        finally:
-            assert found.process is not None
-            if found.process.returncode is None:
-                await found.end(signal.SIGKILL)
+    async with process_desk(provider, lab, tmp_path) as found:
+        yield found
 
 
 async def test_a_killed_connector_is_replaced_and_one_stopped_twice_leaves(

@@ -164,6 +164,9 @@ async def test_asterisk_says_that_it_ends_and_everything_is_there_again_after_it
         await at_desk.bridge.wait_in_service(WAIT)
         await log_in_again(call)
         assert call.session.channel.agent_state is AgentState.READY
+        ended = await call.session.channel.next_interaction()
+        assert ended.state is ENDED
+        await ended.complete()
         await call.session.close()
 
 

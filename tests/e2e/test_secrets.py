@@ -11,14 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 from calls import make_call
-from desk import Desk, deep_merge, dialect_file, dialect_of, own_names
-from test_daemon import ProcessDesk
+from desk import Desk, deep_merge, dialect_file
+from process_desk import Plain, ProcessDesk, process_desk
 
-from connector.lab.configuration import connector_config
-from connector.lab.phones.fleet import PhoneFleet
 from connector.lab.ports import LOOPBACK
 from connector.lab.provider import LabInfo, LabProvider
-from connector.processor.server import ReferenceBridge
 
 WRONG = "c4nary-wrong-password"
 MISPLACED = "c4nary-in-the-wrong-field"
@@ -43,15 +40,12 @@ async def talkative(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ProcessDesk]:
     """Run a connector process that tells as much as it can; its AMI secret comes from a file."""
-    accounts = {number: account.password for number, account in lab.sip.items()}
-    file, secret = tmp_path / "connector.yaml", tmp_path / "ami"
-    async with (
-        PhoneFleet(lab.host, lab.ports.sip, accounts) as phones,
-        ReferenceBridge(processor="LAB", port=0, dialect=dialect_of(tmp_path)) as bridge,
-    ):
-        plain = yaml.safe_load(connector_config(lab, bridge_port=bridge.port))
+    secret = tmp_path / "ami"
+    monkeypatch.setenv("CONNECTOR_ASTERISK__SECRET_FILE", str(secret))
+
+    def adapt(plain: Plain) -> Plain:
         secret.write_text(plain["asterisk"].pop("secret"))
-        plain = deep_merge(
+        return deep_merge(
             plain,
             {
                 "log": {"level": "debug", "format": "json"},
@@ -59,20 +53,9 @@ async def talkative(
                 "monitoring": {"port": free_port()},
             },
         )
-        if (dialect := dialect_file(tmp_path)) is not None:
-            plain = deep_merge(plain, {"bridge": {"dialect": str(dialect)}})
-        file.write_text(yaml.safe_dump(plain))
-        monkeypatch.setenv("CONNECTOR_ASTERISK__SECRET_FILE", str(secret))
-        connector: object = None
-        found = ProcessDesk(provider, lab, bridge, connector, phones, own_names(), file=file)  # type: ignore[arg-type]
-        await found.start()
-        try:
-            yield found
-        finally:
-            assert found.process is not None
-            if found.process.returncode is None:
-                found.process.kill()
-                await found.process.communicate()
+
+    async with process_desk(provider, lab, tmp_path, adapt) as found:
+        yield found
 
 
 async def every_door(at: Desk) -> None:

@@ -3,26 +3,21 @@
 import asyncio
 import secrets
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cable import DeafCable
 from calls import HELD, TALKING, make_call
-from desk import WAIT, amqp_settings, deep_merge, dialect_file, dialect_of, own_names
-from test_daemon import START, ProcessDesk
+from desk import WAIT, deep_merge
+from process_desk import START, Plain, ProcessDesk, launch, process_desk
 
 from connector.bridge.catalogue.interaction import InteractionState
 from connector.bridge.messages import Kind
-from connector.lab.configuration import connector_config
-from connector.lab.phones.fleet import PhoneFleet
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
-from connector.processor.amqp import broker_end
 from connector.processor.server import ReferenceBridge
 
 
@@ -40,34 +35,18 @@ async def cable(lab: LabInfo) -> AsyncIterator[DeafCable]:
 
 
 @asynccontextmanager
-async def process_desk(
-    provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable, over: dict[str, Any]
+async def desk_on_broker(
+    provider: LabProvider, lab: LabInfo, folder: Path, cable: DeafCable, **amqp: str | int
 ) -> AsyncIterator[ProcessDesk]:
-    """Run a bridge, phones and a connector process on the broker."""
-    accounts = {number: account.password for number, account in lab.sip.items()}
-    names, file = own_names(), tmp_path / "connector.yaml"
-    async with (
-        PhoneFleet(lab.host, lab.ports.sip, accounts) as phones,
-        ReferenceBridge(processor="LAB", port=0, timeout=START, dialect=dialect_of(tmp_path)) as bridge,
-    ):
-        bridge.attach(broker_end(lab.amqp_url, "LAB", names=names, dialect=dialect_of(tmp_path)))
-        plain = deep_merge(yaml.safe_load(connector_config(lab)), amqp_settings(lab, names))
+    """Run a desk on the broker whose manager session goes through the cable."""
+
+    def adapt(plain: Plain) -> Plain:
         # No look at the PBX's lists instead of the events that a test keeps away.
         limits = {"drain": 0, "proof_timeout": 2 * START}
-        plain = deep_merge(plain, {"asterisk": {"port": cable.port}, "limits": limits})
-        plain = deep_merge(plain, over)
-        if (dialect := dialect_file(tmp_path)) is not None:
-            plain = deep_merge(plain, {"bridge": {"dialect": str(dialect)}})
-        file.write_text(yaml.safe_dump(plain))
-        connector: Any = None
-        found = ProcessDesk(provider, lab, bridge, connector, phones, names, file=file)
-        await found.start()
-        try:
-            yield found
-        finally:
-            assert found.process is not None
-            if found.process.returncode is None:
-                await found.end(signal.SIGKILL)
+        return deep_merge(plain, {"asterisk": {"port": cable.port}, "limits": limits, "amqp": amqp})
+
+    async with process_desk(provider, lab, folder, adapt, broker=True) as found:
+        yield found
 
 
 @pytest.fixture
@@ -75,18 +54,14 @@ async def kept(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable
 ) -> AsyncIterator[ProcessDesk]:
     """Run a desk whose connector has a store."""
-    async with process_desk(provider, lab, tmp_path, cable, {"amqp": {"store": "state.db"}}) as found:
+    async with desk_on_broker(provider, lab, tmp_path, cable, store="state.db") as found:
         yield found
 
 
 @asynccontextmanager
 async def stand_by(desk: ProcessDesk) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run one more connector of the same configuration; it stands by."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "connector", "run", "--config", str(desk.file)),
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await launch(desk.file)
     try:
         await logged(process, "standing by")
         yield process
@@ -191,8 +166,8 @@ async def test_a_request_that_was_under_way_is_answered_once_and_not_carried_out
 async def test_a_standby_takes_over_from_a_killed_and_from_a_hanging_connector(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: DeafCable
 ) -> None:
-    over = {"amqp": {"standby": f"t{secrets.token_hex(4)}.state", "heartbeat": 1}}
-    async with process_desk(provider, lab, tmp_path, cable, over) as at:
+    exchange = f"t{secrets.token_hex(4)}.state"
+    async with desk_on_broker(provider, lab, tmp_path, cable, standby=exchange, heartbeat=1) as at:
         async with stand_by(at) as second:
             call = await make_call(at, "direct")
             await call.interaction.set_data({"ORDER": "4711"})
