@@ -101,7 +101,7 @@ fuzz: venv
 	@$(BIN)/python tests/bench/fuzz.py $(FUZZ)
 
 coverage: venv
-	@SEEN=1 $(PYTEST) -q tests/e2e
+	@SEEN=1 $(E2E)
 	@$(BIN)/python -m connector.bridge.docs
 
 docs: venv

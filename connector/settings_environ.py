@@ -22,9 +22,9 @@ from connector.wording import closest
 
 PREFIX = "CONNECTOR_"
 OPTIONS = frozenset(
-    {"CONNECTOR_CONFIG", "CONNECTOR_SITE", "CONNECTOR_BRIDGE_PASSWORD", "CONNECTOR_BRIDGE_AMQP"}
+    {"CONNECTOR_CONFIG", "CONNECTOR_SITE", "CONNECTOR_BRIDGE_AMQP", "CONNECTOR_BRIDGE_PASSWORD"}
 )
-"""Not keys: they stand for options of the command line (`bridge`, `desk` and others)."""
+"""Not keys: they stand for options of the command line, `--config` and `--site` and those of `bridge`."""
 
 _LONGEST_SECRET = 64 * 1024
 

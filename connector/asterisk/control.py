@@ -89,8 +89,6 @@ class CallControl:
         self._exchange.require_available()
         interaction = self._live(interaction_id)
         conversation = interaction.primary
-        if conversation.state is ConversationState.TALKING:
-            return
         if conversation.state is not ConversationState.ALERTING:
             raise Refused(f"The call cannot be answered: it is {conversation.state}.")
         if self._settings.phone_at(seat.endpoint).answer is not AnswerMethod.NOTIFY_TALK:

@@ -25,6 +25,7 @@ __all__ = [
     "body_of",
     "decode",
     "decode_parts",
+    "deeper_than",
     "encode",
     "encode_frame",
     "encode_parts",
@@ -273,7 +274,7 @@ def _missing(
 def _unfit(body: Any) -> str | None:
     if body is not None and not isinstance(body, dict):
         return "The body must be a JSON object."
-    if body and _deeper_than(body, MAX_DEPTH):
+    if body and deeper_than(body, MAX_DEPTH):
         return f"The body is nested more than {MAX_DEPTH} levels deep."
     return None
 
@@ -300,7 +301,8 @@ def _position(broken: Exception) -> str:
     return text.rstrip(".") if isinstance(broken, msgspec.DecodeError) else "it is not UTF-8"
 
 
-def _deeper_than(value: Any, levels: int) -> bool:
+def deeper_than(value: Any, levels: int) -> bool:
+    """Tell whether an object or list from JSON holds others in more than that many levels."""
     layer = [value]
     for _ in range(levels + 1):
         deeper: list[Any] = []

@@ -20,7 +20,7 @@ from connector.bridge.catalogue import (
     session,
 )
 from connector.bridge.catalogue.notices import NOTICES
-from connector.bridge.codec import MAX_FRAME
+from connector.bridge.codec import MAX_FRAME, MAX_HEADER
 from connector.bridge.envelope import MAX_TEXT
 from connector.bridge.messages import CATALOGUE, Body, Kind, MessageSpec, Scope
 
@@ -49,7 +49,8 @@ long can still be answered by its `requestId`.
 Headers: `type`, `name`, `target`; `requestId` except on events; `result` (`SUCCESS`, `FAILURE`) and on
 FAILURE `errorMessage` on responses; `code` and `message` on warnings and errors.
 Texts are cut at {MAX_TEXT} characters. A `requestId` belongs to one request: the same one again gets the same
-response, another one FAILURE.
+response, another one FAILURE. Other headers have at most {MAX_HEADER} characters: without a `requestId` that
+is a text of that length nobody can be answered, and what came is logged only.
 
 Origin: **S** with a number: the vendor's source text of that number; **W**: published by the vendor
 elsewhere; **C**: our completion, the part that a site may have to rename; **X**: our own extension
@@ -85,11 +86,12 @@ def read_seen(place: Path = SEEN) -> dict[str, list[str]]:
 def _coverage(seen: Mapping[str, Sequence[str]]) -> Iterator[str]:
     yield "## Which test exercises which message\n"
     yield "On a real Asterisk, between connector and reference bridge: a query or request was answered"
-    yield "with SUCCESS, an event came. Written by `make coverage` from a run of the end-to-end suite.\n"
+    yield "with SUCCESS; an event, warning or error came. Written by `make coverage` from runs of the"
+    yield "end-to-end suite.\n"
     yield "| message | tests in `tests/e2e/` |"
     yield "|---|---|"
-    for spec in _ours_last():
-        name, tests = spec.name, seen.get(spec.name, ())
+    for name in (*(spec.name for spec in _ours_last()), *(one.name for one in NOTICES)):
+        tests = seen.get(name, ())
         shown = [f"`{each.removeprefix('tests/e2e/')}`" for each in tests[:_SHOWN_TESTS]]
         if len(tests) > _SHOWN_TESTS:
             shown.append(f"and {len(tests) - _SHOWN_TESTS} more")

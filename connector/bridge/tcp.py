@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from connector.bridge.codec import MAX_FRAME
+from connector.bridge.codec import MAX_FRAME, Malformed
 from connector.bridge.dialect import IDENTITY, Dialect
 from connector.bridge.messages import Message
 from connector.bridge.reconnecting import Pauses
@@ -62,7 +62,11 @@ class TcpSettings:
 
 
 class TcpTransport:
-    """Transport to a bridge that listens on TCP. "Lost" is logged once, "back" once."""
+    """Transport to a bridge that listens on TCP. "Lost" is logged once, "back" once.
+
+    Who takes connections and ends them without a word (a proxy without its bridge, a bridge that wants
+    another certificate) is not "back" each time: that is told when the bridge speaks.
+    """
 
     def __init__(self, settings: TcpSettings, dialect: Dialect = IDENTITY) -> None:
         self._settings = settings
@@ -72,6 +76,7 @@ class TcpTransport:
         self._dropped = 0
         self._lost_told = False
         self._was_up = False
+        self._in_vain = False
 
     @property
     def is_connected(self) -> bool:
@@ -104,6 +109,7 @@ class TcpTransport:
                 reason = await self._serve(connection)
                 if self._stopping.is_set():
                     return
+                self._in_vain = not connection.received_any
                 self._tell_lost(reason)
                 if connection.received_any:
                     pauses.begin_anew()
@@ -153,9 +159,16 @@ class TcpTransport:
             if self._connection is connection:
                 self._connection = None
 
-    def took_up(self, connection: FramedConnection) -> None:
-        """Use a connection from now on."""
+    def took_up(self, connection: FramedConnection) -> bool:
+        """Use a connection from now on; False if it is to be told (`tell_up`) when the bridge speaks."""
         self._connection = connection
+        if self._lost_told and self._in_vain:
+            return False
+        self.tell_up(connection)
+        return True
+
+    def tell_up(self, connection: FramedConnection) -> None:
+        """Tell that the bridge is there."""
         if self._lost_told:
             log.info("bridge back", peer=connection.peer, dropped=self._dropped)
         else:
@@ -187,5 +200,18 @@ class _Told:
         self.disconnected = receiver.disconnected
 
     def connected(self) -> None:
-        self._transport.took_up(self._connection)
+        if not self._transport.took_up(self._connection):
+            self.received, self.malformed = self._first_received, self._first_malformed
         self._receiver.connected()
+
+    def _first_received(self, message: Message) -> None:
+        self._speaks()
+        self.received(message)
+
+    def _first_malformed(self, problem: Malformed) -> None:
+        self._speaks()
+        self.malformed(problem)
+
+    def _speaks(self) -> None:
+        self.received, self.malformed = self._receiver.received, self._receiver.malformed
+        self._transport.tell_up(self._connection)

@@ -7,6 +7,10 @@ from typing import Any
 import msgspec
 
 from connector.bridge.catalogue.interaction import DataValue
+from connector.bridge.codec import MAX_DEPTH, deeper_than
+
+_MAX_DEPTH = MAX_DEPTH - 2
+"""Nesting of an object that still fits into a body, where it lies two levels deep."""
 
 
 def to_text(value: DataValue) -> str:
@@ -17,15 +21,18 @@ def to_text(value: DataValue) -> str:
 
 
 def from_text(text: str) -> DataValue:
-    """Return a value as the bridge gets it: JSON objects as objects, nothing as null, the rest as text."""
+    """Return a value as the bridge gets it: JSON objects as objects, nothing as null, the rest as text.
+
+    An object that is nested too deeply for a message stays text: whoever calls may have written it.
+    """
     if not text:
         return None
     if text.startswith("{"):
         try:
             found: Any = msgspec.json.decode(text)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return text
-        return found if isinstance(found, dict) else text
+        return found if isinstance(found, dict) and not deeper_than(found, _MAX_DEPTH) else text
     return text
 
 

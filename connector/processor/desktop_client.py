@@ -291,8 +291,9 @@ class DesktopSession:
             raise TimeoutError(f"{problem} Last events:{''.join(tail) or ' none'}") from None
 
     async def activate(self) -> None:
-        """Log the agent into the queues, and wait until that is told."""
-        await self.do(self.view.group, "channelgroup.request.activate")
+        """Log the agent into the queues, unless the session found it there, and wait until that is told."""
+        if self.view.channel.state == "INACTIVE":
+            await self.do(self.view.group, "channelgroup.request.activate")
         await self.wait_agent("NOT_READY", "READY")
 
     async def ready(self) -> None:

@@ -95,8 +95,8 @@ def desktops_of(
 
     """
     if port is None:
-        if any(tls):
-            raise ValueError("--desktop-tls-cert and --desktop-tls-key need --desktop-port.")
+        if any(tls) or tuple(origins):
+            raise ValueError("--desktop-tls-… and --desktop-origin need --desktop-port.")
         return None
     for origin in origins:
         parts = urlsplit(origin)

@@ -1,6 +1,7 @@
 """Which of several services a desktop uses: one of its domain that accepts, with the fewest desktops (S1)."""
 
 import asyncio
+import random
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ async def fewest_clients(
 ) -> DesktopClient:
     """Ask all services at once, and return a desktop that is connected to one and has bound it.
 
-    Only services of the instance domain count, and of these the ones that accept sessions. Among equals the
-    first of the list is taken.
+    Only services of the instance domain count, and of these the ones that accept sessions. Among equals
+    chance decides: desktops that all start at once, before any of them is counted, spread as well.
 
     Raises:
         NoService: there is none.
@@ -33,7 +34,9 @@ async def fewest_clients(
     """
     asked = [_ask(DesktopClient(url, tls=tls, timeout=timeout), domain) for url in urls]
     answers = await asyncio.gather(*asked)
-    found = sorted((one for one in answers if isinstance(one, _Found)), key=lambda one: one.clients)
+    found = [one for one in answers if isinstance(one, _Found)]
+    random.shuffle(found)
+    found.sort(key=lambda one: one.clients)
     reasons = [one for one in answers if isinstance(one, str)]
     chosen: DesktopClient | None = None
     for one in found:

@@ -74,6 +74,10 @@ def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
         if key is not None:
             raise ValueError("--tls-key needs --tls-cert.")
         return None
+    for file in (cert, key):
+        # The library does not say which of the files it missed.
+        if file is not None:
+            file.open("rb").close()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(cert, key, password=NO_PASS_PHRASE)

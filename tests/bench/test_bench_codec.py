@@ -8,7 +8,7 @@ from samples import every_message
 from connector.bridge.codec import decode, encode, headers_of
 from connector.bridge.messages import parse_body
 
-ROUNDS = 40
+ROUNDS = 100
 
 
 def test_encode() -> None:

@@ -2,7 +2,8 @@
 
 With `SEEN=1` in the environment `tests/e2e/conftest.py` registers it, and `tests/e2e/seen.json` is brought up
 to date: message name to node ids. `make coverage` does that and writes the table in `docs/protocol.md`.
-A query or request counts when the connector answered it with SUCCESS, an event when it came.
+A query or request counts when the connector answered it with SUCCESS, an event, warning or error when it
+came.
 """
 
 import json
@@ -11,11 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from connector.bridge.messages import CATALOGUE, Kind, Message, Result
+from connector.bridge.dialect_file import NAMES
+from connector.bridge.messages import Kind, Message, Result
 from connector.processor.link import Entry, Link
 from connector.processor.server import ReferenceBridge
 
 PLACE = Path(__file__).with_name("seen.json")
+
+_PROPERTY = "messages"
+
+_UNASKED = frozenset({Kind.EVENT, Kind.WARNING, Kind.ERROR})
 
 
 class Seen:
@@ -37,7 +43,7 @@ class Seen:
     def note(self, message: Message) -> None:
         """Take note of a message that went by."""
         done = message.kind is Kind.RESPONSE and message.result is Result.SUCCESS
-        if message.name in CATALOGUE and (done or message.kind is Kind.EVENT):
+        if message.name in NAMES and (done or message.kind in _UNASKED):
             self._now.add(message.name)
 
     @pytest.hookimpl(wrapper=True)
@@ -47,6 +53,12 @@ class Seen:
         self._now.clear()
         return (yield)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Send what the test saw with its report: it may have run in another process."""
+        if call.when == "call":
+            item.user_properties.append((_PROPERTY, sorted(self._now)))
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test saw if it passed."""
         if report.when != "call":
@@ -54,13 +66,16 @@ class Seen:
         test = report.nodeid.partition("[")[0]
         self._ran.add(test)
         if report.passed:
-            self._passed.setdefault(test, set()).update(self._now)
+            seen = self._passed.setdefault(test, set())
+            seen.update(*(names for name, names in report.user_properties if name == _PROPERTY))
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Bring the file up to date: what did not run this time stays as it was."""
+        if hasattr(session.config, "workerinput"):
+            return
         before = json.loads(self._place.read_text("utf-8")) if self._place.exists() else {}
         table: dict[str, list[str]] = {}
-        for name in CATALOGUE:
+        for name in NAMES:
             tests = {test for test in before.get(name, ()) if test not in self._ran}
             tests |= {test for test, seen in self._passed.items() if name in seen}
             if tests:

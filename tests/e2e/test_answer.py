@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 from desk import desk
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.interaction import InteractionState
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.problems import BridgeRequestFailed
 
 
 async def test_a_phone_that_obeys_notify_is_answered_by_request(
@@ -33,6 +35,8 @@ async def test_a_phone_that_obeys_notify_is_answered_by_request(
                 await interaction.accept()
             await interaction.primary.wait_state(ConversationState.TALKING)
             await expect_hears({agent: {"2001"}, customer: {"1001"}})
+            with pytest.raises(BridgeRequestFailed, match="cannot be answered: it is TALKING"):
+                await (interaction.primary.answer() if verb == "conversation" else interaction.accept())
             await call.hangup()
             await interaction.wait_state(InteractionState.ENDED)
             await interaction.complete()

@@ -8,6 +8,7 @@ import pytest
 from desk import WAIT, Desk, desk
 from desk_screen import Screen
 
+from connector.bridge.messages import session as session_wire
 from connector.lab.phones.base import Phone, PhoneCall
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
@@ -147,6 +148,67 @@ async def test_a_call_is_kept_while_desktops_come_and_go(at_desk: Desk, door: De
         await new.logout()
 
 
+async def test_a_desktop_that_does_not_return_leaves_agent_and_call_as_they_are(at_desk: Desk) -> None:
+    """After the grace the session is disposed of; a new one needs no override, and finds the call."""
+    options = ServiceOptions(grace=1)
+    async with DesktopDoor(InteractionProcessor(at_desk.bridge, options)) as short:
+        first = DesktopClient(short.url)
+        await first.connect()
+        call = await OnCall.make(at_desk, first)
+        (old,) = at_desk.bridge.sessions
+        await first.drop()
+        await at_desk.bridge.link.until(
+            lambda: not at_desk.bridge.sessions, WAIT, lambda: "the session's disposal"
+        )
+        assert not (await at_desk.bridge.request(old.target, session_wire.GetTeamStatus())).ok
+        assert "1001" in await members(at_desk)
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+        password = at_desk.info.agents["1001"].password
+        async with DesktopClient(short.url) as second:
+            with pytest.raises(DesktopRefused, match="unknown-resource"):
+                await second.bind(call.session.id, "1001", password)
+            new = await second.login("1001", password)
+            assert (new.view.channel.state, new.view.channel.agent_state) == ("ACTIVE", "READY")
+            found = await new.next_interaction("STARTED")
+            primary = found.conversation("primary")
+            assert primary is not None
+            assert (primary.state, primary.addresses) == ("TALKING", ["2001"])
+            await new.do(primary, "conversation.release")
+            await new.wait_state(found, "ENDED")
+            await call.customers_call.wait_state("ended", WAIT)
+            await new.do(found, "interaction.complete")
+            await new.logout()
+
+
+async def test_the_connector_goes_and_comes_back_and_the_call_is_there(
+    at_desk: Desk, desktop: DesktopClient
+) -> None:
+    await desktop.bind_service()
+    password = at_desk.info.agents["1001"].password
+    call = await OnCall.make(at_desk, desktop)
+    await at_desk.close()
+    await desktop.until(lambda: call.session.view.closed, "session.closed")
+    assert call.session.view.closed == "CONNECTOR_LOST"
+    with pytest.raises(DesktopRefused, match="unavailable"):
+        await desktop.prepare("1001", password)
+    told = len(desktop.service_events)
+    await at_desk.renew_connector()
+    (up,) = await desktop.until(
+        lambda: [one for one in desktop.service_events[told:] if one["name"] == "service.up"], "service.up"
+    )
+    assert (up["data"]["status"], up["data"]["accepting"]) == ("in-service", True)
+    session = await desktop.login("1001", password)
+    found = await session.next_interaction("STARTED")
+    primary = found.conversation("primary")
+    assert primary is not None
+    assert primary.addresses == ["2001"]
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await session.do(primary, "conversation.release")
+    await session.wait_state(found, "ENDED")
+    await session.do(found, "interaction.complete")
+    await session.logout()
+
+
 async def test_hold_consult_alternate_conference(at_desk: Desk, desktop: DesktopClient) -> None:
     call = await OnCall.make(at_desk, desktop)
     session = call.session
@@ -242,6 +304,7 @@ async def test_two_processors_serve_one_pool(
         urls = [foreign.url, door.url, other.url]
         desktops = [await fewest_clients(urls, "lab") for _ in range(2)]
         try:
+            desktops.sort(key=lambda one: one.url != door.url)
             assert [one.url for one in desktops] == [door.url, other.url]
             phone, colleague = await at_desk.agent_phone("1001"), await at_desk.phones.phone("1002")
             first = await log_in(at_desk, desktops[0], "1001", ready=False)

@@ -43,6 +43,7 @@ class Client:
         self.targets: dict[str, str] = {}
         self.channel_state = channel.ChannelState.INACTIVE
         self.interaction_state = interaction.InteractionState.ALERTING
+        self.interaction_data: dict[str, Any] = {"ANI": "2001"}
         self.conversation_state = State.ALERTING
         self.listed: list[str] = []
         self.problems: list[Malformed] = []
@@ -122,7 +123,7 @@ class Client:
                 primary = interaction.ConversationRef(id="prime") if live else None
                 return interaction.InteractionInitReply(
                     interaction_state=self.interaction_state,
-                    interaction_data={"ANI": "2001"},
+                    interaction_data=self.interaction_data,
                     conversations=interaction.Conversations(primary=primary),
                 )
             case interaction.Consult():

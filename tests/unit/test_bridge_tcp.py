@@ -7,7 +7,7 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -36,9 +36,12 @@ class Ear:
     seen: list[object] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     on_message: Callable[[Message], None] | None = None
+    on_connected: Callable[[], object] | None = None
 
     def connected(self) -> None:
         self._note("connected")
+        if self.on_connected is not None:
+            self.on_connected()
 
     def disconnected(self, reason: str) -> None:
         self._note(f"disconnected: {reason}")
@@ -161,6 +164,8 @@ async def test_reconnects_and_says_lost_and_back_once() -> None:
             transport = TcpTransport(quick(port))
             task = asyncio.create_task(transport.run(ear))
             await ear.until(lambda seen: "connected" in seen)
+            bridge.last.send(request_message("P.CONTROL", control.ServerStatus(), "1"))
+            await ear.until(lambda _seen: bool(ear.messages()))
         # The listener is gone: several attempts fail before the next one is there.
         await ear.until(lambda seen: any(str(each).startswith("disconnected") for each in seen))
         transport.send(event_message("s", channel.BecameReady()))
@@ -171,6 +176,21 @@ async def test_reconnects_and_says_lost_and_back_once() -> None:
     said = [each["event"] for each in logs]
     assert said == ["bridge connected", "bridge lost", "bridge back"]
     assert logs[-1]["dropped"] == 1
+
+
+async def test_who_hangs_up_without_a_word_is_lost_once_and_back_when_it_speaks() -> None:
+    ear, times = Ear(), 4
+    with structlog.testing.capture_logs() as logs:
+        async with listening() as bridge:
+            bridge.ear.on_connected = lambda: len(bridge.connections) <= times and bridge.last.abort("no")
+            transport = TcpTransport(quick(bridge.port))
+            async with running(transport, ear):
+                await ear.until(lambda seen: seen.count("connected") == times + 1)
+                assert [each["event"] for each in logs] == ["bridge connected", "bridge lost"]
+                bridge.last.send(request_message("P.CONTROL", control.ServerStatus(), "1"))
+                bridge.last.send(request_message("P.CONTROL", control.ServerStatus(), "2"))
+                await ear.until(lambda _seen: len(ear.messages()) == 2)
+    assert [each["event"] for each in logs] == ["bridge connected", "bridge lost", "bridge back"]
 
 
 async def test_close_flushes_and_ends_run() -> None:
@@ -315,6 +335,31 @@ async def test_tls_carries_messages_and_much_data(certificate: tuple[Path, Path]
             assert await transport.drain(DEADLINE)
             await bridge.ear.until(lambda seen: len([m for m in seen if isinstance(m, Message)]) == 300)
     assert [each.target for each in bridge.ear.messages()] == [f"s.{number}" for number in range(300)]
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["with a certificate", "without one"])
+async def test_a_bridge_may_ask_for_our_certificate(certificate: tuple[Path, Path], *, own: bool) -> None:
+    cert, key = certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    context.load_verify_locations(cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    tls = TlsClient(ca_file=str(cert), server_name="bridge.test")
+    if own:
+        tls = replace(tls, cert_file=str(cert), key_file=str(key))
+    ear = Ear()
+    async with listening(context) as bridge:
+        transport = TcpTransport(quick(bridge.port, tls=tls))
+        async with running(transport, ear):
+            if own:
+                await ear.until(lambda seen: "connected" in seen)
+                transport.send(event_message("s.1", channel.BecameReady()))
+                await bridge.ear.until(lambda _seen: bool(bridge.ear.messages()))
+            else:
+                # With TLS 1.3 the client hears of it when it has finished its own part.
+                await ear.until(lambda seen: len(seen) >= 4)
+    assert bool(bridge.ear.seen) is own
+    assert [each.target for each in bridge.ear.messages()] == (["s.1"] if own else [])
 
 
 class LogEar:

@@ -25,6 +25,7 @@ from connector.config import (
 from connector.processor.commands import AMQP_VARIABLE
 from connector.processor.options import PASSWORD_VARIABLE
 from connector.settings_docs import commented_yaml, with_table
+from connector.settings_environ import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g"
@@ -135,6 +136,11 @@ def test_anchors_and_merge_keys(file: Path) -> None:
     assert agents["1002"].extension == "1002"
     assert agents["1002"].queues == ("support",)
     assert agents["1002"].penalty == 2
+
+
+def test_what_the_reference_bridge_reads_of_the_environment_is_no_key(file: Path) -> None:
+    assert load(file, BRIDGE_PASSWORD="x", BRIDGE_AMQP="amqp://lab") == load(file)
+    assert {AMQP_VARIABLE, PASSWORD_VARIABLE} <= OPTIONS
 
 
 def test_environment_sets_every_kind_of_key(file: Path) -> None:

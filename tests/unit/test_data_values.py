@@ -7,6 +7,7 @@ from telephony_script import AGENT, agent_answers
 from test_destinations import INTERACTION, Bridge
 
 from connector.asterisk.events import data_key
+from connector.bridge.codec import decode, encode
 from connector.bridge.messages import Result
 from connector.destinations.datavalues import SetValues
 from connector.telephony import facts
@@ -77,6 +78,21 @@ def test_only_what_the_call_still_says_is_remembered() -> None:
         with values.setting({f"K{number}": number}, {}):
             pass
     assert len(values._set) == 1
+
+
+@pytest.mark.parametrize(("levels", "is_object"), [(3, True), (30, True), (40, False), (5000, False)])
+async def test_what_the_dialplan_nests_too_deeply_for_a_message_is_told_as_text(
+    bridge: Bridge, levels: int, *, is_object: bool
+) -> None:
+    text = '{"a":' * levels + "1" + "}" * levels
+    bridge.take_events()
+    bridge.pbx.tell(facts.VariableSet(AGENT, "DEEP", text))
+    (told,) = (one for one in bridge.wire.sent if one.name == "interaction.datachanged")
+    asked = ("interaction.request.getdata", "interaction.query.init")
+    answers = [await bridge.must(name, INTERACTION) for name in asked]
+    for message in (told, *answers):
+        value = decode(encode(message)).body["interaction-data"]["DEEP"]
+        assert isinstance(value, dict) if is_object else value == text
 
 
 def test_the_cause_of_the_end_is_no_data_of_the_dialplan() -> None:

@@ -34,8 +34,8 @@ class Desk(Screen):
 
 
 @asynccontextmanager
-async def desk(at: Service, *, rightly: bool = True) -> AsyncIterator[Desk]:
-    app = DeskApp(Shift("1001", "right" if rightly else "wrong", (at.door.url,)))
+async def desk(at: Service, *, rightly: bool = True, others: tuple[str, ...] = ()) -> AsyncIterator[Desk]:
+    app = DeskApp(Shift("1001", "right" if rightly else "wrong", (at.door.url, *others)))
     async with app.run_test(size=(140, 30)) as pilot:
         screen = Desk(app, pilot)
         screen.at = at
@@ -217,6 +217,28 @@ async def test_the_desk_waits_until_its_old_connection_is_known_to_be_gone() -> 
         assert screen.app.shift.session.id == before.id
 
 
+async def test_the_desk_goes_to_another_service_when_its_own_stays_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("connector.processor.desk.app._AGAIN", 0.02)
+    async with service() as at, service() as other, DesktopClient(other.door.url) as busy:
+        # One desktop is there already, so the first service is taken.
+        await busy.bind_service()
+        async with desk(at, others=(other.door.url,)) as screen:
+            await screen.until(lambda: screen.table("team"), "logged in")
+            before = screen.app.shift.session
+            assert before is not None
+            assert before.client.url == at.door.url
+            at.door._server.close(close_connections=False)  # type: ignore[union-attr]
+            await before.client.drop()
+            shift = screen.app.shift
+            await screen.until(
+                lambda: shift.session is not None and shift.session.client.url == other.door.url,
+                "a session at the other service",
+            )
+            await screen.until(lambda: not screen.line("notice") and screen.table("team"), "at work")
+
+
 async def test_the_desk_waits_for_the_service_to_come_back() -> None:
     async with working() as (screen, at):
         at.transport.drop("the network failed")
@@ -239,6 +261,9 @@ desk_app.command()(desk_command)
     ("options", "sentence"),
     [
         (("--url", "http://127.0.0.1"), "--url takes"),
+        (("--url", "ws://127.0.0.1:99999"), "--url takes"),
+        (("--url", "ws://[127.0.0.1"), "--url takes"),
+        (("--url", "ws://"), "--url takes"),
         (("--ca", "there-is-no-such-file.pem"), "--ca is for wss"),
         (("--ca", "there-is-no-such-file.pem", "--url", "wss://127.0.0.1"), "No such file"),
     ],

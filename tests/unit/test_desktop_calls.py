@@ -156,6 +156,15 @@ async def test_a_call_from_before_is_part_of_the_first_snapshot_or_told() -> Non
             assert (call.nativeid, call.state) == ("call-0", "ALERTING")
 
 
+async def test_a_call_that_was_over_before_the_bridge_asked_tells_why() -> None:
+    async with service() as at, logged_in(at) as (_, session):
+        at.client.interaction_state = interaction.InteractionState.ENDED
+        at.client.interaction_data = {"ANI": "2001", "CAUSE": "BUSY"}
+        at.client.ring("call-1")
+        call = await session.next_interaction("ENDED")
+        assert call.cause == "BUSY"
+
+
 async def test_reasons_team_and_notices_reach_the_desktop() -> None:
     async with service() as at, logged_in(at) as (_, session):
         (reason,) = await session.not_ready_reasons()

@@ -13,6 +13,8 @@ from test_processor_tool import DEADLINE, START, client_of, line, tool
 from connector.processor.desktop_client import DesktopClient, DesktopGone
 from connector.processor.desktop_options import desktops_of
 from connector.processor.desktop_pool import NoService, fewest_clients
+from connector.processor.options import server_tls
+from connector.processor.service.door import DesktopDoor
 from connector.processor.service.options import ServiceOptions
 
 
@@ -20,9 +22,13 @@ async def test_desktops_spread_over_the_services_of_their_domain() -> None:
     async with service() as one, service() as two, service(instance_domain="elsewhere") as three:
         urls = [three.door.url, one.door.url, two.door.url]
         desktops = [await fewest_clients(urls, "lab") for _ in range(4)]
-        assert [each.url for each in desktops] == [one.door.url, two.door.url] * 2
+        for pair in (desktops[:2], desktops[2:]):
+            assert {each.url for each in pair} == {one.door.url, two.door.url}
         one.status("pausing-service")
-        await desktops[0].until(lambda: desktops[0].service_events[-1:], "the status")
+        at_one = next(each for each in desktops if each.url == one.door.url)
+        await at_one.until(
+            lambda: any(not each["data"]["accepting"] for each in at_one.service_events), "the status"
+        )
         desktops.append(await fewest_clients(urls, "lab"))
         assert desktops[-1].url == two.door.url
         for each in desktops:
@@ -30,6 +36,16 @@ async def test_desktops_spread_over_the_services_of_their_domain() -> None:
         with pytest.raises(NoService, match="domain nowhere") as none:
             await fewest_clients([*urls, "ws://127.0.0.1:9"], "nowhere", timeout=2)
         assert "127.0.0.1:9" in str(none.value)
+
+
+async def test_desktops_that_start_at_once_spread_too() -> None:
+    async with service() as one, service() as two:
+        urls = [one.door.url, two.door.url]
+        desktops = await asyncio.gather(*(fewest_clients(urls, "lab") for _ in range(40)))
+        # By chance, all 40 go to one of them once in 2**39 runs.
+        assert {each.url for each in desktops} == set(urls)
+        for each in desktops:
+            await each.close()
 
 
 async def test_a_desktop_that_does_not_read_is_cut_off() -> None:
@@ -90,6 +106,7 @@ async def test_the_tool_serves_desktops_with_tls(tmp_path: Path) -> None:
     ("options", "complaint"),
     [
         ({"port": None, "tls": (Path("x.pem"), None)}, "--desktop-port"),
+        ({"port": None, "origins": ("https://desk.example",)}, "--desktop-port"),
         ({"origins": ("desk.example",)}, "--desktop-origin"),
         ({"origins": ("https://desk.example/page",)}, "--desktop-origin"),
         ({"tls": (None, Path("key.pem"))}, "--desktop-tls-key needs --desktop-tls-cert"),
@@ -101,6 +118,18 @@ def test_options_that_do_not_fit(options: dict[str, object], complaint: str) -> 
     usual = {"port": 0, "host": "127.0.0.1", "origins": (), "tls": (None, None), "options": ServiceOptions()}
     with pytest.raises(ValueError, match=complaint):
         desktops_of(**{**usual, **options})  # type: ignore[arg-type]
+
+
+def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"missing\.pem"):
+        server_tls(tmp_path / "missing.pem", None)
+    with pytest.raises(OSError, match=r"missing\.key"):
+        server_tls(certificate(tmp_path), tmp_path / "missing.key")
+
+
+async def test_an_address_with_colons_is_a_url_for_desktops() -> None:
+    async with service() as at:
+        assert DesktopDoor(at.door.processor, "::1", 7761).url == "ws://[::1]:7761"
 
 
 async def test_a_port_that_is_taken_is_one_line() -> None:

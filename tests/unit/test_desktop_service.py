@@ -264,6 +264,22 @@ async def test_the_connectors_status_is_told_and_ends_sessions() -> None:
         await desktop.login("1001", "right")
 
 
+async def test_the_service_is_up_when_sessions_can_be_prepared() -> None:
+    async with service() as at, DesktopClient(at.door.url) as desktop:
+        await desktop.bind_service()
+        for status in ("out-of-service", "starting-service", "in-service", "pausing-service", "in-service"):
+            at.status(status)
+        await desktop.until(lambda: len(desktop.service_events) == 5, "all statuses")
+        told = [(one["name"].partition(".")[2], one["data"]["accepting"]) for one in desktop.service_events]
+        assert told == [
+            ("down", False),
+            ("statuschanged", False),
+            ("up", True),
+            ("statuschanged", False),
+            ("statuschanged", True),
+        ]
+
+
 async def test_a_connector_that_is_lost_and_comes_back() -> None:
     async with service() as at, logged_in(at) as (desktop, session):
         await desktop.bind_service()

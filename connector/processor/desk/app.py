@@ -40,6 +40,9 @@ _OVER = {
 _AGAIN = 1.0
 """Seconds between attempts to reach the service."""
 
+_PATIENCE = 10
+"""Attempts to reach the service that has the session, before another one of the pool is taken."""
+
 _TROUBLE = (DesktopGone, DesktopRefused, NoService, TimeoutError)
 
 Verb = Callable[[DesktopSession, work.Selection], Awaitable[None]]
@@ -139,6 +142,7 @@ class DeskApp(App[str]):
 
     async def _return(self, *, lost: bool) -> DesktopSession | None:
         """Come back to the session after a broken connection, or begin one when the service is back."""
+        tries = 0
         while True:
             self.say("The connection is lost; trying again …" if lost else "Out of service; waiting for it …")
             self.show_all()
@@ -150,7 +154,9 @@ class DeskApp(App[str]):
                 # not wait so long, or no new ones are taken yet.
                 lost = lost and refused.code == Code.ALREADY_BOUND
             except (DesktopGone, NoService, TimeoutError):
-                continue
+                tries += 1
+                # A service that is away for so long may not return: another one of the pool will do.
+                lost = lost and (tries < _PATIENCE or len(self.shift.urls) == 1)
 
     async def _end(self, sentence: str) -> None:
         await self.shift.end()

@@ -3,6 +3,7 @@
 import ssl
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -52,7 +53,7 @@ def desk_command(
 
 def _trust(urls: tuple[str, ...], ca: Path | None) -> ssl.SSLContext | None:
     """Return the context for the services' URLs. Raises ValueError, OSError."""
-    if not all(one.startswith(("ws://", "wss://")) for one in urls):
+    if not all(_is_url(one) for one in urls):
         raise ValueError("--url takes a URL such as ws://127.0.0.1:7761.")
     if ca is None:
         return None
@@ -64,3 +65,12 @@ def _trust(urls: tuple[str, ...], ca: Path | None) -> ssl.SSLContext | None:
         raise ValueError(
             f"--ca: {ca} is no PEM file of authorities: {problem.reason or problem}"
         ) from problem
+
+
+def _is_url(said: str) -> bool:
+    try:
+        parts = urlsplit(said)
+        return parts.scheme in {"ws", "wss"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # A port or an address that is none.
+        return False

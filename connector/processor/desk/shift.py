@@ -35,8 +35,7 @@ class Shift:
         )
         session = await client.login(self.agent, self.password, override=override, extension=self.extension)
         self.session = session
-        if session.view.channel.state == "INACTIVE":
-            await session.activate()
+        await session.activate()
         await self._ask(session)
         return session
 

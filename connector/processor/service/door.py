@@ -115,7 +115,8 @@ class DesktopDoor:
     @property
     def url(self) -> str:
         """Where desktops connect to."""
-        return f"{'wss' if self._tls is not None else 'ws'}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'wss' if self._tls is not None else 'ws'}://{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         await self.start()

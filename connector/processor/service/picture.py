@@ -5,11 +5,14 @@ from typing import Any
 
 from connector.bridge.messages import Body, event_message
 from connector.bridge.messages import conversation as conversation_wire
+from connector.bridge.messages import interaction as interaction_wire
 from connector.processor.floor import Session
 from connector.processor.handles import Channel, Conversation, Interaction
 
 Told = tuple[str, str, dict[str, Any]]
 """Target as the bridge has it, name and data of an object event."""
+
+_OVER = {interaction_wire.InteractionState.ENDED, interaction_wire.InteractionState.COMPLETED}
 
 
 def id_of(target: str) -> str:
@@ -53,7 +56,11 @@ def channel_state(channel: Channel) -> dict[str, Any]:
 def call_state(one: Interaction | Conversation) -> dict[str, Any]:
     """Return what `state.updated` of an interaction or conversation tells; `cause` once it is over."""
     state = {"state": str(one.state)}
-    return state if one.cause is None else {**state, "cause": str(one.cause)}
+    cause: object = one.cause
+    if cause is None and isinstance(one, Interaction) and one.state in _OVER:
+        # A call that was over before the bridge asked has its cause in its data only.
+        cause = one.data.get("CAUSE")
+    return state if cause is None else {**state, "cause": str(cause)}
 
 
 def role_of(interaction: Interaction, conversation: Conversation) -> str:

@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 _IN_SERVICE = control_wire.ServiceStatus.IN_SERVICE
 _OUT_OF_SERVICE = control_wire.ServiceStatus.OUT_OF_SERVICE
+_KEEPS_SESSIONS = {_IN_SERVICE, control_wire.ServiceStatus.PAUSING, control_wire.ServiceStatus.STOPPING}
 
 _MOST_WAITING = 32
 """Commands of one desktop that may wait for their answer at once."""
@@ -56,7 +57,7 @@ class InteractionProcessor:
         self._sessions = Sessions(bridge, self.options.grace, self._spawn)
         self._clients: dict[Peer, Client] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._told_up = self._up
+        self._told_up = self.accepting
         self._at_once: dict[str, Callable[[Client, Command], None]] = {
             "getServices": self._get_services,
             "bindService": self._bind_service,
@@ -80,10 +81,6 @@ class InteractionProcessor:
     def accepting(self) -> bool:
         """Whether new sessions can be prepared."""
         return self.bridge.capabilities is not None and self.bridge.status is _IN_SERVICE
-
-    @property
-    def _up(self) -> bool:
-        return self.bridge.capabilities is not None and self.bridge.status is not _OUT_OF_SERVICE
 
     @property
     def resources(self) -> dict[str, Resource]:
@@ -292,7 +289,9 @@ class InteractionProcessor:
         self._tell_whether_up()
 
     def _tell_whether_up(self) -> None:
-        up = self._up
+        # Once up, the service is so while it keeps its sessions; it comes up when it can give new ones.
+        keeps = self.bridge.capabilities is not None and self.bridge.status in _KEEPS_SESSIONS
+        up = self.accepting or (self._told_up and keeps)
         name = "service.statuschanged" if up is self._told_up else "service.up" if up else "service.down"
         self._told_up = up
         self._tell_monitors(name)
