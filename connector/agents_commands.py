@@ -22,8 +22,14 @@ app = typer.Typer(
     help="Agents in a file or database of their own (`directory.source`).", no_args_is_help=True
 )
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=True)]
-SiteOption = Annotated[str | None, typer.Option("--site", help="Site: config/sites/NAME.yaml goes on top.")]
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", help="Configuration file (YAML).", show_default=True, envvar="CONNECTOR_CONFIG"),
+]
+SiteOption = Annotated[
+    str | None,
+    typer.Option("--site", help="Site: config/sites/NAME.yaml goes on top.", envvar="CONNECTOR_SITE"),
+]
 AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's id.")]
 _DEFAULT_CONFIG: Final = Path("config/connector.yaml")
 _WRONG, _USAGE = 1, 2

@@ -22,7 +22,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import NullPool
 
 from connector.settings_schema import TlsSettings
-from connector.settings_yaml import ConfigError, Items, Kind, Mapping, Node, Scalar
+from connector.settings_yaml import ConfigError, Items, Kind, Mapping, Node, Scalar, SourceUnavailable
 
 _WAIT: Final = 5
 """Seconds that the database may take to answer."""
@@ -59,6 +59,8 @@ class AgentTable:
                 f"the driver {missing.name} is not installed; for PostgreSQL: "
                 "pip install 'harmony-connector[postgresql]'",
             ) from None
+        # A file is there or not; a server may only be late.
+        self._unusable = ConfigError if parsed.drivername.startswith("sqlite") else SourceUnavailable
         self._where = f"{parsed.render_as_string(hide_password=True)} table {table}"
 
     @property
@@ -109,14 +111,19 @@ class AgentTable:
 
     @contextmanager
     def _connection(self) -> Iterator[sql.Connection]:
-        """Yield a connection with a transaction, committed at the end."""
+        """Yield a connection with a transaction, committed at the end.
+
+        Raises:
+            SourceUnavailable: the server is not there, or does not let us in; a ConfigError for a file.
+
+        """
         try:
             with self._engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as problem:
-            raise ConfigError(self._where, "", f"the database refused: {_told(problem)}") from None
+            raise self._unusable(self._where, "", f"the database refused: {_told(problem)}") from None
         except OSError as problem:
-            raise ConfigError(
+            raise self._unusable(
                 self._where, "", f"the database cannot be reached: {problem.strerror or problem}"
             ) from None
 

@@ -29,8 +29,14 @@ app = typer.Typer(
 _USAGE = 2
 _FAILURE = 1
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=True)]
-SiteOption = Annotated[str | None, typer.Option("--site", help="Site: config/sites/NAME.yaml goes on top.")]
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", help="Configuration file (YAML).", show_default=True, envvar="CONNECTOR_CONFIG"),
+]
+SiteOption = Annotated[
+    str | None,
+    typer.Option("--site", help="Site: config/sites/NAME.yaml goes on top.", envvar="CONNECTOR_SITE"),
+]
 _DEFAULT_CONFIG = Path("config/connector.yaml")
 
 
@@ -69,7 +75,7 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     from msgspec.structs import replace
 
     from connector.app import Connector
-    from connector.config import ConfigError, Settings, load_settings
+    from connector.config import ConfigError, Settings, SourceUnavailable, load_settings
     from connector.observability import configure_logging
 
     def load() -> Settings:
@@ -82,6 +88,9 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
         settings = load()
         configure_logging(settings.log)
         connector = Connector(settings, load=load)
+    except SourceUnavailable as problem:
+        # Not for ever: who started us may try again.
+        _fail(str(problem), _FAILURE)
     except ConfigError as problem:
         _fail(str(problem), _USAGE)
 
@@ -90,7 +99,7 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     gc.freeze()
     try:
         asyncio.run(_serve(connector, load))
-    except OSError as problem:
+    except (OSError, ConfigError) as problem:
         _fail(f"the connector stopped: {problem}", _FAILURE)
 
 

@@ -38,7 +38,17 @@ from connector.settings_schema import (
 )
 from connector.settings_secretless import needs_of, with_examples
 from connector.settings_typed import root_shape, typed, variable_of
-from connector.settings_yaml import ConfigError, Mapping, Node, Scalar, find, merge, parse, read_file
+from connector.settings_yaml import (
+    ConfigError,
+    Mapping,
+    Node,
+    Scalar,
+    SourceUnavailable,
+    find,
+    merge,
+    parse,
+    read_file,
+)
 from connector.wording import closest, listed
 
 __all__ = [
@@ -61,6 +71,7 @@ __all__ = [
     "ReasonSettings",
     "Secret",
     "Settings",
+    "SourceUnavailable",
     "SystemUser",
     "TlsSettings",
     "Transport",

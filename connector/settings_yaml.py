@@ -16,6 +16,8 @@ _MERGE = f"{_TAG}merge"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LONGEST_FILE = 4 * 1024 * 1024
 _DEEPEST = 20
+_ALIASES_WORTH = 10
+"""Values that a file may have for each of its characters: more are aliases of aliases, and fill memory."""
 
 
 class ConfigError(Exception):
@@ -27,6 +29,10 @@ class ConfigError(Exception):
         self.origin = origin
         self.path = path
         self.problem = problem
+
+
+class SourceUnavailable(ConfigError):
+    """What a part of the configuration is read from is not there now; nothing in it needs to be wrong."""
 
 
 class Kind(Enum):
@@ -133,7 +139,7 @@ def parse(text: str, name: str, *, lines: bool = True) -> Node:
         raise ConfigError(name, "", "not YAML: nested too deeply") from None
     if root is None:
         return Scalar("", Kind.NOTHING, name)
-    return _Locator(name, lines=lines).node(root, "", 0)
+    return _Locator(name, _ALIASES_WORTH * (len(text) + 100), lines=lines).node(root, "", 0)
 
 
 def merge(base: Node, over: Node) -> Node:
@@ -167,14 +173,18 @@ def dotted(path: tuple[str, ...]) -> str:
 
 
 class _Locator:
-    def __init__(self, name: str, *, lines: bool) -> None:
+    def __init__(self, name: str, most: int, *, lines: bool) -> None:
         self._name = name
+        self._left = most
         self._lines = lines
 
     def node(self, node: yaml.Node, path: str, depth: int) -> Node:
         origin = self._place(node)
         if depth > _DEEPEST:
             raise ConfigError(origin, "", "nested too deeply")
+        self._left -= 1
+        if self._left < 0:
+            raise ConfigError(origin, "", "too many values by aliases of aliases; write them out")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth, origin)
         if isinstance(node, yaml.SequenceNode):

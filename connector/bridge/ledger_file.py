@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from connector.bridge.ledger import Batch
+from connector.bridge.ledger import Batch, unpacked
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +37,7 @@ class StoreFile:
         self._processor = processor
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._db: sqlite3.Connection | None = None
+        self._rows: dict[str, bytes] = {}
         try:
             self._open_or_put_aside()
         except sqlite3.Error as problem:
@@ -49,9 +50,9 @@ class StoreFile:
             raise
 
     def load(self) -> dict[str, bytes]:
-        """Return all rows."""
-        found = self._open_db.execute("SELECT key, value FROM rows WHERE key <> ?", (_PROCESSOR,))
-        return {str(key): bytes(value) for key, value in found}
+        """Return all rows that were there when the file was opened."""
+        rows, self._rows = self._rows, {}
+        return rows
 
     async def write(self, batch: Batch) -> None:
         """Write a batch, all of it or nothing. Raises OSError if that fails."""
@@ -65,6 +66,7 @@ class StoreFile:
     def _open_or_put_aside(self) -> None:
         try:
             self._open()
+            self._rows = self._read()
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as problem:
@@ -112,6 +114,18 @@ class StoreFile:
         (whose,) = db.execute("SELECT value FROM rows WHERE key = ?", (_PROCESSOR,)).fetchone()
         if bytes(whose).decode() != self._processor:
             raise StoreError(f'The file "{self._path}" is that of the processor {bytes(whose).decode()}.')
+
+    def _read(self) -> dict[str, bytes]:
+        """Return all rows. Raises sqlite3.DatabaseError if one of them is broken."""
+        rows: dict[str, bytes] = {}
+        found = self._open_db.execute("SELECT key, value FROM rows WHERE key <> ?", (_PROCESSOR,))
+        for key, value in found:
+            try:
+                unpacked(value)
+            except (ValueError, TypeError):
+                raise sqlite3.DatabaseError(f"the row {str(key)!r} is no JSON") from None
+            rows[str(key)] = bytes(value)
+        return rows
 
     def _write(self, batch: dict[str, bytes | None]) -> None:
         db = self._open_db

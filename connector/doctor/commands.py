@@ -13,9 +13,14 @@ _USAGE = 2
 
 def doctor(
     config: Annotated[
-        Path, typer.Option("--config", help="Configuration file (YAML).", show_default=True)
+        Path,
+        typer.Option(
+            "--config", help="Configuration file (YAML).", show_default=True, envvar="CONNECTOR_CONFIG"
+        ),
     ] = Path("config/connector.yaml"),
-    site: Annotated[str | None, typer.Option("--site", help="Site: sites/NAME.yaml goes on top.")] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", help="Site: sites/NAME.yaml goes on top.", envvar="CONNECTOR_SITE")
+    ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:

@@ -13,7 +13,10 @@ app = typer.Typer(help="The files of a site's PBX, made of its settings.", no_ar
 _USAGE = 2
 
 SiteName = Annotated[str, typer.Argument(help="Site: NAME of config/sites/NAME.yaml.")]
-ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration file (YAML).", show_default=True)]
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", help="Configuration file (YAML).", show_default=True, envvar="CONNECTOR_CONFIG"),
+]
 _DEFAULT_CONFIG = Path("config/connector.yaml")
 
 

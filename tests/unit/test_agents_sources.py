@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from connector.agents import agents_of, store_of
 from connector.agents_commands import app
 from connector.app import Connector
+from connector.bridge.amqp_standby import Superseded
 from connector.cli import app as main_app
 from connector.config import ConfigError, Settings, load_settings
 
@@ -286,6 +287,41 @@ def test_what_is_wrong_with_a_database_is_told_without_its_password(tmp_path: Pa
     with sqlite3.connect(tmp_path / "poor.db") as database:
         database.execute("create table agents (agent_id text, extension text)")
     assert "expected a column `password_hash`, found none" in told("sqlite:///poor.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "problem"),
+    [
+        ("postgresql://connector:hunter2@127.0.0.1:1/x", 1, "the database"),
+        ("sqlite:///no/where.db", 2, "unable to open database file"),
+    ],
+)
+def test_a_database_server_that_is_not_there_yet_is_no_wrong_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, status: int, problem: str
+) -> None:
+    monkeypatch.setattr("connector.observability.configure_logging", lambda _settings: None)
+    file = config(tmp_path, "sql", directory={"url": url})
+    done = CliRunner().invoke(main_app, ["run", "--config", str(file)])
+    assert (done.exit_code, len(done.output.splitlines())) == (status, 1)
+    assert problem in done.output
+    assert "hunter2" not in done.output
+
+
+def test_agents_that_are_gone_when_a_connector_makes_way_are_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def superseded(_connector: Connector, _stop: asyncio.Event) -> None:
+        (tmp_path / "agents.yaml").unlink()
+        raise Superseded
+
+    monkeypatch.setattr("connector.observability.configure_logging", lambda _settings: None)
+    monkeypatch.setattr(Connector, "run", superseded)
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    file = config(tmp_path, "file")
+    assert command(file, "add", "1001", "--extension", "1001", typed="one\n")[0] == 0
+    done = CliRunner().invoke(main_app, ["run", "--config", str(file)])
+    assert (done.exit_code, len(done.output.splitlines())) == (1, 1)
+    assert "there is no such file" in done.output
 
 
 async def test_reload_takes_changes_in_and_keeps_the_old_if_they_are_wrong(tmp_path: Path) -> None:

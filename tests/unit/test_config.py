@@ -6,7 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
+from typer import Typer
+from typer.testing import CliRunner
 
+from connector.agents_commands import app as agents_app
+from connector.cli import app as main_app
 from connector.config import (
     Answer,
     ConfigError,
@@ -171,7 +175,21 @@ def test_environment_sets_every_kind_of_key(file: Path) -> None:
 
 
 def test_command_lines_own_variables_are_no_keys(file: Path) -> None:
+    others = {AMQP_VARIABLE: "amqp://127.0.0.1", PASSWORD_VARIABLE: "of an agent"}
+    assert load_settings(file, environ=others) == load(file)
     assert load(file, CONFIG="x", SITE="y") == load(file)
+
+
+@pytest.mark.parametrize(("app", "command"), [(main_app, "check"), (main_app, "run"), (agents_app, "list")])
+def test_the_environment_names_the_configuration_and_the_site(
+    app: Typer, command: str, tmp_path: Path
+) -> None:
+    environ = {"CONNECTOR_CONFIG": str(tmp_path / "c.yaml"), "CONNECTOR_SITE": "berlin"}
+    done = CliRunner(env=environ).invoke(app, [command])
+    assert f"{tmp_path}/c.yaml: cannot be read" in done.output
+    (tmp_path / "c.yaml").write_text(MINIMAL)
+    done = CliRunner(env=environ).invoke(app, [command])
+    assert "berlin" in done.output
 
 
 def test_secret_files_lose_one_line_end(file: Path, tmp_path: Path) -> None:

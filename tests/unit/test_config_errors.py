@@ -552,6 +552,14 @@ def test_bottomless_yaml_is_one_line_too(text: str, site: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("shape", ["[{0}, {0}, {0}, {0}, {0}, {0}]", "{{x: {0}, y: {0}, z: {0}}}"])
+def test_aliases_of_aliases_do_not_fill_the_memory(shape: str, site: Path) -> None:
+    rows = [f"a{at}: &a{at} " + shape.format(f"*a{at - 1}") for at in range(1, 19)]
+    site.write_text("\n".join(["a0: &a0 [x, x, x]", *rows, ""]))
+    with pytest.raises(ConfigError, match=r"^site\.yaml:\d+: too many values by aliases"):
+        load_settings(site, environ={})
+
+
 @pytest.fixture
 def pem_files(tmp_path: Path) -> Path:
     """Return a folder with `cert.pem`, its `key.pem`, that key `locked.pem`, and `none.pem` that is none."""

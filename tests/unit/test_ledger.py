@@ -124,6 +124,30 @@ async def test_a_broken_file_is_put_aside(tmp_path: Path) -> None:
     await store.close()
 
 
+@pytest.mark.parametrize("harm", ["row", "page"])
+async def test_a_file_with_a_broken_row_or_page_is_put_aside(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "state.db"
+    ledger = Ledger(StoreFile(path, "LAB"))
+    for number in range(200):
+        ledger.put(f"req/{number}", lambda: {"text": "x" * 200})
+    await ledger.close()
+    if harm == "row":
+        with sqlite3.connect(path) as raw:
+            raw.execute("UPDATE rows SET value = x'ff00' WHERE key = 'req/7'")
+        raw.close()
+    else:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:8192] + b"\xff" * 8192 + whole[16384:])
+    with capture_logs() as logs:
+        again = Ledger(StoreFile(path, "LAB"))
+    assert again.rows == {}
+    assert [each["event"] for each in logs] == ["the state cannot be read; beginning anew"]
+    assert (tmp_path / "state.db.broken").exists()
+    again.put("a", lambda: 1)
+    await again.close()
+    assert plain(Ledger(StoreFile(path, "LAB")).rows) == {"a": 1}
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.integers(0, 9))), min_size=1, max_size=30
 )

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
+from prometheus_client.process_collector import ProcessCollector
 
 from connector import cli
 from connector.config import LimitSettings
+from connector.operations.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +58,16 @@ def test_it_runs_without_rights_and_has_its_secret_from_a_file(service: dict[str
     assert service["CapabilityBoundingSet"] == [""]
     assert service["ProtectSystem"] == ["strict"]
     assert service["Environment"] == ["CONNECTOR_ASTERISK__SECRET_FILE=%d/ami"]
+
+
+def test_it_can_measure_itself(service: dict[str, list[str]], tmp_path: Path) -> None:
+    # With ProcSubset=pid there are the processes in /proc, and nothing else.
+    (tmp_path / "self").symlink_to("/proc/self")
+    blind = CollectorRegistry()
+    ProcessCollector(proc=str(tmp_path), registry=blind)
+    assert blind.get_sample_value("process_resident_memory_bytes") is None
+    assert "ProcSubset" not in service
+    assert Metrics().registry.get_sample_value("process_resident_memory_bytes")
 
 
 def test_the_container_can_change_nothing_and_has_no_rights() -> None:
