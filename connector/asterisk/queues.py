@@ -103,6 +103,7 @@ class QueueMembership:
                 await self._pause(seat, paused=True, reason=WRAP_UP)
             else:
                 await self._pause(seat, paused=False, reason="")
+            await self._follow_calls(seat.endpoint)
 
     async def set_not_ready(self, seat: Seat, reason: str) -> None:
         """Pause the member everywhere with a reason; done when every queue has shown it."""
@@ -123,10 +124,7 @@ class QueueMembership:
         Queues in which somebody else has paused the agent are left as they are.
         """
         async with self.turn(endpoint):
-            wants = self._wrap_up_wants(endpoint)
-            pause = self._wraps(endpoint)
-            reason = WRAP_UP if pause else ""
-            await self._in_queues(endpoint, wants, paused=pause, reason=reason)
+            await self._follow_calls(endpoint)
 
     async def pause_the_rest(self, endpoint: str, reason: str) -> None:
         """Pause the phone in all queues that still offer it calls, if one has paused it for that reason."""
@@ -141,6 +139,12 @@ class QueueMembership:
         """Keep others from changing the phone's memberships meanwhile."""
         async with self._turns.setdefault(endpoint, asyncio.Lock()):
             yield
+
+    async def _follow_calls(self, endpoint: str) -> None:
+        # Until it fits: a call may begin or be completed before the queues have shown what was right till then.
+        while wants := self._wrap_up_wants(endpoint):
+            pause = self._wraps(endpoint)
+            await self._in_queues(endpoint, wants, paused=pause, reason=WRAP_UP if pause else "")
 
     def _wraps(self, endpoint: str) -> bool:
         return self._wrap_up and self._exchange.model.occupied(endpoint)

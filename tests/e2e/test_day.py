@@ -27,6 +27,8 @@ BREAK_AFTER = 5
 """Calls after which an agent goes for lunch."""
 PATIENCE = 120.0
 """Seconds for the whole day, on a machine that has other work too; alone it takes about 20."""
+AT_REST = 30.0
+"""Seconds until everybody is ready again after the last call."""
 
 
 @dataclass
@@ -148,7 +150,7 @@ async def _wait_at_rest(at: Desk, sessions: list[Session], completed: int) -> No
         legs = at.connector.pbx.model.legs.legs
         return (counted, busy, legs) if counted < completed or busy or legs else None
 
-    await until_queues(at, wrong, PATIENCE)
+    await until_queues(at, wrong, AT_REST)
     assert await _completed(at) == completed
     for session in sessions:
         await session.channel.wait_state(ChannelState.ACTIVE, AgentState.READY)

@@ -217,6 +217,34 @@ async def test_a_request_that_is_under_way_is_not_overtaken(bench: Bench) -> Non
     assert bench.pbx.states() == [(True, "lunch")] * 2
 
 
+@pytest.mark.parametrize("later", range(8))
+async def test_a_call_that_is_over_before_its_pause_is_shown_leaves_none(bench: Bench, later: int) -> None:
+    bench.call("a")
+    for _ in range(later):
+        await asyncio.sleep(0)
+    bench.end("a")
+    bench.complete("a")
+    await bench.settle()
+    assert bench.pbx.states() == [READY, READY]
+
+
+@pytest.mark.parametrize("later", range(8))
+async def test_a_call_that_is_completed_as_its_agent_becomes_ready_leaves_no_pause(
+    bench: Bench, later: int
+) -> None:
+    bench.call("a")
+    await bench.settle()
+    await bench.membership.set_not_ready(SEAT, "lunch")
+    bench.end("a")
+    wish = asyncio.create_task(bench.membership.set_ready(SEAT))
+    for _ in range(later):
+        await asyncio.sleep(0)
+    bench.complete("a")
+    await wish
+    await bench.settle()
+    assert bench.pbx.states() == [READY, READY]
+
+
 async def test_a_queue_in_which_somebody_else_paused_the_agent_is_left_alone(bench: Bench) -> None:
     bench.pbx.pause("sales", "1001", paused=True, reason="training")
     bench.call("a")
