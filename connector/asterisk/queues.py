@@ -141,7 +141,7 @@ class QueueMembership:
             yield
 
     async def _follow_calls(self, endpoint: str) -> None:
-        # Until it fits: a call may begin or be completed before the queues have shown what was right till then.
+        # Until it fits: a call may begin or end before the queues have shown what was right till then.
         while wants := self._wrap_up_wants(endpoint):
             pause = self._wraps(endpoint)
             await self._in_queues(endpoint, wants, paused=pause, reason=WRAP_UP if pause else "")
