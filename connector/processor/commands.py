@@ -16,6 +16,7 @@ from connector.processor.amqp import broker_end
 from connector.processor.control_socket import ControlError, ControlSocket
 from connector.processor.desktop_options import (
     DesktopCertOption,
+    DesktopCtiVersionOption,
     DesktopDebugOption,
     DesktopGraceOption,
     DesktopHostOption,
@@ -87,6 +88,7 @@ def bridge_command(
     desktop_tls_key: DesktopKeyOption = None,
     desktop_grace: DesktopGraceOption = 30.0,
     desktop_debug: DesktopDebugOption = False,
+    desktop_cti_version: DesktopCtiVersionOption = "unknown",
     instance_domain: InstanceDomainOption = "lab",
 ) -> None:
     """Play Harmony's Processor Bridge: print every message and every broken rule, until Ctrl-C.
@@ -104,7 +106,9 @@ def bridge_command(
             host=desktop_host,
             origins=desktop_origin or (),
             tls=(desktop_tls_cert, desktop_tls_key),
-            options=ServiceOptions(instance_domain, desktop_grace, desktop_debug),
+            options=ServiceOptions(
+                instance_domain, desktop_grace, desktop_debug, cti_version=desktop_cti_version
+            ),
         )
     except (OSError, ValueError) as problem:
         typer.echo(f"connector bridge: {problem}", err=True)

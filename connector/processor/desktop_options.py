@@ -38,6 +38,9 @@ DesktopGraceOption = Annotated[
     float, typer.Option(help="Seconds that a session waits for a desktop that dropped.", min=0.0)
 ]
 DesktopDebugOption = Annotated[bool, typer.Option(help="Give `context` in messages to desktops.")]
+DesktopCtiVersionOption = Annotated[
+    str, typer.Option(help="Version of the telephone system, as desktops are told it (`cti-version`).")
+]
 InstanceDomainOption = Annotated[
     str, typer.Option(help="Name of the group of processors that serve one pool of desktops.")
 ]

@@ -14,13 +14,13 @@ from connector.processor.service.verbs import VERBS
 
 
 async def test_services_tell_all_five_properties() -> None:
-    async with service(instance_domain="north") as at, DesktopClient(at.door.url) as desktop:
+    async with service(instance_domain="north", cti_version="22.10") as at, DesktopClient(at.door.url) as desktop:
         (found,) = await desktop.services()
     assert found["information"] == {
         "vendor": "Harmony Connector",
         "version": __version__,
         "cti-vendor": "Asterisk",
-        "cti-version": "22",
+        "cti-version": "22.10",
         "instance-domain": "north",
     }
     assert (found["id"], found["status"], found["accepting"]) == ("LAB", "in-service", True)

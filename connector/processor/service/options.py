@@ -16,4 +16,5 @@ class ServiceOptions:
     debug: bool = False
     vendor: str = "Harmony Connector"
     cti_vendor: str = "Asterisk"
-    cti_version: str = "22"
+    cti_version: str = "unknown"
+    """Of the telephone system. Nothing in the bridge's protocol tells it."""
