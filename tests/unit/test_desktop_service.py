@@ -14,7 +14,10 @@ from connector.processor.service.verbs import VERBS
 
 
 async def test_services_tell_all_five_properties() -> None:
-    async with service(instance_domain="north", cti_version="22.10") as at, DesktopClient(at.door.url) as desktop:
+    async with (
+        service(instance_domain="north", cti_version="22.10") as at,
+        DesktopClient(at.door.url) as desktop,
+    ):
         (found,) = await desktop.services()
     assert found["information"] == {
         "vendor": "Harmony Connector",
