@@ -46,8 +46,8 @@ def new_child(node: Node, body: Body) -> Node | None:
     """Return the destination that a successful create request makes, None for other requests."""
     made: Node
     match body:
-        case control_wire.CreateSession(destination=target):
-            made = SessionNode(Scope.SESSION, target, node)
+        case control_wire.CreateSession(destination=target, agent_id=agent):
+            made = SessionNode(Scope.SESSION, target, node, agent=agent)
         case session_wire.CreateChannelGroup(id=bridge_id):
             made = GroupNode(Scope.CHANNEL_GROUP, child(node.target, bridge_id), node)
         case group_wire.CreateChannel(id=bridge_id, endpoint=endpoint, type=kind):
@@ -164,12 +164,20 @@ def _interaction_opened(node: InteractionNode, reply: interaction_wire.Interacti
 # -- what an event means ----------------------------------------------------------------------------------
 
 
+def _service_event(node: ControlNode, status: control_wire.ServiceStatus) -> None:
+    node.status = status
+    if status is control_wire.ServiceStatus.OUT_OF_SERVICE:
+        for session in node.children:
+            if isinstance(session, SessionNode):
+                session.outlived = True
+
+
 def apply_event(node: Node, name: str, body: Body, *, expected: bool) -> None:
     """Take over what an event tells; `expected` if a request produced it. Raises ProtocolViolation."""
     match node:
         case ControlNode():
             if isinstance(body, control_wire.ServerStatusChanged):
-                node.status = body.status
+                _service_event(node, body.status)
         case SessionNode():
             _session_event(node, body)
         case GroupNode():

@@ -49,8 +49,13 @@ class ControlNode(Node):
 
 @dataclass(slots=True, eq=False)
 class SessionNode(Node):
-    """A session: the CTI id of its one group, and the lists that it was told."""
+    """A session: the CTI id of its one group, and the lists that it was told.
 
+    `outlived` once the service was out: its agent's next login ends it.
+    """
+
+    agent: str = ""
+    outlived: bool = False
     group: str | None = None
     logout_reasons: tuple[session_wire.LogoutReason, ...] = ()
     not_ready_reasons: tuple[session_wire.NotReadyReason, ...] = ()

@@ -212,6 +212,8 @@ class Rules:
         return self._success(message, asked)
 
     def _success(self, message: Message, asked: _Asked) -> Body:
+        if isinstance(asked.body, control_wire.CreateSession):
+            self._end_outlived(asked.body.agent_id)
         made_anew = asked.node is not None and asked.node.gone and message.target in self.nodes
         if asked.objection is not None or made_anew:
             # The bridge may ask without waiting: it is judged by what the requests before it have made.
@@ -341,6 +343,12 @@ class Rules:
             # It may be initialised again on the same connection.
             self.control.open = self.control.closed = self.control.gone = False
             self.control.status = None
+
+    def _end_outlived(self, agent: str) -> None:
+        """Forget the sessions that an agent had before the service was lost."""
+        for session in tuple(self.control.children):
+            if isinstance(session, SessionNode) and session.outlived and session.agent == agent:
+                self._dispose(session)
 
 
 def _unsupported_may_say(name: str) -> None:

@@ -255,6 +255,20 @@ def test_a_violation_leaves_what_is_known_as_it_was() -> None:
     course.tell(PRIME, changed(State.TALKING))
 
 
+@pytest.mark.parametrize("agent", ["1", "2"])
+def test_a_login_after_the_service_was_out_ends_what_its_own_agent_had(agent: str) -> None:
+    course = session_open()
+    for status in (control.ServiceStatus.OUT_OF_SERVICE, control.ServiceStatus.IN_SERVICE):
+        course.tell(CONTROL, control.ServerStatusChanged(status=status))
+    create = control.CreateSession(agent_id=agent, agent_password="x", session_id="2", destination=SESSION)
+    if agent == "1":
+        course.ask(CONTROL, create)
+        course.ask(SESSION, session.SessionInit(), session.SessionInitReply(channel_group="desk"))
+    else:
+        with pytest.raises(ProtocolViolation, match="exists already"):
+            course.ask(CONTROL, create)
+
+
 def test_the_bridge_may_not_reuse_a_request_id() -> None:
     course = in_service()
     with pytest.raises(ValueError, match="used before"):
