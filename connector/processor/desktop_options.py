@@ -113,14 +113,15 @@ def desktops_of(
         context = server_tls(*tls)
     except ValueError as problem:
         raise ValueError(str(problem).replace("--tls-", "--desktop-tls-")) from None
-    if context is None and not _is_here(host):
+    if context is None and not is_here(host):
         raise ValueError(
             "--desktop-host beyond this machine needs --desktop-tls-cert: passwords go by there."
         )
     return Desktops(port, host, tuple(origins), context, options)
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Tell whether an address is this machine's own."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -264,6 +264,7 @@ desk_app.command()(desk_command)
         (("--url", "ws://127.0.0.1:99999"), "--url takes"),
         (("--url", "ws://[127.0.0.1"), "--url takes"),
         (("--url", "ws://"), "--url takes"),
+        (("--url", "ws://desks.example:7761"), "--url to desks.example must be wss://"),
         (("--ca", "there-is-no-such-file.pem"), "--ca is for wss"),
         (("--ca", "there-is-no-such-file.pem", "--url", "wss://127.0.0.1"), "No such file"),
     ],

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from connector.processor.desktop_options import is_here
 from connector.processor.options import PasswordFileOption, read_password
 
 _USAGE = 2
@@ -55,6 +56,9 @@ def _trust(urls: tuple[str, ...], ca: Path | None) -> ssl.SSLContext | None:
     """Return the context for the services' URLs. Raises ValueError, OSError."""
     if not all(_is_url(one) for one in urls):
         raise ValueError("--url takes a URL such as ws://127.0.0.1:7761.")
+    for one in map(urlsplit, urls):
+        if one.scheme == "ws" and not is_here(one.hostname or ""):
+            raise ValueError(f"--url to {one.hostname} must be wss://: the password goes by there.")
     if ca is None:
         return None
     if not all(one.startswith("wss://") for one in urls):
