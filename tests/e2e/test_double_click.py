@@ -94,7 +94,8 @@ async def test_blind_conference_then_transfer_calls_a_number_once(call: Call) ->
 async def test_dropping_a_member_and_tones(call: Call) -> None:
     await call.consult()
     await call.interaction.consult_conference()
-    (member,) = [one for one in call.primary.members if one.address == "1002"]
+    now = await call.primary.wait_members(lambda members: len(members) == 2)
+    (member,) = [one for one in now if one.address == "1002"]
     said = await _twice(call, call.primary.target, "conversation.request.x-dropmember", id=member.id)
     assert said == f"The conversation has no member {member.id}."
     # The same key pressed twice is two tones.
