@@ -15,6 +15,7 @@ import typer
 from connector.agents import AgentStore, agents_of, check_addition, store_of
 from connector.config import ConfigError, Settings, load_settings
 from connector.directory import AgentDirectory, hash_password
+from connector.options import DEFAULT_CONFIG, ConfigOption, SiteOption
 from connector.settings_schema import AgentSettings
 from connector.settings_yaml import Items, Kind, Mapping, Node, Scalar
 
@@ -22,16 +23,7 @@ app = typer.Typer(
     help="Agents in a file or database of their own (`directory.source`).", no_args_is_help=True
 )
 
-ConfigOption = Annotated[
-    Path,
-    typer.Option("--config", help="Configuration file (YAML).", show_default=True, envvar="CONNECTOR_CONFIG"),
-]
-SiteOption = Annotated[
-    str | None,
-    typer.Option("--site", help="Site: config/sites/NAME.yaml goes on top.", envvar="CONNECTOR_SITE"),
-]
 AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's id.")]
-_DEFAULT_CONFIG: Final = Path("config/connector.yaml")
 _WRONG, _USAGE = 1, 2
 _NEEDED: Final = frozenset({"agents", "directory"})
 """Whose secrets are needed: the PBX and the bridge are not asked."""
@@ -41,7 +33,7 @@ _NEEDED: Final = frozenset({"agents", "directory"})
 def add(
     agent: AgentArgument,
     extension: Annotated[str, typer.Option(help="The usual phone: its PJSIP endpoint.")],
-    config: ConfigOption = _DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     site: SiteOption = None,
     *,
     login: Annotated[str, typer.Option(help="Name used to log in instead of the id.")] = "",
@@ -81,7 +73,7 @@ def add(
 
 
 @app.command()
-def passwd(agent: AgentArgument, config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
+def passwd(agent: AgentArgument, config: ConfigOption = DEFAULT_CONFIG, site: SiteOption = None) -> None:
     """Give an agent another password."""
     with _told():
         _, store = _opened(config, site)
@@ -92,7 +84,7 @@ def passwd(agent: AgentArgument, config: ConfigOption = _DEFAULT_CONFIG, site: S
 
 
 @app.command(name="list")
-def list_agents(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
+def list_agents(config: ConfigOption = DEFAULT_CONFIG, site: SiteOption = None) -> None:
     """List all agents, those of the configuration too; passwords are not shown."""
     with _told():
         settings = load_settings(config, site=site, secrets=_NEEDED)
@@ -112,7 +104,7 @@ def check(
     agent: Annotated[
         str | None, typer.Argument(metavar="AGENT", help="Also ask for this agent's password and check it.")
     ] = None,
-    config: ConfigOption = _DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     site: SiteOption = None,
 ) -> None:
     """Check all agents as `connector run` does; with AGENT (id or login), a password too.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from connector import __version__
+from connector.options import DEFAULT_CONFIG, ConfigOption, SiteOption
 from connector.processor.options import DialectOption, PasswordFileOption
 
 if TYPE_CHECKING:
@@ -29,16 +30,6 @@ app = typer.Typer(
 _USAGE = 2
 _FAILURE = 1
 
-ConfigOption = Annotated[
-    Path,
-    typer.Option("--config", help="Configuration file (YAML).", show_default=True, envvar="CONNECTOR_CONFIG"),
-]
-SiteOption = Annotated[
-    str | None,
-    typer.Option("--site", help="Site: config/sites/NAME.yaml goes on top.", envvar="CONNECTOR_SITE"),
-]
-_DEFAULT_CONFIG = Path("config/connector.yaml")
-
 
 def _fail(text: str, status: int) -> NoReturn:
     typer.echo(text, err=True)
@@ -57,7 +48,7 @@ def root(
 
 @app.command()
 def run(
-    config: ConfigOption = _DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     site: SiteOption = None,
     record_bridge: Annotated[
         Path | None,
@@ -135,7 +126,7 @@ async def _serve(connector: "Connector", load: "Callable[[], Settings]") -> None
 
 
 @app.command()
-def check(config: ConfigOption = _DEFAULT_CONFIG, site: SiteOption = None) -> None:
+def check(config: ConfigOption = DEFAULT_CONFIG, site: SiteOption = None) -> None:
     """Check a configuration without a PBX, and print what would be in force (secrets hidden).
 
     The agents of `directory.source` are read and checked too.
@@ -237,7 +228,7 @@ def replay(
 @app.command()
 def record(
     file: Annotated[Path, typer.Argument(help="Where to write the trace; `.gz` at the end compresses it.")],
-    config: ConfigOption = _DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     site: SiteOption = None,
     *,
     bridge: Annotated[

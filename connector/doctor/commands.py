@@ -2,25 +2,19 @@
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
 
+from connector.options import DEFAULT_CONFIG, ConfigOption, SiteOption
+
 _USAGE = 2
 
 
 def doctor(
-    config: Annotated[
-        Path,
-        typer.Option(
-            "--config", help="Configuration file (YAML).", show_default=True, envvar="CONNECTOR_CONFIG"
-        ),
-    ] = Path("config/connector.yaml"),
-    site: Annotated[
-        str | None, typer.Option("--site", help="Site: sites/NAME.yaml goes on top.", envvar="CONNECTOR_SITE")
-    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    site: SiteOption = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:

@@ -48,6 +48,16 @@ def choose(taken: Collection[Ports]) -> Ports:
     raise LabError("No free ports for a laboratory: are many of them running?")
 
 
+def free_port() -> int:
+    """Return one TCP port that is free now; LabError if there is none."""
+    ports = list(range(_FIRST, _LAST))
+    random.shuffle(ports)
+    for port in ports:
+        if _free(port, socket.SOCK_STREAM):
+            return port
+    raise LabError("No free port: are many laboratories running?")
+
+
 def _bases() -> Iterator[int]:
     step = _RTP_PORTS + 10
     bases = list(range(_FIRST, _LAST - step, step))

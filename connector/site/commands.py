@@ -8,22 +8,19 @@ from typing import Annotated
 
 import typer
 
+from connector.options import DEFAULT_CONFIG, ConfigOption
+
 app = typer.Typer(help="The files of a site's PBX, made of its settings.", no_args_is_help=True)
 
 _USAGE = 2
 
 SiteName = Annotated[str, typer.Argument(help="Site: NAME of config/sites/NAME.yaml.")]
-ConfigOption = Annotated[
-    Path,
-    typer.Option("--config", help="Configuration file (YAML).", show_default=True, envvar="CONNECTOR_CONFIG"),
-]
-_DEFAULT_CONFIG = Path("config/connector.yaml")
 
 
 @app.command()
 def render(
     site: SiteName,
-    config: ConfigOption = _DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     *,
     out: Annotated[
         Path | None,
@@ -52,7 +49,7 @@ def diff(
     against: Annotated[
         Path, typer.Option(help="Folder with a PBX's files, such as a copy of its /etc/asterisk.")
     ],
-    config: ConfigOption = _DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Show what a PBX has otherwise than the site. Exit status 0 if nothing, 1 if something, 2 on errors."""
     from connector.site.compare import differences

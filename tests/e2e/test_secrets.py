@@ -1,9 +1,7 @@
 """Secrets run through every door of a connector process, and are looked for in everything that comes out."""
 
 import asyncio
-import random
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,25 +12,13 @@ from calls import make_call
 from desk import Desk, deep_merge, dialect_file
 from process_desk import Plain, ProcessDesk, process_desk
 
-from connector.lab.ports import LOOPBACK
+from connector.lab.ports import LOOPBACK, free_port
 from connector.lab.provider import LabInfo, LabProvider
 
 WRONG = "c4nary-wrong-password"
 MISPLACED = "c4nary-in-the-wrong-field"
 """Nobody can know that it is a password: a recording has it, and nothing else."""
 TONES = "9182736450"
-
-
-def free_port() -> int:
-    """Return a port that is free now, outside the range from which the kernel takes them."""
-    for port in random.sample(range(12000, 32000), 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port")
 
 
 @pytest.fixture
