@@ -13,7 +13,7 @@ import msgspec
 
 from connector.bridge.amqp_outbox import Outgoing
 from connector.bridge.amqp_peers import Peers
-from connector.bridge.ledger import Ledger, unpacked
+from connector.bridge.ledger import Ledger, rows_of
 from connector.bridge.messages import Message
 
 ANSWERED = 4096
@@ -21,6 +21,22 @@ ANSWERED = 4096
 
 _SELF = "amqp/self"
 _OUT, _SEEN = "out/", "seen/"
+
+
+class _Self(msgspec.Struct):
+    instance: str
+    peer: str | None
+    newest: datetime | None
+
+
+class _Waiting(msgspec.Struct):
+    message: Message
+    message_id: str
+
+
+class _Seen(msgspec.Struct):
+    request: str
+    number: int
 
 
 @dataclass
@@ -49,27 +65,23 @@ class Memory:
         found = Recollection()
         self._letters.clear()
         self._answered.clear()
-        if _SELF in rows:
-            own = unpacked(rows[_SELF])
-            found.instance, found.peer = own["instance"], own["peer"]
-            found.newest = datetime.fromisoformat(own["newest"]) if own["newest"] else None
-        for key in sorted(key for key in rows if key.startswith(_OUT)):
-            row = unpacked(rows[key])
-            message = msgspec.convert(row["message"], Message)
-            found.waiting.append(Outgoing(message, int(key.removeprefix(_OUT)), row["message_id"]))
-        answered = {
-            key.removeprefix(_SEEN): unpacked(row) for key, row in rows.items() if key.startswith(_SEEN)
-        }
-        for message_id, row in sorted(answered.items(), key=lambda each: each[1]["number"]):
-            found.answered.append((message_id, row["request"]))
+        own = rows_of(rows, _SELF, _Self).get("")
+        if own is not None:
+            found.instance, found.peer, found.newest = own.instance, own.peer, own.newest
+        waiting = rows_of(rows, _OUT, _Waiting)
+        for key in sorted(key for key in waiting if key.isdecimal()):
+            row = waiting[key]
+            found.waiting.append(Outgoing(row.message, int(key), row.message_id))
+        answered = rows_of(rows, _SEEN, _Seen)
+        for message_id, seen in sorted(answered.items(), key=lambda each: each[1].number):
+            found.answered.append((message_id, seen.request))
             self._answered.append(message_id)
-            self._count = row["number"]
+            self._count = seen.number
         return found
 
     def introduce(self, instance: str, peers: Peers) -> None:
         """Keep who we are and with whom we speak."""
-        newest = peers.newest.isoformat() if peers.newest is not None else None
-        row = {"instance": instance, "peer": peers.current, "newest": newest}
+        row = _Self(instance, peers.current, peers.newest)
         self.ledger.put(_SELF, lambda: row)
 
     def took_in(self, request_id: str, message_id: str | None) -> None:
@@ -79,15 +91,13 @@ class Memory:
 
     def put(self, outgoing: Outgoing) -> None:
         """Keep a message that waits to be published, and that it answers its request."""
-        self.ledger.put(
-            _key(outgoing), lambda: {"message": outgoing.message, "message_id": outgoing.message_id}
-        )
+        self.ledger.put(_key(outgoing), lambda: _Waiting(outgoing.message, outgoing.message_id))
         request_id = outgoing.answers
         message_id = self._letters.pop(request_id, None) if request_id is not None else None
-        if message_id is None:
+        if request_id is None or message_id is None:
             return
         self._count += 1
-        row = {"request": request_id, "number": self._count}
+        row = _Seen(request_id, self._count)
         self.ledger.put(_SEEN + message_id, lambda: row)
         self._answered.append(message_id)
         while len(self._answered) > ANSWERED:

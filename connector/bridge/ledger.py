@@ -8,12 +8,14 @@ committed: so what the bridge was told is never more than what is written.
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 Batch = Mapping[str, bytes | None]
 """Rows by their keys; None: the row is dropped."""
@@ -34,6 +36,20 @@ def packed(value: Any) -> bytes:
 def unpacked(row: bytes) -> Any:
     """Return the value of a row."""
     return json.loads(row)
+
+
+def rows_of(rows: Mapping[str, bytes], prefix: str, shape: type[_T]) -> dict[str, _T]:
+    """Return the rows whose keys begin so, by the rest of their keys; what has another shape is left out."""
+    found: dict[str, _T] = {}
+    for key, row in rows.items():
+        if key.startswith(prefix):
+            try:
+                found[key.removeprefix(prefix)] = msgspec.convert(unpacked(row), shape)
+            except (ValueError, RecursionError) as problem:
+                log.warning(
+                    "a row of the state cannot be read; going on without it", key=key, problem=str(problem)
+                )
+    return found
 
 
 class Store(Protocol):
@@ -187,7 +203,11 @@ def apply(rows: dict[str, bytes], batch: Batch) -> None:
 
 def position_of(rows: Mapping[str, bytes]) -> tuple[int, int]:
     """Return term and number of rows; zeros if there are none."""
-    return (
-        int(unpacked(rows[TERM])) if TERM in rows else 0,
-        int(unpacked(rows[NUMBER])) if NUMBER in rows else 0,
-    )
+    return _count(rows.get(TERM)), _count(rows.get(NUMBER))
+
+
+def _count(row: bytes | None) -> int:
+    try:
+        return msgspec.json.decode(row, type=int) if row is not None else 0
+    except msgspec.DecodeError:
+        return 0

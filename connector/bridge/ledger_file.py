@@ -122,7 +122,7 @@ class StoreFile:
         for key, value in found:
             try:
                 unpacked(value)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 raise sqlite3.DatabaseError(f"the row {str(key)!r} is no JSON") from None
             rows[str(key)] = bytes(value)
         return rows

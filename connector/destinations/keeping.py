@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
 from connector.bridge.messages import Body, Kind, Message
+from connector.destinations.rows import DestinationRow, RequestRow
 
 if TYPE_CHECKING:
     from connector.destinations.base import Destination
@@ -73,7 +74,7 @@ class Keeper:
     def __init__(
         self,
         rows: Rows,
-        row_of: Callable[["Destination"], dict[str, Any]],
+        row_of: Callable[["Destination"], DestinationRow],
         judge: Judge,
         proves: Callable[["Destination", str, "Keeper"], bool],
     ) -> None:
@@ -131,20 +132,16 @@ class Keeper:
         if message.kind is not Kind.REQUEST or any(part in message.name for part in _REPEATABLE):
             return
         proven = destination is not None and self._proves(destination, message.name, self)
-        row = {
-            "name": message.name,
-            "target": message.target,
-            "lane": lane,
-            "proven": proven,
-            "number": self._next(),
-        }
+        row = RequestRow(
+            number=self._next(), name=message.name, target=message.target, lane=lane, proven=proven
+        )
         self._rows.put(REQUEST + (message.request_id or ""), lambda: row)
         await self._rows.flushed()
 
     def answered(self, request_id: str, question: tuple[Kind, str, str], response: Message) -> None:
         """Keep the answer to a request."""
         self.interrupted.pop(request_id, None)
-        row = {"question": list(question), "response": response, "number": self._next()}
+        row = RequestRow(number=self._next(), question=question, response=response)
         self._rows.put(REQUEST + request_id, lambda: row)
 
     def forget_request(self, request_id: str) -> None:

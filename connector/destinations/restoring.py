@@ -3,12 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import structlog
 
-from connector.bridge.ledger import unpacked
-from connector.bridge.messages import Kind, Message
-from connector.bridge.messages import control as control_wire
+from connector.bridge.ledger import rows_of
 from connector.destinations.base import Destination, Refusal
 from connector.destinations.catching_up import catch_up
 from connector.destinations.channel import Channel
@@ -17,6 +14,19 @@ from connector.destinations.control import Control
 from connector.destinations.conversation import Conversation
 from connector.destinations.interaction import Interaction
 from connector.destinations.keeping import DESTINATION, REQUEST, Begun, Keeper
+from connector.destinations.rows import (
+    AnyRow,
+    ChannelGroupRow,
+    ChannelRow,
+    ControlRow,
+    ConversationRow,
+    DestinationRow,
+    InteractionRow,
+    RequestRow,
+    SeatRow,
+    SessionRow,
+    UnsupportedChannelRow,
+)
 from connector.destinations.session import Session
 from connector.destinations.tree import Tree
 from connector.destinations.unsupported import UnsupportedChannel
@@ -25,11 +35,10 @@ from connector.telephony.pbx import Seat
 log = structlog.get_logger(__name__)
 
 
-def row_of(destination: Destination) -> dict[str, Any]:
+def row_of(destination: Destination) -> DestinationRow:
     """Return what must be known to build a destination again, and what the bridge was told of it."""
     parent = destination.parent.target if destination.parent is not None else None
-    row: dict[str, Any] = {
-        "kind": type(destination).__name__,
+    same: dict[str, Any] = {
         "parent": parent,
         "open": destination.open,
         "closed": destination.closed,
@@ -37,47 +46,47 @@ def row_of(destination: Destination) -> dict[str, Any]:
     }
     match destination:
         case Session():
-            row |= {
-                "agent": destination.agent.agent_id,
-                "session": destination.session_id,
-                "out_of_service": destination.out_of_service,
-                "media": destination.media,
-                "had_group": destination.had_group,
-                "team": destination.tree.team.is_subscribed(destination),
-            }
+            return SessionRow(
+                **same,
+                agent=destination.agent.agent_id,
+                session=destination.session_id,
+                out_of_service=destination.out_of_service,
+                media=destination.media,
+                had_group=destination.had_group,
+                team=destination.tree.team.is_subscribed(destination),
+            )
         case ChannelGroup():
-            row |= {
-                "name": destination.cti_id,
-                "seat": _seat(destination.seat),
-                "media": destination.media,
-                "elsewhere": sorted(destination.elsewhere),
-            }
+            return ChannelGroupRow(
+                **same,
+                name=destination.cti_id,
+                seat=_row_of_seat(destination.seat),
+                media=destination.media,
+                elsewhere=sorted(destination.elsewhere),
+            )
         case Channel():
-            row["seat"] = _seat(destination.seat)
+            return ChannelRow(**same, seat=_row_of_seat(destination.seat))
         case UnsupportedChannel():
-            row["endpoint"] = destination.cti_id
+            return UnsupportedChannelRow(**same, endpoint=destination.cti_id)
         case Interaction():
-            row |= {"seat": _seat(destination.seat), "nativeid": destination.nativeid}
+            return InteractionRow(**same, seat=_row_of_seat(destination.seat), nativeid=destination.nativeid)
         case Conversation():
-            row["seat"] = _seat(destination.seat)
-            row["nativeids"] = [destination.interaction, destination.nativeid]
+            nativeids = destination.interaction, destination.nativeid
+            return ConversationRow(**same, seat=_row_of_seat(destination.seat), nativeids=nativeids)
         case _:
-            pass
-    return row
+            return ControlRow(**same)
 
 
 def restore(tree: Tree, keeper: Keeper, rows: Mapping[str, bytes]) -> None:
     """Build the tree again; what has changed meanwhile is told as soon as the PBX shows it.
 
     The tree must have nothing but its control destination. A session whose agent is no longer configured is
-    left out, with all below it.
+    left out, with all below it; so is a row that cannot be read.
     """
-    kept = {
-        key.removeprefix(DESTINATION): unpacked(row)
-        for key, row in rows.items()
-        if key.startswith(DESTINATION)
-    }
-    for target in sorted(kept, key=lambda target: (kept[target]["parent"] is not None, len(target))):
+    kept: dict[str, DestinationRow] = rows_of(rows, DESTINATION, AnyRow)
+    for key in rows.keys() - {DESTINATION + target for target in kept}:
+        if key.startswith(DESTINATION):
+            keeper.forget(key.removeprefix(DESTINATION))
+    for target in sorted(kept, key=lambda target: (kept[target].parent is not None, len(target))):
         try:
             _build(tree, target, kept[target])
         except (Refusal, LookupError) as problem:
@@ -90,82 +99,75 @@ def restore(tree: Tree, keeper: Keeper, rows: Mapping[str, bytes]) -> None:
     log.info("destinations restored", destinations=len(tree.destinations))
 
 
-def _build(tree: Tree, target: str, row: dict[str, Any]) -> None:
-    built = _root(tree, row) if row["parent"] is None else _child(tree, target, row)
-    built.told.update(row["told"])
-    built.open, built.closed = row["open"], row["closed"]
+def _build(tree: Tree, target: str, row: DestinationRow) -> None:
+    if row.open and not row.needs <= row.told.keys():
+        raise LookupError("what the bridge was told of it is missing")
+    built = _root(tree, row) if isinstance(row, ControlRow) else _child(tree, target, row)
+    built.told.update(row.told)
+    built.open, built.closed = row.open, row.closed
 
 
-def _root(tree: Tree, row: dict[str, Any]) -> Destination:
+def _root(tree: Tree, row: ControlRow) -> Destination:
     control = tree.root
     if not isinstance(control, Control):
         raise LookupError("there is no control destination")  # noqa: TRY004 - as for all that is not there
-    if (status := row["told"].get("status")) is not None:
-        control.go_on_from(control_wire.ServiceStatus(status))
+    if (status := row.told.get("status")) is not None:
+        control.go_on_from(status)
     return control
 
 
-def _child(tree: Tree, target: str, row: dict[str, Any]) -> Destination:
-    parent = tree.find(row["parent"])
+def _child(tree: Tree, target: str, row: DestinationRow) -> Destination:
+    parent = tree.find(row.parent) if row.parent is not None else None
     if parent is None:
         raise LookupError("what it belongs to was not restored")
-    match row["kind"]:
-        case "Session":
+    match row:
+        case SessionRow():
             return _session(tree, target, parent, row)
-        case "ChannelGroup":
-            group = ChannelGroup(tree, target, parent, _seated(row), tuple(row["media"]))
-            group.cti_id = row["name"]
-            group.elsewhere = set(row["elsewhere"])
+        case ChannelGroupRow():
+            group = ChannelGroup(tree, target, parent, _seat(row.seat), row.media)
+            group.cti_id = row.name
+            group.elsewhere = set(row.elsewhere)
             return group
-        case "Channel":
-            seat = _seated(row)
-            tree.pbx.watch(seat.endpoint)
-            return Channel(tree, target, parent, seat)
-        case "UnsupportedChannel":
+        case ChannelRow():
+            tree.pbx.watch(row.seat.endpoint)
+            return Channel(tree, target, parent, _seat(row.seat))
+        case UnsupportedChannelRow():
             unsupported = UnsupportedChannel(tree, target, parent)
-            unsupported.cti_id = row["endpoint"]
+            unsupported.cti_id = row.endpoint
             return unsupported
-        case "Interaction":
-            return Interaction(tree, target, parent, _seated(row), row["nativeid"])
-        case "Conversation":
-            first, second = row["nativeids"]
-            return Conversation(tree, target, parent, _seated(row), (first, second))
-        case kind:
-            raise LookupError(f"there is no kind {kind}")
+        case InteractionRow():
+            return Interaction(tree, target, parent, _seat(row.seat), row.nativeid)
+        case ConversationRow():
+            return Conversation(tree, target, parent, _seat(row.seat), row.nativeids)
+        case _:
+            raise LookupError("there is no such kind of destination")
 
 
-def _session(tree: Tree, target: str, parent: Destination, row: dict[str, Any]) -> Session:
-    agent = tree.directory.get(row["agent"])
+def _session(tree: Tree, target: str, parent: Destination, row: SessionRow) -> Session:
+    agent = tree.directory.get(row.agent)
     if agent is None:
-        raise LookupError(f"agent {row['agent']} is not configured any more")
-    session = Session(tree, target, parent, agent, row["session"])
-    session.go_on_from(media=row["media"], had_group=row["had_group"], out_of_service=row["out_of_service"])
-    if row["team"]:
+        raise LookupError(f"agent {row.agent} is not configured any more")
+    session = Session(tree, target, parent, agent, row.session)
+    session.go_on_from(media=row.media, had_group=row.had_group, out_of_service=row.out_of_service)
+    if row.team:
         session.watch_team()
     return session
 
 
 def _restore_requests(tree: Tree, keeper: Keeper, rows: Mapping[str, bytes]) -> None:
-    found = {key.removeprefix(REQUEST): unpacked(row) for key, row in rows.items() if key.startswith(REQUEST)}
-    for request_id, row in sorted(found.items(), key=lambda each: each[1]["number"]):
-        keeper.go_on_after(row["number"])
-        if "response" not in row:
-            keeper.interrupted[request_id] = Begun(row["name"], row["target"], row["lane"], row["proven"])
-            tree.hold_back(row["lane"])
-            continue
-        kind, name, target = row["question"]
-        tree.know_request(request_id, (Kind(kind), name, target), msgspec.convert(row["response"], Message))
+    found = rows_of(rows, REQUEST, RequestRow)
+    for request_id, row in sorted(found.items(), key=lambda each: each[1].number):
+        keeper.go_on_after(row.number)
+        if row.response is None or row.question is None:
+            keeper.interrupted[request_id] = Begun(row.name, row.target, row.lane, row.proven)
+            tree.hold_back(row.lane)
+        else:
+            tree.know_request(request_id, row.question, row.response)
 
 
-def _seat(seat: Seat) -> dict[str, Any]:
-    return {
-        "agent": seat.agent,
-        "endpoint": seat.endpoint,
-        "queues": list(seat.queues),
-        "penalty": seat.penalty,
-    }
+def _row_of_seat(seat: Seat) -> SeatRow:
+    return SeatRow(seat.agent, seat.endpoint, seat.queues, seat.penalty)
 
 
-def _seated(row: dict[str, Any]) -> Seat:
-    seat = row["seat"]
-    return Seat(seat["agent"], seat["endpoint"], tuple(seat["queues"]), seat["penalty"])
+def _seat(row: SeatRow) -> Seat:
+    return Seat(row.agent, row.endpoint, row.queues, row.penalty)

@@ -9,7 +9,7 @@ from connector.bridge.amqp_memory import ANSWERED, Memory
 from connector.bridge.amqp_outbox import Outbox, Outgoing, OutgoingRecord
 from connector.bridge.amqp_peers import Peers
 from connector.bridge.amqp_succession import Succession
-from connector.bridge.ledger import Ledger, NoStore
+from connector.bridge.ledger import Ledger, NoStore, position_of
 from connector.bridge.ledger_copy import Record
 from connector.bridge.messages import Kind, Message, success
 
@@ -113,3 +113,33 @@ async def test_the_memory_of_answered_requests_is_bounded(ledger: Ledger) -> Non
     assert len(seen) == ANSWERED
     assert "seen/m9" not in seen
     assert not any(key.startswith("out/") for key in ledger.rows)
+
+
+async def test_a_row_that_cannot_be_read_costs_no_other_one(ledger: Ledger) -> None:
+    memory, peers, outbox = Memory(ledger), Peers(), Outbox(limit=9, window=9)
+    memory.introduce("me", peers)
+    for number in (1, 2):
+        memory.took_in(f"r{number}", f"letter-{number}")
+        outgoing = outbox.put(answer(f"r{number}"))
+        assert outgoing is not None
+        memory.put(outgoing)
+    await ledger.flushed()
+    sound = Memory(ledger).recall(ledger.rows)
+    assert (len(sound.waiting), len(sound.answered), sound.instance) == (2, 2, "me")
+    spoilt = [
+        b"[]",
+        b"7",
+        b'"x"',
+        b"null",
+        b"{}",
+        b'{"message": 1, "message_id": 2, "number": "x"}',
+        b"no JSON",
+    ]
+    for key in ledger.rows:
+        for row in [*spoilt, b"[" * 100_000 + b"]" * 100_000]:
+            found = Memory(ledger).recall({**ledger.rows, key: row})
+            left = len(found.waiting) + len(found.answered) + (found.instance == "me")
+            assert left == (5 if key.startswith("meta/") else 4), key
+            if row != b"7":
+                assert position_of({**ledger.rows, key: row}) <= ledger.position
+    assert Memory(ledger).recall({**ledger.rows, "out/x": ledger.rows["out/000000000000001"]}) == sound

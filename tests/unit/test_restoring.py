@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from one_agent import OneAgent
 from telephony_script import AGENT, CUSTOMER, agent_answers
 from test_destinations import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridge, Wire, settle
 
-from connector.bridge.ledger import Ledger, NoStore
+from connector.bridge.ledger import Ledger, NoStore, packed, unpacked
 from connector.bridge.messages import Kind, Message
 from connector.destinations.control import Control
 from connector.destinations.interrupted import judge, proves
@@ -255,3 +255,37 @@ async def test_a_session_of_an_agent_who_is_gone_is_left_out(
 async def test_no_password_is_kept(kept: Kept) -> None:
     await settle()
     assert b"right" not in b"".join(kept.ledger.rows.values())
+
+
+def _spoilt(value: Any) -> Iterator[Any]:
+    """Yield a plain value with one part of it of another type, or missing, for each of its parts."""
+    yield from ([], "x", 7, None)
+    match value:
+        case dict():
+            for key, inner in value.items():
+                yield {name: one for name, one in value.items() if name != key}
+                for spoilt in _spoilt(inner):
+                    yield value | {key: spoilt}
+        case list():
+            for place, inner in enumerate(value):
+                yield value[:place]
+                for spoilt in _spoilt(inner):
+                    yield [*value[:place], spoilt, *value[place + 1 :]]
+        case _:
+            pass
+
+
+async def test_a_row_of_another_shape_costs_its_destination_only(kept: Kept) -> None:
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers())
+    await kept.again()
+    rows = dict(kept.ledger.rows)
+    assert {key.partition("/")[0] for key in rows} == {"dest", "req", "meta"}
+    tried = 0
+    for key, row in rows.items():
+        for spoilt in _spoilt(unpacked(row)):
+            kept.pbx._listeners.clear()
+            one = Kept({**rows, key: packed(spoilt)}, kept.pbx)
+            await one.must("cti.request.serverstatus")
+            tried += 1
+    assert tried > 300
