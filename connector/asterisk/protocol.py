@@ -6,6 +6,8 @@ one per defect).
 """
 
 import asyncio
+import socket
+import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final, TypeAlias
@@ -42,6 +44,8 @@ _MOST_ABANDONED: Final = 200
 _MOST_UNSENT: Final = 1 << 20
 _FAULTS_TOLD: Final = 10
 _FAULTS_PER_LINE: Final = 1000
+_RESET: Final = struct.pack("ii", 1, 0)
+"""Closing a socket then discards what waits in it and resets the connection (`SO_LINGER`)."""
 _REFUSALS: Final = frozenset({"error", "fail", "failure"})
 
 
@@ -293,9 +297,14 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         return False
 
     def abort(self, reason: str) -> None:
-        """End the connection at once; nothing more is written."""
+        """End the connection at once; nothing more is written, nor delivered by the system of what was.
+
+        A tone that comes late is heard by whoever is there then.
+        """
         if not self._reason:
             self._reason = reason
+        if (connection := self.transport.get_extra_info("socket")) is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
         # The loop reports the end a moment later; callers must not wait for it.
         self.connection_lost(None)

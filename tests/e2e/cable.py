@@ -6,7 +6,10 @@ from typing import Self
 
 
 class Cable:
-    """A TCP relay to the PBX that can be cut (both ends see it) or frozen (nobody sees anything)."""
+    """A TCP relay to the PBX that can be cut (both ends see it) or frozen (nobody sees anything).
+
+    What waits in it while it is frozen is lost if its sender resets the connection, as in a network.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -64,6 +67,8 @@ class Cable:
         try:
             while data := await source.read(65536):
                 await self._thawed.wait()
+                if source.exception() is not None:
+                    break
                 sink.write(self._passed(source, data))
                 await sink.drain()
         except ConnectionError:

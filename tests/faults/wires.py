@@ -43,6 +43,8 @@ class BridgeWire(Wire):
         try:
             while data := await source.read(65536):
                 await self._thawed.wait()
+                if source.exception() is not None:
+                    break
                 rest += data
                 while len(rest) >= _HEAD.size and len(rest) >= (
                     end := _HEAD.size + _HEAD.unpack_from(rest)[0]

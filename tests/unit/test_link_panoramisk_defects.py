@@ -101,6 +101,26 @@ async def test_row_4_a_peer_that_no_longer_answers_pings_is_given_up() -> None:
         assert watched.changes[:3] == ["up", "down: no answer to a ping within 0.1 s", "up"]
 
 
+async def test_row_4_what_was_sent_to_a_silent_peer_is_not_delivered_later() -> None:
+    resets: list[Peer] = []
+
+    async def falls_silent(peer: Peer) -> None:
+        await peer.log_in()
+        peer.answer_pings = False
+        await peer.expect("Ping")
+        try:
+            await peer.stall()
+        except ConnectionResetError:
+            resets.append(peer)
+
+    async with (
+        ScriptedAmi(falls_silent, idle) as ami,
+        linked(ami, ping_interval=0.05, ping_timeout=0.1) as watched,
+    ):
+        await watched.until(lambda seen: seen.changes.count("up") == 2)
+        assert len(resets) == 1
+
+
 async def test_row_5_a_refused_login_is_said_once_and_tried_again_ever_more_slowly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
