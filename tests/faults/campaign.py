@@ -59,6 +59,7 @@ class Figures:
     """Calls that were up before and after a fault."""
     listened: int = 0
     longest_gap: float = 0.0
+    longest_control: float = 0.0
     tasks: list[int] = field(default_factory=list)
     files: list[int] = field(default_factory=list)
     kib: list[int] = field(default_factory=list)
@@ -80,7 +81,8 @@ class Figures:
         for text, number in self.refusals.most_common():
             say(f"  refused {number:>4} x {text}")
         say(f"calls that survived: {self.survived}; phones listened to: {self.listened}")
-        say(f"longest gap in a witness' ear: {self.longest_gap:.2f} s")
+        control = f"{self.longest_control:.2f} s in a call that is not the connector's"
+        say(f"longest gap in a witness' ear: {self.longest_gap:.2f} s ({control})")
         for what, values in (("tasks", self.tasks), ("files", self.files), ("KiB", self.kib)):
             if values:
                 say(f"{what}: first {values[0]}, last {values[-1]}, most {max(values)}")
@@ -100,8 +102,9 @@ class Campaign:
     def __init__(self, at: World, figures: Figures, cast: Cast | None = None) -> None:
         self.world = at
         self.figures = figures
-        self.people = People(at, cast or Cast())
-        self.witnesses = Witnesses(at, self.people.agents)
+        cast = cast or Cast()
+        self.people = People(at, cast)
+        self.witnesses = Witnesses(at, self.people.agents, cast.control)
         self._base: dict[str, Any] = {}
 
     async def begin(self) -> None:
@@ -120,7 +123,13 @@ class Campaign:
         await self.people.leave()
         self.figures.outcomes += self.people.outcomes
         self.figures.refusals += self.people.refusals
-        self.figures.longest_gap = max(self.figures.longest_gap, self.witnesses.longest)
+        self._note_gaps()
+
+    def _note_gaps(self) -> None:
+        figures, witnesses = self.figures, self.witnesses
+        figures.longest_gap = max(figures.longest_gap, witnesses.longest)
+        figures.longest_control = max(figures.longest_control, witnesses.longest_control)
+        witnesses.longest = witnesses.longest_control = 0.0
 
     async def episode(self, fault: Fault) -> None:
         """Break one thing; raise AssertionError if anything is not as it should be."""
@@ -168,7 +177,7 @@ class Campaign:
         self.people.faults.clear()
         self.world.bridge.violations.clear()
         self.witnesses.broken.clear()
-        self.witnesses.longest = 0.0
+        self._note_gaps()
         if self.world.transport == "tcp":
             await self.world.bridge.wait_disconnected(START)
         await self.world.start()
@@ -225,7 +234,8 @@ class Campaign:
         broken = [text for text in bridge.violations if not self._of_a_former_session(text)]
         assert not broken, f"rules broken: {broken}"
         assert not self.people.faults, f"waited in vain: {self.people.faults}"
-        assert not self.witnesses.broken, f"broken audio: {self.witnesses.broken}"
+        control = f"the call that is not the connector's: {self.witnesses.longest_control:.2f} s at most"
+        assert not self.witnesses.broken, f"broken audio ({control}): {self.witnesses.broken}"
         different = self.world.bridge_wire.different
         assert not different, f"another answer to the same request: {different}"
         log = self.world.log.read_bytes() if self.world.log.exists() else b""

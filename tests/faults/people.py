@@ -32,7 +32,9 @@ class Cast:
 
     agents: tuple[str, ...] = ("1001", "1002", "1003", "1004")
     customers: tuple[str, ...] = ("2001", "2002", "2003")
-    outsiders: tuple[str, ...] = ("2004", "2005", "2006")
+    outsiders: tuple[str, ...] = ("2004", "2005")
+    control: str = "2006"
+    """Phone of a call with which the connector has nothing to do."""
     hang_up: float = 0.05
     """How likely a customer is to hang up, each time that one thinks of it."""
 

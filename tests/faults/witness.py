@@ -1,4 +1,8 @@
-"""Calls that nobody touches, listened to all the time: whatever fails beside the PBX, they must not."""
+"""Calls that nobody touches, listened to all the time: whatever fails beside the PBX, they must not.
+
+Beside them there may be one with which the connector has nothing to do: somebody calls the echo. A gap in
+that one is the laboratory's.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,6 +18,7 @@ from connector.lab.phones.hearing import describe, expect_hears, hears
 from connector.processor.handles import Interaction
 
 TALK, HOLD, CONFERENCE = ("1008", "2008"), ("1009", "2009"), ("1010", "2010", "2007")
+ECHO = "9000"
 AGENTS = tuple(sorted(numbers[0] for numbers in (TALK, HOLD, CONFERENCE)))
 _STEP = 0.1
 LONGEST = 0.6
@@ -23,20 +28,24 @@ LONGEST = 0.6
 class Witnesses:
     """A call that talks, one on hold, and a conference."""
 
-    def __init__(self, world: World, agents: Mapping[str, Agent]) -> None:
+    def __init__(self, world: World, agents: Mapping[str, Agent], control: str = "") -> None:
+        """`control` is the number of a phone for the call that is not the connector's, if there is one."""
         self._world = world
+        self._control = control
         self._agents = agents
         self._expected: dict[Phone, frozenset[str]] = {}
         self._since: dict[Phone, float] = {}
         self._listening: asyncio.Task[None] | None = None
         self.longest = 0.0
         """Seconds of the longest gap so far, in all the calls."""
+        self.longest_control = 0.0
+        """The same, in the call that is not the connector's."""
         self.broken: list[str] = []
 
     @property
     def numbers(self) -> set[str]:
         """Whose phones they are."""
-        return {*TALK, *HOLD, *CONFERENCE}
+        return {*TALK, *HOLD, *CONFERENCE, self._control}
 
     async def call(self) -> None:
         """Make the calls, from the bridge, and begin to listen."""
@@ -53,6 +62,10 @@ class Witnesses:
         for number in CONFERENCE:
             phone = await self._world.phone(number)
             self._expected[phone] = frozenset(CONFERENCE) - {number}
+        if self._control:
+            caller = await self._world.phone(self._control)
+            await (await caller.dial(ECHO)).wait_state(CallState.TALKING, WAIT)
+            self._expected |= {caller: frozenset({self._control})}
         await expect_hears(self._expected, WAIT)
         self._since.clear()
         self._listening = asyncio.create_task(self._listen())
@@ -89,6 +102,9 @@ class Witnesses:
                     self._since[phone] = now
                     continue
                 gap = now - self._since.setdefault(phone, now)
+                if phone.extension == self._control:
+                    self.longest_control = max(self.longest_control, gap)
+                    continue
                 if gap > LONGEST >= self.longest:
                     self.broken.append(f"{phone.extension} should hear {sorted(wanted)}: {describe(phone)}")
                 self.longest = max(self.longest, gap)
