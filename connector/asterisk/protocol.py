@@ -303,7 +303,8 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         """
         if not self._reason:
             self._reason = reason
-        if (connection := self.transport.get_extra_info("socket")) is not None:
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None and not self.transport.is_closing():
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
         # The loop reports the end a moment later; callers must not wait for it.
