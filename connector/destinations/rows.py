@@ -32,11 +32,12 @@ class ChannelTold(TypedDict, total=False):
 
 
 class InteractionTold(TypedDict, total=False):
-    """What the bridge was told of an interaction; `consult` is a native id."""
+    """What the bridge was told of an interaction; `consult` and `conversations` are native ids."""
 
     state: interaction_wire.InteractionState
     data: dict[str, Any]
     consult: str | None
+    conversations: list[str]
 
 
 class MemberTold(TypedDict):

@@ -11,6 +11,9 @@ from connector.bridge.messages import Kind, Message, Result
 _ANNOUNCED = 64
 """Interactions of a channel whose announcement is remembered."""
 
+_NAMED = 16
+"""Conversations of an interaction that are remembered."""
+
 Told = dict[str, Any]
 Body = Mapping[str, Any]
 
@@ -42,11 +45,20 @@ def _announced(told: Told, body: Body) -> Told:
 
 
 def _interaction(_told: Told, body: Body) -> Told:
-    consult = body["conversations"].get("consult") or {}
+    named = {role: one["id"] for role, one in body["conversations"].items() if one}
     return {
         "state": body["interaction-state"],
         "data": dict(body["interaction-data"]),
-        "consult": consult.get("id"),
+        "consult": named.get("consult"),
+        "conversations": list(named.values()),
+    }
+
+
+def _consult(told: Told, body: Body) -> Told:
+    consult = body["nativeid"]
+    return {
+        "consult": consult,
+        "conversations": [*told.get("conversations", ()), consult][-_NAMED:],
     }
 
 
@@ -86,8 +98,8 @@ _READ: Mapping[str, Callable[[Told, Body], Told]] = {
     "interaction.ended": _always(state="ENDED"),
     "interaction.completed": _always(state="COMPLETED"),
     "interaction.datachanged": _data,
-    "interaction.consult": lambda _told, body: {"consult": body["nativeid"]},
-    "interaction.request.consult": lambda _told, body: {"consult": body["nativeid"]},
+    "interaction.consult": _consult,
+    "interaction.request.consult": _consult,
     "conversation.query.init": _conversation,
     "conversation.statechanged": lambda _told, body: {"state": body["conversation-state"]},
     "conversation.member.added": _joined,

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from fake_pbx import FakePbx
 from one_agent import OneAgent
-from telephony_script import AGENT, CUSTOMER, agent_answers
+from telephony_script import (
+    AGENT,
+    CUSTOMER,
+    agent_answers,
+    agent_rings,
+    customer_waits,
+    pbx_lets_agent_consult,
+    target_answers_consult,
+)
 from test_destinations import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridge, Wire, settle
 
 from connector.bridge.ledger import Ledger, NoStore, packed, unpacked
@@ -289,3 +297,25 @@ async def test_a_row_of_another_shape_costs_its_destination_only(kept: Kept) -> 
             await one.must("cti.request.serverstatus")
             tried += 1
     assert tried > 300
+
+
+async def test_a_consult_that_ended_meanwhile_can_still_be_created(kept: Kept) -> None:
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers(), *pbx_lets_agent_consult(), *target_answers_consult())
+    consult = f"{AGENT}-2"
+    assert f"interaction.consult {consult}" in kept.take_events()
+    fresh = Working()
+    fresh.watch("1001")
+    fresh.tell(facts.MemberChanged("support", "1001", "1001", paused=False, reason=""))
+    fresh.tell(*customer_waits(), *agent_rings(), *agent_answers())
+    again = await kept.again(fresh)
+    again.take_events()
+    refused = await again.ask(
+        "interaction.request.createconversation", INTERACTION, id="v8", nativeid="other"
+    )
+    assert refused.error_message == "The interaction has no conversation other."
+    await again.must("interaction.request.createconversation", INTERACTION, id="v9", nativeid=consult)
+    answer = await again.must("conversation.query.init", f"{INTERACTION}.v9")
+    assert answer.body == {"conversation-state": "RELEASED", "members": ()}
+    assert again.take_events() == ["conversation.disposed"]
+    await again.must("conversation.request.dispose", f"{INTERACTION}.v9")
