@@ -65,6 +65,7 @@ def run(
 def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     from msgspec.structs import replace
 
+    from connector import event_loop
     from connector.app import Connector
     from connector.config import ConfigError, Settings, SourceUnavailable, load_settings
     from connector.observability import configure_logging
@@ -89,7 +90,7 @@ def _run(config: Path, site: str | None, record_bridge: Path | None) -> None:
     gc.collect()
     gc.freeze()
     try:
-        asyncio.run(_serve(connector, load))
+        event_loop.run(_serve(connector, load))
     except (OSError, ConfigError) as problem:
         _fail(f"the connector stopped: {problem}", _FAILURE)
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from structlog.typing import Processor
 
 HIDDEN: Final = "***"
+ABOUT: Final = "_about"
+"""Field of the context that holds a function, which returns the fields of what a line belongs to."""
 
 _SECRET_PARTS: Final = ("password", "passwd", "passphrase", "secret", "token", "authorization", "credential")
 _SECRET_WORDS: Final = frozenset({"key", "hash", "auth", "cookie", "pwd", "tones"})
@@ -52,6 +54,7 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     console = settings.format is LogFormat.CONSOLE or (settings.format is LogFormat.AUTO and tty)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        spread,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
@@ -92,6 +95,15 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
 def bound(**fields: object) -> AbstractContextManager[None]:
     """Add fields to every record of this task (and the tasks it starts) while the context lasts."""
     return structlog.contextvars.bound_contextvars(**fields)
+
+
+def spread(_logger: object, _method: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put in what a line belongs to, which the context has as a function (a structlog processor)."""
+    about = record.pop(ABOUT, None)
+    if about is not None:
+        for key, value in about().items():
+            record.setdefault(key, value)
+    return record
 
 
 def clean(_logger: object, _method: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

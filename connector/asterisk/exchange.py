@@ -119,9 +119,10 @@ class Exchange:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (proven, waiter)
         self._waiters.append(entry)
+        patience = timeout if timeout is not None else self.proof_timeout
+        late = asyncio.get_running_loop().call_later(patience, _give_up, waiter)
         try:
-            async with asyncio.timeout(timeout if timeout is not None else self.proof_timeout):
-                await waiter
+            await waiter
         except TimeoutError:
             if timeout is None and self.reconcile is not None:
                 log.warning("proof overdue; asking the PBX", awaited=what)
@@ -129,6 +130,7 @@ class Exchange:
             if not proven():
                 raise TimedOut(f"The telephone system did not confirm in time: {what}.") from None
         finally:
+            late.cancel()
             self._waiters.remove(entry)
 
     def _wake(self) -> None:
@@ -142,3 +144,10 @@ class Exchange:
             elif proven():
                 waiter.set_result(None)
                 self._woke = True
+
+
+def _give_up(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
+        # Whoever waited may be gone; that is no news.
+        waiter.exception()

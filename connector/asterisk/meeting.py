@@ -38,7 +38,8 @@ class Meetings:
         """Return who stands for the far end: an outside party before another agent."""
         if conversation.released:
             return None
-        return next(iter(sorted(conversation.parties, key=self.is_agents)), None)
+        parties = conversation.parties
+        return next(iter(sorted(parties, key=self.is_agents) if len(parties) > 1 else parties), None)
 
     def party(self, conversation: Conversation) -> str:
         """Return who stands for the far end.

@@ -58,7 +58,9 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
     future: asyncio.Future[list[AmiMessage]]
 
     def __init__(self, name: str, action_id: str, text: str, *, wants_list: bool) -> None:
-        super().__init__({"Action": name, "ActionID": action_id})
+        # Not panoramisk's own beginning: what it would look up in a dictionary is in attributes here.
+        self._store: dict[str, tuple[str, str]] = {}
+        self.future = asyncio.get_running_loop().create_future()
         self.name = name
         self._id = action_id
         self.wants_list = wants_list
@@ -77,6 +79,9 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
 
     def __str__(self) -> str:
         return self._text
+
+    def __repr__(self) -> str:
+        return f"<LinkAction {self.name}>"
 
     def add_message(self, message: AmiMessage) -> bool:
         """Take the reply; tell whether the action is thereby over (panoramisk then forgets it)."""
@@ -194,12 +199,11 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
             raise AmiDown(name, self.lost.result())
         action = LinkAction(name, action_id, text, wants_list=wants_list)
         self._show(SENT, text.removesuffix("\r\n\r\n"))
+        late = self._loop.call_later(timeout, action.fail, AmiTimeout(name, timeout))
         try:
-            async with asyncio.timeout(timeout):
-                return await self.send(action)
-        except TimeoutError:
-            raise AmiTimeout(name, timeout) from None
+            return await self.send(action)
         finally:
+            late.cancel()
             # Still there after a time-out or when the caller gave up.
             if self.responses.pop(action_id, None) is not None and wants_list:
                 self._abandon(action_id)
@@ -275,7 +279,7 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         """
         action_id = message.action_id
         action = self.responses.get(action_id) if action_id is not None else None
-        if not message.is_event:
+        if not message.name:
             super().handle_message(message)
             return action is not None and action.future.done()
         if action_id is not None:

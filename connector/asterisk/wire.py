@@ -128,9 +128,19 @@ class AmiMessage:
     def get(self, key: str, default: str | None = None) -> str | None:
         """Give the first value of a header ("" when it is present and empty), or `default`."""
         if self._known is None:
-            found = self.name if key == "Event" else _plain_value(self._text, key)
-            if found is not None:
-                return found
+            if key == "Event":
+                return self.name
+            # By far the most frequent question: a plain header, followed by another one or nothing.
+            text = self._text
+            at = text.find(f"\r\n{key}:")
+            start = at + len(key) + 4
+            if at >= 0 and text[start - 1 : start] == " ":
+                end = text.find("\r\n", start)
+                if end < 0:
+                    return text[start:]
+                colon = text.find(": ", end)
+                if colon >= 0 and text[end + 2 : colon].isalnum():
+                    return text[start:end]
         value = self._first.get(key)
         if value is not None:
             return value
@@ -185,13 +195,6 @@ class AmiMessage:
     def message(self) -> str:
         """Asterisk's sentence about the outcome, or ""."""
         return self._first.get("Message", "")
-
-
-def _plain_value(text: str, header: str) -> str | None:
-    """Find the first value of a header that is not on the first line; None: that needs a closer look."""
-    at = text.find(f"\r\n{header}:")
-    start = at + len(header) + 4
-    return _value_at(text, start) if at >= 0 and text[start - 1 : start] == " " else None
 
 
 def _value_at(text: str, start: int) -> str | None:

@@ -93,7 +93,12 @@ class Destination:
     @property
     def over(self) -> bool:
         """Whether the destination, or one above it, has sent its last event."""
-        return self.closed or (self.parent is not None and self.parent.over)
+        one: Destination | None = self
+        while one is not None:
+            if one.closed:
+                return True
+            one = one.parent
+        return False
 
     @property
     def wraps_up(self) -> bool:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 import structlog
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from connector.bridge.codec import MAX_HEADER, Malformed
 from connector.bridge.messages import (
@@ -68,6 +68,9 @@ _UNTOLD = (
 _NO_NAME = "unknown"
 """Stands for the name in the answer to a request that came without one."""
 
+ABOUT = "_about"
+"""What a log line belongs to: a function that returns fields, asked only if something is logged."""
+
 SERVICE_TOPIC = "service"
 """Changes that concern everybody."""
 
@@ -98,12 +101,10 @@ def topic_of(change: Change) -> str:
     return interaction_topic(change.interaction)
 
 
-def topics_of(change: Change) -> Iterator[str]:
-    """Iterate over all topics under which a change is told."""
-    yield topic_of(change)
-    if isinstance(change, PresenceChanged):
-        agents = dict.fromkeys((change.before.agent, change.now.agent))
-        yield from (agent_topic(agent) for agent in agents if agent is not None)
+def _agents_topics(change: PresenceChanged) -> Iterator[str]:
+    """Iterate over the topics of the agents whose login or logout a change is."""
+    agents = dict.fromkeys((change.before.agent, change.now.agent))
+    return (agent_topic(agent) for agent in agents if agent is not None)
 
 
 class Wire(Protocol):
@@ -328,10 +329,17 @@ class Tree:
 
     async def _carry_out(self, message: Message, epoch: int) -> None:
         destination = self._destinations.get(message.target)
-        about = destination.ids if destination is not None else {}
+
+        def about() -> dict[str, str | None]:
+            ids = destination.ids if destination is not None else {}
+            return {"request_id": message.request_id, **ids}
+
         # What is logged meanwhile, by whatever part of the connector, belongs to this request.
-        with bound_contextvars(request_id=message.request_id, **about):
+        before = bind_contextvars(**{ABOUT: about})
+        try:
             await self._answer(destination, message, epoch)
+        finally:
+            reset_contextvars(**before)
 
     async def _answer(self, destination: Destination | None, message: Message, epoch: int) -> None:
         reply: Body | None = None
@@ -418,9 +426,12 @@ class Tree:
             if change.available:
                 catch_up, self._catch_up = self._catch_up, None
                 catch_up()
-        for topic in topics_of(change):
-            for destination in self.listeners(topic):
-                destination.on_change(change)
+        for destination in self.listeners(topic_of(change)):
+            destination.on_change(change)
+        if isinstance(change, PresenceChanged):
+            for topic in _agents_topics(change):
+                for destination in self.listeners(topic):
+                    destination.on_change(change)
         if isinstance(change, InteractionEnded):
             self._complete_if_unclaimed(change.interaction)
 

@@ -6,7 +6,7 @@ The parts of the model share it: each of them is functions that read and change 
 from connector.telephony.changes import Change, MemberType
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Leg, LegGraph
-from connector.telephony.states import InteractionState, Role
+from connector.telephony.states import ENDED_STATES, InteractionState, Role
 
 
 class Calls:
@@ -79,7 +79,12 @@ class Calls:
 
     def interaction_on(self, leg: str) -> Interaction | None:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
-        return next(iter(self.on_agents_leg(leg)), None)
+        # Asked for several times with every event and request.
+        for interaction_id in sorted(self._by_leg.get(leg, ())):
+            interaction = self.interactions.get(interaction_id)
+            if interaction is not None and interaction.state not in ENDED_STATES and leg in interaction.legs:
+                return interaction
+        return None
 
     def is_party(self, leg: str) -> bool:
         """Whether a leg is the far end of some agent's conversation."""
@@ -98,7 +103,9 @@ class Calls:
 
     def among_agents(self, conversation: Conversation) -> bool:
         """Whether all parties of a conversation are legs of agents who have an interaction with them."""
-        return bool(conversation.parties) and all(map(self.interaction_on, conversation.parties))
+        if not conversation.parties:
+            return False
+        return all(self.interaction_on(party) is not None for party in conversation.parties)
 
     def type_of(self, leg: Leg, role: Role) -> MemberType:
         """Return what a leg is as a party of a conversation of that role."""

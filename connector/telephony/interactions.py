@@ -160,11 +160,15 @@ class Interaction:
     @property
     def legs(self) -> tuple[str, ...]:
         """The agent's legs: one, or two while the phone itself runs a consult."""
-        return tuple(dict.fromkeys((self.leg, *(one.leg for one in self.live_conversations))))
+        legs: tuple[str, ...] = (self.leg,)
+        for one in self.live_conversations:
+            if one.leg not in legs:
+                legs += (one.leg,)
+        return legs
 
     def on_leg(self, leg: str) -> tuple[Conversation, ...]:
         """Return the live conversations that run on one of the agent's legs."""
-        return tuple(one for one in self.live_conversations if one.leg == leg)
+        return tuple([one for one in self.live_conversations if one.leg == leg])
 
     def conversations(self) -> Iterator[Conversation]:
         """Iterate over primary and, where there is one, consult."""
@@ -174,7 +178,9 @@ class Interaction:
 
     def conversation(self, conversation_id: str) -> Conversation | None:
         """Return the conversation of that id."""
-        return next((one for one in self.conversations() if one.id == conversation_id), None)
+        if self.primary.id == conversation_id:
+            return self.primary
+        return self.consult if self.consult is not None and self.consult.id == conversation_id else None
 
     @property
     def conversations_begun(self) -> int:

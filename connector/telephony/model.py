@@ -32,6 +32,9 @@ from connector.telephony.states import (
     Supervision,
 )
 
+_SUPERVISING = (facts.LegCreated, facts.SpyStarted, facts.LegEnded)
+"""Facts by which a supervision may begin or end."""
+
 
 class TelephonyModel:
     """All phones that are watched, and the interactions on them."""
@@ -240,7 +243,7 @@ class TelephonyModel:
 
     def _supervision_by(self, fact: facts.Fact) -> SupervisionChanged | None:
         """Return the supervision that the fact's leg is there for, as it would be told now."""
-        if not isinstance(fact, facts.LegCreated | facts.SpyStarted | facts.LegEnded):
+        if not isinstance(fact, _SUPERVISING):
             return None
         leg = self.legs.get(fact.leg)
         if leg is None or not leg.supervises:

@@ -15,6 +15,7 @@ from connector.bridge.codec import Malformed
 from connector.bridge.messages import Kind, Message, Result
 from connector.destinations.control import Control
 from connector.destinations.tree import Tree
+from connector.observability import spread
 from connector.telephony import facts
 from connector.telephony.pbx import Refused
 
@@ -247,7 +248,7 @@ async def test_what_is_logged_during_a_request_names_it_and_whom_it_is_about(bri
     await bridge.log_in()
     await bridge.take_call()
     bridge.pbx.refuse = Refused("No.")
-    with capture_logs(processors=(merge_contextvars,)) as logged:
+    with capture_logs(processors=(merge_contextvars, spread)) as logged:
         answer = await bridge.ask("conversation.request.hold", CONVERSATION)
         bridge.tree.disconnected("test")
     (refused,) = (line for line in logged if line["event"] == "request refused")
