@@ -41,19 +41,20 @@ class Exchange:
         """Reads the PBX's lists into the model, for a proof that is overdue."""
         self.when_back: list[Callable[[], None]] = []
         """Called each time that the PBX is there (again), however short it was away."""
-        self._listeners: list[Listener] = []
-        self._followers: list[Callable[[Fact], None]] = []
+        self._listeners: list[tuple[Listener, tuple[type, ...]]] = []
+        self._followers: list[tuple[Callable[[Fact], None], tuple[type, ...]]] = []
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._woke = False
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Tell `listener` every change from now on. Returns how to stop it."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+    def subscribe(self, listener: Listener, *kinds: type[Change]) -> Callable[[], None]:
+        """Tell `listener` every change of these kinds (none: of all) from now on. Returns how to stop it."""
+        entry = (listener, kinds or (object,))
+        self._listeners.append(entry)
+        return lambda: self._listeners.remove(entry)
 
-    def follow(self, follower: Callable[[Fact], None]) -> None:
-        """Tell `follower` every fact from now on, once the model has taken it in and told its changes."""
-        self._followers.append(follower)
+    def follow(self, follower: Callable[[Fact], None], *kinds: type[Fact]) -> None:
+        """Tell `follower` every fact of these kinds (none: of all), once the model has told its changes."""
+        self._followers.append((follower, kinds or (object,)))
 
     def on_event(self, event: AmiMessage) -> bool:
         """Take one manager event in; tell whether it showed something that was waited for."""
@@ -69,15 +70,18 @@ class Exchange:
         if isinstance(fact, PlacementFailed) and fact.leg in self.failed_placements:
             self.failed_placements[fact.leg] = fact
         self.publish(self.model.apply(fact))
-        for follower in self._followers:
-            follower(fact)
+        for follower, kinds in self._followers:
+            if isinstance(fact, kinds):
+                follower(fact)
 
     def publish(self, changes: list[Change]) -> None:
         """Tell changes to every listener; a listener's fault never stops the others."""
         for change in changes:
             if isinstance(change, Anomaly):
                 log.warning("model anomaly", subject=change.subject, text=change.text)
-            for listener in tuple(self._listeners):
+            for listener, kinds in tuple(self._listeners):
+                if not isinstance(change, kinds):
+                    continue
                 try:
                     listener(change)
                 except Exception:

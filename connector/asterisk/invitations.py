@@ -39,7 +39,10 @@ class Invitations:
         self._settings = settings
         self._open: dict[str, _Invitation] = {}
         self._chores = Chores()
-        exchange.follow(self._on_fact)
+        exchange.follow(
+            self._on_fact,
+            *(facts.LegCreated, facts.LegJoined, facts.LegLeft, facts.LegEnded, facts.PlacementFailed),
+        )
 
     def require_none(self, interaction: Interaction, number: str) -> None:
         """Refuse a second call to a number that rings for the same conference: a double click.

@@ -32,7 +32,7 @@ class LastingMusic:
         self._enter_anew = enter_anew
         self._looked_at: set[str] = set()
         self._chores = Chores()
-        exchange.follow(self._on_fact)
+        exchange.follow(self._on_fact, facts.LegJoined, facts.RoomOpened)
 
     def close(self) -> None:
         """Let go of chores that are under way."""

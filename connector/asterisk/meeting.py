@@ -186,7 +186,7 @@ class Meetings:
     def notes(self, conversation: Conversation, room: str) -> Iterator[tuple[str, dict[str, str]]]:
         """Iterate over other agents' legs in a conversation, with what tells them its room."""
         for party in conversation.parties:
-            own = self.counterpart(conversation, party)
+            own = self.counterpart(conversation, party) if self.is_agents(party) else None
             if own is not None:
                 yield party, {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}
 

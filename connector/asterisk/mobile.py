@@ -45,7 +45,7 @@ class MobileAgents:
         self._settings = settings
         self._membership = membership
         self._chores = Chores()
-        exchange.follow(self._on_fact)
+        exchange.follow(self._on_fact, LegEnded)
         exchange.when_back.append(self._when_back)
 
     async def phone(self, number: str, *, nailed: bool) -> str:

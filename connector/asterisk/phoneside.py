@@ -45,6 +45,13 @@ _NAMING = 0.1
 Chore = Callable[[], Coroutine[None, None, None]]
 
 
+_FACTS = (
+    *(facts.LegJoined, facts.LegLeft, facts.LegEnded, facts.PhoneHeld, facts.PhoneResumed),
+    *(facts.MusicStarted, facts.TransferRefused, facts.JoinRefused, facts.DialStarted),
+)
+"""What a phone may have done, or what calls for something of ours."""
+
+
 class PhoneSide:
     """Follows the facts, and does its chores one after the other for each leg."""
 
@@ -64,7 +71,7 @@ class PhoneSide:
         self._last: dict[str, asyncio.Task[None]] = {}
         self._chores = Chores()
         self._prepared: dict[str, str] = {}
-        exchange.follow(self._on_fact)
+        exchange.follow(self._on_fact, *_FACTS)
         exchange.subscribe(self._on_change)
 
     def close(self) -> None:

@@ -115,6 +115,10 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
             return False
         return True
 
+    def expire(self, timeout: float) -> None:
+        """End the wait: no reply came within `timeout` seconds."""
+        self.fail(AmiTimeout(self.name, timeout))
+
     def fail(self, error: Exception) -> None:
         """End the wait with an error."""
         if not self.future.done():
@@ -199,7 +203,7 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
             raise AmiDown(name, self.lost.result())
         action = LinkAction(name, action_id, text, wants_list=wants_list)
         self._show(SENT, text.removesuffix("\r\n\r\n"))
-        late = self._loop.call_later(timeout, action.fail, AmiTimeout(name, timeout))
+        late = self._loop.call_later(timeout, action.expire, timeout)
         try:
             return await self.send(action)
         finally:

@@ -273,7 +273,10 @@ def render_action(name: str, fields: Fields, action_id: str) -> bytes:
     for header, value in fields.items():
         if header.lower() in {"action", "actionid"}:
             raise AmiValueRejected(header, "is set by the link itself")
-        lines.extend(_line(header, one) for one in ((value,) if isinstance(value, str) else value))
+        if isinstance(value, str):
+            lines.append(_line(header, value))
+        else:
+            lines.extend([_line(header, one) for one in value])
     if len(lines) > MOST_HEADERS:
         raise AmiValueRejected(
             next(reversed(list(fields))), f"is beyond the {MOST_HEADERS} that Asterisk takes"

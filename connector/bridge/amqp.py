@@ -166,6 +166,9 @@ class AmqpTransport:
         self._idle.clear()
         self._fill()
 
+    def flush(self) -> None:
+        """Do nothing: what is staged in one turn is one batch, and is published after it."""
+
     async def drain(self, timeout: float) -> bool:
         """Wait until the broker confirmed everything; False if that takes longer than `timeout` seconds."""
         try:

@@ -93,14 +93,14 @@ _decoder = msgspec.json.Decoder()
 def headers_of(message: Message, dialect: Dialect = IDENTITY) -> dict[str, str]:
     """Return the headers of a message; those that it does not have are left out."""
     headers = {
-        "type": message.kind.value,
+        "type": message.kind._value_,  # not `value`, which costs two calls for each message
         "name": dialect.name_out(message.name),
         "target": message.target,
     }
     if message.request_id is not None:
         headers["requestId"] = message.request_id
     if message.result is not None:
-        headers["result"] = message.result.value
+        headers["result"] = message.result._value_
     if message.error_message is not None:
         headers["errorMessage"] = message.error_message
     if message.code is not None:

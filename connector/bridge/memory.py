@@ -49,6 +49,9 @@ class MemoryTransport:
         self._empty.clear()
         asyncio.get_running_loop().call_soon(self._arrive, peer, payload, self.generation)
 
+    def flush(self) -> None:
+        """Do nothing: nothing is gathered."""
+
     async def drain(self, timeout: float) -> bool:
         """Wait until the other end took everything; False if that takes longer than `timeout` seconds."""
         try:

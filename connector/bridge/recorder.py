@@ -44,6 +44,10 @@ class RecordedTransport:
             self.message(Way.TO_BRIDGE, message)
         self._transport.send(message)
 
+    def flush(self) -> None:
+        """Write what was sent."""
+        self._transport.flush()
+
     async def drain(self, timeout: float) -> bool:
         """Wait until everything queued was handed to the network; False if that takes longer (seconds)."""
         return await self._transport.drain(timeout)

@@ -38,8 +38,14 @@ class FramedConnection(asyncio.Protocol):
     receiver: Receiver
 
     def __init__(
-        self, *, max_frame: int = MAX_FRAME, send_queue: int = SEND_QUEUE, dialect: Dialect = IDENTITY
+        self,
+        *,
+        max_frame: int = MAX_FRAME,
+        send_queue: int = SEND_QUEUE,
+        dialect: Dialect = IDENTITY,
+        gathers: bool = True,
     ) -> None:
+        """`gathers`: what is sent in one turn of the loop is written together, at its end or by `flush`."""
         self.peer = ""
         self.received_any = False
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -48,6 +54,7 @@ class FramedConnection(asyncio.Protocol):
         self._limit = send_queue
         self._waiting: deque[bytes] = deque()
         self._batch = bytearray()
+        self._gathers = gathers
         self._paused = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -82,7 +89,7 @@ class FramedConnection(asyncio.Protocol):
     def send_raw(self, data: bytes) -> None:
         """Write bytes as they are: for tests of the other side's nerves."""
         if self._transport is not None:
-            self._flush()
+            self.flush()
             self._transport.write(data)
 
     async def drain(self, timeout: float) -> bool:
@@ -171,14 +178,19 @@ class FramedConnection(asyncio.Protocol):
 
     def _gather(self, data: bytes) -> None:
         """Write what is sent in one go (a response and the events after it) by one call of the system."""
+        if not self._gathers:
+            self._batch += data
+            self.flush()
+            return
         if not self._batch:
             self._idle.clear()
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._batch += data
         if len(self._batch) >= _BATCH:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what was gathered."""
         if not self._batch:
             return
         data, self._batch = self._batch, bytearray()

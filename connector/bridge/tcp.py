@@ -120,6 +120,11 @@ class TcpTransport:
         if self._connection is None or not self._connection.send(message):
             self._dropped += 1
 
+    def flush(self) -> None:
+        """Write what is queued: a response, with the events that it released."""
+        if self._connection is not None:
+            self._connection.flush()
+
     async def drain(self, timeout: float) -> bool:
         """Wait until the network took everything; False if that takes longer than `timeout` seconds."""
         return self._connection is None or await self._connection.drain(timeout)

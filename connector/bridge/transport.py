@@ -52,6 +52,10 @@ class Transport(Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """Write now what was sent in this turn of the loop, where that is gathered till its end."""
+        ...
+
     async def drain(self, timeout: float) -> bool:
         """Wait until everything queued was handed to the network; False if that takes longer (seconds)."""
         ...

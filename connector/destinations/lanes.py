@@ -22,9 +22,10 @@ class LaneFull(Exception):
 class Lanes:
     """Serial execution per branch, named by the branch's target."""
 
-    def __init__(self, release: Callable[[Callable[[], None]], None]) -> None:
-        """`release` gets each kept-back event again once its lane is free."""
+    def __init__(self, release: Callable[[Callable[[], None]], None], rest: Callable[[], None]) -> None:
+        """`release` gets each kept-back event again once its lane is free; after the last comes `rest`."""
         self._release = release
+        self._rest = rest
         self._waiting: dict[str, deque[Job]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         # Apart from the tasks: what happens before a request has begun is told before its response.
@@ -110,6 +111,7 @@ class Lanes:
                 self._busy.add(lane)
                 await waiting.popleft()()
                 self._let_go(lane)
+                self._rest()
         finally:
             # After cancel_all a new task may own the lane: leave that one alone.
             if self._tasks.get(lane) is me:

@@ -114,6 +114,10 @@ class Wire(Protocol):
         """Queue a message for the bridge; never blocks."""
         ...
 
+    def flush(self) -> None:
+        """Write what is queued now, not only at the end of this turn: a request is answered."""
+        ...
+
 
 class _Asked(NamedTuple):
     """What a `requestId` was used for, and the response as soon as there is one."""
@@ -144,7 +148,7 @@ class Tree:
         self._catch_up: Callable[[], None] | None = None
         self._wire = wire
         self._destinations: dict[str, Destination] = {}
-        self._lanes = Lanes(lambda send: send())
+        self._lanes = Lanes(lambda send: send(), wire.flush)
         self._listening: dict[str, dict[Destination, None]] = {}
         self._epoch = 0
         self._requests: OrderedDict[str, _Asked] = OrderedDict()

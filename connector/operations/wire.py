@@ -54,6 +54,10 @@ class MeteredTransport:
         self._metrics.message(_OUT, message.kind)
         self._transport.send(message)
 
+    def flush(self) -> None:
+        """Write what is queued."""
+        self._transport.flush()
+
     async def drain(self, timeout: float) -> bool:
         """Wait until everything queued was handed to the network; False if that takes longer (seconds)."""
         return await self._transport.drain(timeout)

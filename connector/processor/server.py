@@ -316,7 +316,7 @@ class ReferenceBridge:
         raise BridgeGone("No client is connected.")
 
     def _accept(self) -> FramedConnection:
-        connection = FramedConnection(max_frame=self._max_frame, dialect=self._dialect)
+        connection = FramedConnection(max_frame=self._max_frame, dialect=self._dialect, gathers=False)
         connection.receiver = self._link(connection.send)
         self._connections[connection] = None
         connection.closed.add_done_callback(lambda _done: self._connections.pop(connection, None))

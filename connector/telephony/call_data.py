@@ -9,6 +9,8 @@ from connector.telephony.states import InteractionState
 def update(calls: Calls, interaction: Interaction) -> None:
     """Tell what changed in the data of an interaction."""
     data = collect(calls, interaction)
+    if data == interaction.data:
+        return
     changed = tuple((key, value) for key, value in data.items() if interaction.data.get(key) != value)
     changed += tuple((key, "") for key in interaction.data if key not in data)
     if changed:

@@ -75,14 +75,16 @@ class Calls:
 
     def on_agents_leg(self, leg: str) -> list[Interaction]:
         """Return the interactions, not over, that one of the agent's legs belongs to."""
-        return [one for one in self.about(leg) if not one.over and leg in one.legs]
+        return [one for one in self.about(leg) if not one.over and one.has_leg(leg)]
 
     def interaction_on(self, leg: str) -> Interaction | None:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         # Asked for several times with every event and request.
         for interaction_id in sorted(self._by_leg.get(leg, ())):
             interaction = self.interactions.get(interaction_id)
-            if interaction is not None and interaction.state not in ENDED_STATES and leg in interaction.legs:
+            if interaction is None or interaction.state in ENDED_STATES:
+                continue
+            if interaction.has_leg(leg):
                 return interaction
         return None
 

@@ -153,9 +153,10 @@ class Interaction:
         """The conversations that are not released: primary first."""
         # Asked for with every event that touches the call.
         primary, consult = self.primary, self.consult
-        if consult is None or consult.released:
-            return () if primary.released else (primary,)
-        return (consult,) if primary.released else (primary, consult)
+        over = primary.state is ConversationState.RELEASED
+        if consult is None or consult.state is ConversationState.RELEASED:
+            return () if over else (primary,)
+        return (consult,) if over else (primary, consult)
 
     @property
     def legs(self) -> tuple[str, ...]:
@@ -165,6 +166,15 @@ class Interaction:
             if one.leg not in legs:
                 legs += (one.leg,)
         return legs
+
+    def has_leg(self, leg: str) -> bool:
+        """Whether a leg is one of `legs`."""
+        if leg == self.leg:
+            return True
+        for one in (self.primary, self.consult):
+            if one is not None and one.leg == leg and one.state is not ConversationState.RELEASED:
+                return True
+        return False
 
     def on_leg(self, leg: str) -> tuple[Conversation, ...]:
         """Return the live conversations that run on one of the agent's legs."""

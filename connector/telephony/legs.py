@@ -151,13 +151,21 @@ class LegGraph:
 
     def room_of(self, leg: str | None) -> str | None:
         """Return the name of the conference room that a leg is in, itself or by a joint in its place."""
-        live = self._seat(self.get(leg))
-        return self._rooms.get(live.bridge) if live is not None and live.bridge is not None else None
+        live = self.legs.get(leg) if leg is not None else None
+        if live is None or live.bridge is None:
+            return None
+        room = self._rooms.get(live.bridge)
+        if room is not None:
+            return room
+        seat = self._seat(live)
+        return self._rooms.get(seat.bridge) if seat is not None and seat.bridge is not None else None
 
     def hears_music(self, leg: Leg) -> bool:
         """Whether a leg hears music, itself or by a joint in its place."""
+        if leg.music:
+            return True
         seat = self._seat(leg)
-        return leg.music or (seat is not None and seat.music)
+        return seat is not None and seat.music
 
     def seat_of(self, leg: str) -> str:
         """Return the leg that is in a room for this one: itself, or a joint in its place."""

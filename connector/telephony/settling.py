@@ -1,5 +1,7 @@
 """What is so now: who is a party of which conversation, and whether it talks, is held or has failed."""
 
+from collections.abc import Sequence
+
 from connector.telephony import call_data, causes, judging
 from connector.telephony.calls import Calls
 from connector.telephony.changes import MemberJoined, MuteChanged, RecordingChanged
@@ -35,14 +37,18 @@ def look_at(calls: Calls, interaction: Interaction) -> None:
     }:
         interaction.step(InteractionState.STARTED, calls.emit)
     call_data.update(calls, interaction)
-    _update_marks(calls, interaction, muted=any(agent.muted for agent in agents))
+    _update_marks(calls, interaction, agents)
 
 
-def _update_marks(calls: Calls, interaction: Interaction, *, muted: bool) -> None:
+def _update_marks(calls: Calls, interaction: Interaction, agents: Sequence[Leg]) -> None:
     """See whether a customer is recorded and whether the agent is muted."""
-    parties = [calls.legs.get(leg) for leg in interaction.primary.parties]
-    states = {leg.recording for leg in parties if leg is not None}
-    recording = next((each for each in (Recording.ON, Recording.PAUSED) if each in states), Recording.OFF)
+    recording, muted = Recording.OFF, False
+    for party in interaction.primary.parties:
+        leg = calls.legs.legs.get(party)
+        if leg is not None and leg.recording is not Recording.OFF and recording is not Recording.ON:
+            recording = leg.recording
+    for agent in agents:
+        muted = muted or agent.muted
     if recording is not interaction.recording:
         interaction.recording = recording
         calls.emit(RecordingChanged(interaction.id, recording))

@@ -9,20 +9,24 @@ import asyncio
 import os
 import statistics
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from desk import settings_for
+from desk import WAIT, settings_for
 from raw_ami import Action, RawAmi
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.interaction import InteractionState
+from connector.bridge.messages import Message
+from connector.bridge.stream import FramedConnection
 from connector.lab.phones.fleet import PhoneFleet
 from connector.lab.provider import LabInfo, LabProvider, choose_provider
 from connector.processor.handles import Interaction
+from connector.processor.link import Direction
 from connector.processor.server import ReferenceBridge, Session
 
 TALKING, HELD = ConversationState.TALKING, ConversationState.HELD
@@ -99,7 +103,8 @@ class Bench:
 
 
 @pytest.fixture
-async def at(provider: LabProvider, tmp_path: Path) -> AsyncIterator[Bench]:
+async def at(provider: LabProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr("connector.processor.server.FramedConnection", ClockedConnection)
     info = provider.info()
     accounts = {number: account.password for number, account in info.sip.items()}
     async with (
@@ -151,16 +156,39 @@ def redirect(*moves: tuple[str, str, str]) -> Action:
     return headers
 
 
-async def timed(at: Bench, raw: RawAmi, request: Callable[[], Awaitable[object]]) -> float:
-    """Return the seconds from the request to its response and the new state's event, at the bridge's wire.
+class ClockedConnection(FramedConnection):
+    """A connection of the bridge that knows when the newest bytes came."""
 
-    It begins as the script does: when the PBX has told all that belongs to the operation before.
+    arrived = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        type(self).arrived = time.perf_counter()
+        super().data_received(data)
+
+
+async def timed(at: Bench, raw: RawAmi, request: Callable[[], Awaitable[object]]) -> float:
+    """Return the seconds from a request to its response and the new state's event, at the bridge's wire.
+
+    It begins when the bridge hands the request to its transport and ends when the last bytes have come: what
+    the bridge does with them, its referee above all, is not the connector's time.
+
+    It begins as the script does: when the PBX has told all that belongs to the operation before. The script's
+    session is told nothing meanwhile: its reading would be time of the bridge, in whose process it is.
     """
     await raw.drain()
-    before = len(at.bridge.log)
+    await raw.listen(events=False)
+    sent: list[float] = []
+
+    def notice(direction: Direction, _message: Message) -> None:
+        if direction is Direction.SENT:
+            sent.append(time.perf_counter())
+
+    at.bridge.listeners.add(notice)
     await request()
-    sent, *_, last = [entry.at for entry in at.bridge.log[before:]]
-    return (last - sent).total_seconds()
+    at.bridge.listeners.remove(notice)
+    (began,), ended = sent, ClockedConnection.arrived
+    await raw.listen(events=True)
+    return ended - began
 
 
 async def talk(at: Bench, session: Session) -> Call:
@@ -188,6 +216,9 @@ async def over(at: Bench, call: Call) -> None:
             await live.hangup()
     await call.interaction.wait_state(InteractionState.ENDED)
     await call.interaction.complete()
+    async with asyncio.timeout(WAIT):
+        while "PJSIP/" in at.lab.asterisk_cli("core show channels concise"):  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.02)
 
 
 async def test_hold_and_retrieve(at: Bench) -> None:

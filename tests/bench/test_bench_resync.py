@@ -77,6 +77,9 @@ class Wire:
         self.events: dict[str, int] = {}
         self.bytes = 0
 
+    def flush(self) -> None:
+        pass
+
     def send(self, message: Message) -> None:
         self.bytes += len(encode(message))
         if message.kind is Kind.EVENT:

@@ -33,6 +33,9 @@ class Wire:
     def send(self, message: Message) -> None:
         self.sent.append(message)
 
+    def flush(self) -> None:
+        pass
+
 
 class Bridge:
     """Speaks to a tree directly and waits until it has nothing more to do."""

@@ -9,7 +9,7 @@ from connector.destinations.lanes import LANE_LIMIT, LaneFull, Lanes
 
 
 def make() -> tuple[Lanes, list[str]]:
-    return Lanes(lambda send: send()), []
+    return Lanes(lambda send: send(), lambda: None), []
 
 
 def job(said: list[str], name: str, gate: asyncio.Event | None = None) -> Callable[[], Awaitable[None]]:
