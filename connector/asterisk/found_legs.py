@@ -116,8 +116,18 @@ def facts_of_rooms(known: Leg, variables: Mapping[str, str]) -> Iterator[facts.F
             yield facts.RoomAssigned(known.id, role, room)
 
 
-def call_of(row: AmiMessage, variables: Mapping[str, str]) -> facts.CallFound:
-    """Return what stands on a leg about the calls that its phone has."""
+def guests_of(variables: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Return the outside parties of agents' legs, by what stands on the parties' own legs."""
+    found: dict[str, tuple[str, ...]] = {}
+    for leg, noted in variables.items():
+        agent = noted.get("HARMONY_AGENT", "")
+        if agent and noted.get("HARMONY_SIDE") != "agent":
+            found[agent] = (*found.get(agent, ()), leg)
+    return found
+
+
+def call_of(row: AmiMessage, variables: Mapping[str, str], guests: tuple[str, ...] = ()) -> facts.CallFound:
+    """Return what stands on a leg about the calls that its phone has; `guests` as of `guests_of`."""
     consult = variables.get("HARMONY_CONSULTS", "")
     return facts.CallFound(
         leg=row["Uniqueid"],
@@ -127,6 +137,7 @@ def call_of(row: AmiMessage, variables: Mapping[str, str]) -> facts.CallFound:
         number=variables.get("HARMONY_DEST", ""),
         consult=int(consult) if consult.isdecimal() else 0,
         partner=variables.get("HARMONY_AGENT", ""),
+        guests=guests,
     )
 
 

@@ -24,6 +24,7 @@ from connector.asterisk.found_legs import (
     facts_of_data,
     facts_of_fresh,
     facts_of_rooms,
+    guests_of,
     missed_report,
     queue_offers,
     variables_of,
@@ -136,11 +137,12 @@ def _take_legs(
     for fact in (*kinship(rows, fresh), *alone(rows)):
         if getattr(fact, "leg", None) not in newer:
             exchange.apply(fact)
+    guests = guests_of(variables)
     for row in sorted(steady, key=lambda row: "HARMONY_CONSULT" in variables[row["Uniqueid"]]):
         leg = row["Uniqueid"]
         if leg in fresh:
             # A consult that a phone runs on a leg of its own belongs to a call that must be there first.
-            exchange.apply(call_of(row, variables[leg]))
+            exchange.apply(call_of(row, variables[leg], guests.get(leg, ())))
         elif exchange.model.consults_in_vain(leg) and (report := missed_report(row, variables[leg])):
             exchange.apply(report)
     # A mark may be about another row's leg: so they come when all legs are there.

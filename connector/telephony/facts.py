@@ -67,6 +67,8 @@ class CallFound:
     """Number of that consult among the interaction's conversations; 0: not known."""
     partner: str = ""
     """The leg of the agent who has this one as an outside party."""
+    guests: tuple[str, ...] = ()
+    """Outside parties on which this leg is noted as their agent's."""
 
 
 @dataclass(frozen=True, slots=True)

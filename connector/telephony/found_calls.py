@@ -30,6 +30,9 @@ def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
     heard = graph.hearing(agent.id)
     partner = graph.get(found.partner)
     primary = _parties(graph, found.primary_room, agent, heard)
+    if not found.primary_room:
+        # A release that was under way takes the note from the agent's leg first.
+        primary = tuple(leg for leg in found.guests if leg != found.consult_room and graph.room_of(leg))
     if partner is not None and found.primary_room:
         # Who consulted this agent was here first, and may be elsewhere for a while.
         primary = tuple(dict.fromkeys((partner.id, *primary)))
@@ -57,7 +60,8 @@ def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
         return FoundCall(parties, _TALKING)
     if partner is not None:
         return FoundCall(parties, _HELD if partner.waits else _TALKING)
-    return FoundCall((), None)
+    # Only a leg that has had a call is sent to wait: nobody is left of that.
+    return FoundCall((), _RELEASED if agent.waits else None)
 
 
 def _state_of(parties: tuple[str, ...], heard: Hearing) -> ConversationState:

@@ -125,6 +125,29 @@ async def test_a_killed_connector_is_replaced_and_the_bridge_begins_nothing_anew
         assert asked(kept.bridge, once) == 1
 
 
+async def test_a_release_that_was_half_done_leaves_nobody_behind(
+    kept: ProcessDesk, provider: LabProvider
+) -> None:
+    call = await make_call(kept, "queue")
+    await call.interaction.primary.hold()
+    await kept.end(signal.SIGKILL)
+    # As far as it came: the agent's leg is told that it has nobody, then the party would be hung up.
+    (line,) = [
+        line
+        for line in provider.asterisk_cli("core show channels concise").splitlines()
+        if line.endswith(call.interaction.nativeid)
+    ]
+    for variable in ("HARMONY_P1", "HARMONY_P2"):
+        provider.asterisk_cli(f'dialplan set chanvar {line.partition("!")[0]} {variable} ""')
+    releasing = asyncio.create_task(call.interaction.primary.release())
+    await kept.start()
+    await releasing
+    await call.interaction.wait_state(InteractionState.ENDED)
+    for phone in (call.agent, call.customer):
+        await phone.calls[0].wait_state("ended", WAIT)
+    await call.over()
+
+
 async def test_a_request_that_was_under_way_is_answered_once_and_not_carried_out_twice(
     kept: ProcessDesk, cable: DeafCable
 ) -> None:

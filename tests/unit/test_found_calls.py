@@ -96,6 +96,17 @@ def shape(interaction: Interaction) -> tuple[str, str | None]:
     ("rows", "expected"),
     [
         ((row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=CUSTOMER), customer()), (HELD, None)),
+        # A release was under way: the party is still there, or gone.
+        ((row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=""), customer()), (HELD, None)),
+        ((row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=""),), (RELEASED, None)),
+        (
+            (
+                row(AGENT, "1001", f"harmony-room,a{TARGET}", "r2", HARMONY_P1="", HARMONY_P2=TARGET),
+                customer(),
+                row(TARGET, "1002", f"harmony-room,p{TARGET}", "r2"),
+            ),
+            (HELD, TALKING),
+        ),
         (
             (row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", HARMONY_P1=CUSTOMER), customer()),
             (TALKING, None),
@@ -152,6 +163,9 @@ def shape(interaction: Interaction) -> tuple[str, str | None]:
     ],
     ids=[
         "held",
+        "release begun",
+        "release half done",
+        "release beside a consult",
         "retrieved",
         "consult",
         "alternated",
