@@ -95,6 +95,9 @@ class Bench:
 
     # -- the wire --------------------------------------------------------------------------------------
 
+    def flush(self) -> None:
+        pass
+
     def send(self, message: Message) -> None:
         came = decode(encode(message))
         if self.expected:

@@ -49,6 +49,9 @@ class Mortal(Bench):
         self.ledger = Ledger(NoStore())
         self._begin()
 
+    def flush(self) -> None:
+        pass
+
     def send(self, message: Message) -> None:
         self.outbox.append((self.ledger.staged_turn, message))
 
