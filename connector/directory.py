@@ -22,6 +22,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 
 from connector.config import AgentSettings, Settings
+from connector.destinations.directory import TooManyChecks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -143,19 +144,23 @@ class AgentDirectory:
         """Return whether this is the password of the agent with that id or login name.
 
         Takes some 100 ms, and up to `limits.password_delay_max` seconds more after several failures in a row;
-        checks of one name wait for each other. False at once when too many of them wait.
+        checks of one name wait for each other.
+
+        Raises:
+            TooManyChecks: too many wait already; the password was not looked at.
+
         """
         record = self.get(agent_id)
         failures = self._failures_of(record, agent_id)
         if failures.waiting >= _WAITING_AT_MOST:
             log.warning("password check refused: too many at once", agent=_shown(record))
-            return False
+            raise TooManyChecks
         async with _turn(failures):
             now = asyncio.get_running_loop().time
             delay = max(self._delay(failures, now()), self._spray.delay(now()))
             if delay and self._spray.waiting >= _DELAYED_AT_MOST:
                 log.warning("password check refused: too many wait after wrong ones", agent=_shown(record))
-                return False
+                raise TooManyChecks
             if delay:
                 self._spray.waiting += 1
                 try:

@@ -41,6 +41,10 @@ _RELEASED = ConversationState.RELEASED
 _DEAF = 0.6
 """Seconds after a consult in which Asterisk obeys no code: 0.4 on 22.10, while the agent hears a beep."""
 
+_FORGOTTEN = 5.0
+"""Seconds after which Asterisk surely looks for a code anew (`featuredigittimeout`, 1 by default)."""
+_LONGEST_CODE = 16
+
 _SWAP, _COMPLETE, _JOIN = "FEATURE(atxferswap)", "FEATURE(atxfercomplete)", "FEATURE(atxferthreeway)"
 _CODES = (
     "FEATUREMAP(atxfer)",
@@ -66,6 +70,8 @@ class AttendedTransfers(AnsweredCalls):
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
         self._deaf_until: dict[str, float] = {}
+        self._pressed: dict[str, tuple[str, float]] = {}
+        """The last tones that each interaction was asked to send, and when."""
         exchange.subscribe(self._note_end_of_consult)
 
     def limits(self, endpoint: str) -> Limits:
@@ -231,12 +237,18 @@ class AttendedTransfers(AnsweredCalls):
     async def send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
         """Play the tones as if the agent's phone had sent them, unless Asterisk would take them as a code."""
         interaction, _conversation = self._find(interaction_id, conversation_id)
+        # A desktop sends one request for each key: together they may be a code.
+        before, at = self._pressed.get(interaction_id, ("", 0.0))
+        together = f"{before if time.monotonic() - at < _FORGOTTEN else ''}{tones}"
         for name in _CODES:
             code = await self._code(interaction, name)
-            if code and code in tones:
+            if code and code in together:
                 self._beyond(f"{code} among the tones would be taken as a code")
         await self._listening(interaction)
-        await super().send_dtmf(interaction_id, conversation_id, tones)
+        try:
+            await super().send_dtmf(interaction_id, conversation_id, tones)
+        finally:
+            self._pressed[interaction_id] = together[-_LONGEST_CODE:], time.monotonic()
 
     async def leave_if_alone(self, _interaction: Interaction) -> None:
         """Do nothing: Asterisk lets go of a leg that is left alone."""
@@ -254,6 +266,7 @@ class AttendedTransfers(AnsweredCalls):
         match change:
             case InteractionEnded(interaction=ended):
                 self._deaf_until.pop(ended, None)
+                self._pressed.pop(ended, None)
             case ConversationChanged(interaction=one, conversation=conversation) if change.state is _RELEASED:
                 interaction = self._exchange.model.interaction(one)
                 if (

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from connector.asterisk.events import VARIABLE_PREFIX, data_key
+from connector.asterisk.events import DIALPLANS_DATA, VARIABLE_PREFIX, data_key
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.telephony.data import check_data
@@ -25,6 +25,8 @@ class CallData:
             raise Refused("The call is over already.")
         check_data(values, interaction.data)
         for key in values:
+            if key in DIALPLANS_DATA:
+                raise Refused(f"The data key {key} is set by the telephone system only.")
             if not data_key(VARIABLE_PREFIX + key):
                 raise Refused(f"The data key {key} is the connector's own and cannot be set.")
         legs = [leg for leg in self._legs(interaction) if self._exchange.model.legs.get(leg) is not None]

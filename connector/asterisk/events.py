@@ -33,6 +33,7 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_HOLD_LIMIT",
         "HARMONY_ID",
         "HARMONY_LEFT",
+        "HARMONY_MOBILE_CTX",
         "HARMONY_SIDE",
         "HARMONY_NUMBER",
         "HARMONY_ORPHANS",
@@ -60,6 +61,9 @@ RESERVED_VARIABLES = frozenset(
     }
 )
 """Variables with which connector and dialplan speak to one another: never interaction data."""
+
+DIALPLANS_DATA = frozenset({"RETURNED_BECAUSE", "RETURNED_FROM"})
+"""Interaction data that the dialplan alone sets: it works with them."""
 
 _CHANNEL = re.compile(r"^(?P<technology>[A-Za-z0-9]+)/(?P<rest>.+)-(?P<serial>[0-9a-f]+)(?P<half>;[12])?$")
 _INTERFACE = re.compile(r"^PJSIP/(?P<endpoint>[^/@]+)$")

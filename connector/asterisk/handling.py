@@ -87,6 +87,10 @@ class CallHandling(Protocol):
         """See `Pbx.send_dtmf`."""
         ...
 
+    async def ready_for_tones(self, interaction_id: str, conversation_id: str) -> None:
+        """See that the PBX takes none of the tones that follow for a code of its own."""
+        ...
+
     async def leave_if_alone(self, interaction: Interaction) -> None:
         """Hang up an agent's leg when nobody is left for it and it only waits."""
         ...
@@ -166,7 +170,14 @@ class AnsweredCalls:
         """Play the tones as if the agent's phone had sent them (PlayDTMF with Receive), paced."""
         _, conversation = self._find(interaction_id, conversation_id)
         self._require(conversation, ConversationState.TALKING, "sent tones")
-        await self._press(conversation.leg, tones)
+        for sent, tone in enumerate(tones):
+            # Whoever is on the leg next is not to hear the rest.
+            if conversation.state is not ConversationState.TALKING:
+                raise Refused(f"The call did not go on: {sent} of {len(tones)} tones were sent.")
+            await self._press(conversation.leg, tone)
+
+    async def ready_for_tones(self, interaction_id: str, conversation_id: str) -> None:
+        """Do nothing: what can be a code is known, and refused."""
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
         """Hang up an agent's leg when nobody is left for it and it only waits."""

@@ -127,8 +127,8 @@ class AmiLink:
 
     @property
     def arrived(self) -> float:
-        """When the event that is being handled came, on the loop's clock."""
-        return self._protocol.arrived if self._protocol is not None else asyncio.get_running_loop().time()
+        """When the event that is being handled came (`time.monotonic`)."""
+        return self._protocol.arrived if self._protocol is not None else time.monotonic()
 
     async def wait_up(self, timeout: float | None = None) -> None:
         """Wait until logged in.
@@ -272,7 +272,7 @@ class AmiLink:
         missed = 0
         while True:
             await asyncio.sleep(settings.ping_interval)
-            asked = asyncio.get_running_loop().time()
+            asked = time.monotonic()
             try:
                 await protocol.request("Ping", {}, settings.ping_timeout)
             except AmiDown:

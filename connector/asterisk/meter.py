@@ -15,7 +15,7 @@ class Meter(Protocol):
         ...
 
     def event(self, name: str, arrived: float) -> None:
-        """Note an event that the model is about to see; `arrived` is its time on the loop's clock."""
+        """Note an event that the model is about to see; `arrived` is its time (`time.monotonic`)."""
         ...
 
     def event_over(self) -> None:

@@ -110,7 +110,8 @@ class AsteriskPbx:
         self.blind_transfer = _in_port_words(turns.taking(self._handling.blind_transfer))
         self.blind_conference = _in_port_words(turns.taking(self._handling.blind_conference))
         self.drop_member = _in_port_words(turns.taking(self._handling.drop_member))
-        self.send_dtmf = _in_port_words(self._handling.send_dtmf)
+        self._ready_for_tones = turns.taking(self._handling.ready_for_tones)
+        self.send_dtmf = _in_port_words(self._send_dtmf)
 
         self._phone_side = PhoneSide(self._exchange, self._link, self._handling, membership, turns)
 
@@ -187,6 +188,11 @@ class AsteriskPbx:
     def complete(self, interaction: str) -> None:
         """See `Pbx.complete`."""
         self._exchange.publish(self._exchange.model.complete(interaction))
+
+    async def _send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
+        # Not one turn: tones take seconds, and the phone may do something meanwhile.
+        await self._ready_for_tones(interaction_id, conversation_id)
+        await self._handling.send_dtmf(interaction_id, conversation_id, tones)
 
     def _measure(self, event: AmiMessage) -> bool:
         self._meter.event(event.name, self._link.arrived)

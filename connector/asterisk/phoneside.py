@@ -20,6 +20,7 @@ from connector.asterisk.handling import CallHandling
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.turns import Turns
+from connector.asterisk.wire import AmiValueRejected
 from connector.telephony import facts
 from connector.telephony.changes import (
     Change,
@@ -265,9 +266,12 @@ class PhoneSide:
     async def _set_data(self, leg: str, interaction: Interaction) -> None:
         first = self._exchange.model.legs.get(interaction.primary.leg)
         for key, value in (dict(first.variables) if first is not None else {}).items():
-            await self._link.send(
-                "Setvar", {"Channel": leg, "Variable": f"__{VARIABLE_PREFIX}{key}", "Value": value}
-            )
+            fields = {"Channel": leg, "Variable": f"__{VARIABLE_PREFIX}{key}", "Value": value}
+            try:
+                await self._link.send("Setvar", fields)
+            except AmiValueRejected as unfit:
+                # The dialplan may hold what no action can carry.
+                log.warning("data that a consulted phone does not get", key=key, leg=leg, problem=str(unfit))
 
     # -- reject --------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ one per defect).
 import asyncio
 import socket
 import struct
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final, TypeAlias
@@ -140,7 +141,8 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[str] = loop.create_future()
         self.greeted: asyncio.Future[str] = loop.create_future()
-        self.last_received = loop.time()
+        # Not the loop's clock, which may count whole milliseconds.
+        self.last_received = time.monotonic()
         self.arrived = self.last_received
         """When what is being taken in came, or a little before."""
         self.responses: dict[str, LinkAction] = {}
@@ -219,7 +221,7 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
 
     def data_received(self, data: bytes) -> None:
         """Cut, parse and route. Nothing that a peer sends or a callback raises gets out of here."""
-        self.last_received = self._loop.time()
+        self.last_received = time.monotonic()
         try:
             texts = self._splitter.feed(data)
         except AmiWireError as problem:

@@ -50,6 +50,13 @@ class PartyRooms(RoomTransfers, RoomPhoneSide):
         await self._visit(interaction, conversation, leaving=other)
         await self._swapped(conversation, other)
 
+    async def ready_for_tones(self, interaction_id: str, conversation_id: str) -> None:
+        """Bring a call from a plain bridge into a room, where the codes of `features.conf` mean nothing."""
+        interaction, conversation = self._find(interaction_id, conversation_id)
+        talks = conversation.state is ConversationState.TALKING
+        if talks and conversation is interaction.primary and self._party_or_none(conversation) is not None:
+            await self._share_room(interaction, conversation)
+
     async def alternate(self, interaction_id: str) -> None:
         """Swap the active and the inactive conversation: where both are held, the last to talk is active."""
         interaction = self._started(interaction_id)

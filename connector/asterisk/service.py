@@ -19,6 +19,7 @@ class Service:
         self._grace = grace
         self.booting = Booting()
         self._told: ServiceChanged | None = None
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
 
     def up(self) -> None:
@@ -31,7 +32,7 @@ class Service:
         """Note that the link broke: requests are refused from now on, and those that wait fail."""
         self.booting.lost()
         self._exchange.set_available(available=False)
-        if self._told is not None and self._timer is None:
+        if self._told is not None and self._timer is None and not self._closed:
             lost = ServiceChanged(available=False, reason=reason)
             self._timer = asyncio.get_running_loop().call_later(self._grace, self._tell, lost)
 
@@ -41,7 +42,8 @@ class Service:
         self._tell(ServiceChanged(available=False, reason="it is being shut down", ending=True))
 
     def close(self) -> None:
-        """Tell nothing more."""
+        """Tell nothing more: the end of the link that follows is our own."""
+        self._closed = True
         self._cancel()
 
     def _tell(self, change: ServiceChanged) -> None:

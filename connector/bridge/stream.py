@@ -149,10 +149,12 @@ class FramedConnection(asyncio.Protocol):
         for item in self._decoder.feed(data):
             if not self.is_open:
                 return
-            self.received_any = True
             if isinstance(item, FrameTooLong):
+                # Whoever sends no frames at all is no bridge that spoke.
+                self.received_any = self.received_any or not item.is_out_of_step
                 self._too_long(item)
                 continue
+            self.received_any = True
             try:
                 message = decode(item, self._dialect)
             except Malformed as problem:

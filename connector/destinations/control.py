@@ -6,7 +6,7 @@ from typing import Any
 from connector.bridge.messages import control as wire
 from connector.bridge.targets import control_target
 from connector.destinations.base import Destination, Refusal, handles
-from connector.destinations.directory import Agent
+from connector.destinations.directory import Agent, TooManyChecks
 from connector.destinations.session import Session
 from connector.destinations.tree import SERVICE_TOPIC, Tree
 from connector.telephony.changes import Change, ServiceChanged
@@ -166,6 +166,10 @@ class Control(Destination):
 
     async def _check(self, login: str, password: str) -> Agent:
         agent = self.tree.directory.get(login)
-        if not await self.tree.directory.verify(login, password) or agent is None:
+        try:
+            right = await self.tree.directory.verify(login, password)
+        except TooManyChecks as refusal:
+            raise Refusal(str(refusal)) from refusal
+        if not right or agent is None:
             raise Refusal(_BAD_CREDENTIALS)
         return agent

@@ -53,6 +53,13 @@ class Agent(Protocol):
         ...
 
 
+class TooManyChecks(Exception):
+    """Too many passwords wait to be checked already, after wrong ones: this one was not looked at."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many wrong passwords came; this one was not checked. Please try again soon.")
+
+
 class Directory(Protocol):
     """Finds agents and checks their passwords."""
 

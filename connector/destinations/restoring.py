@@ -92,6 +92,9 @@ def restore(tree: Tree, keeper: Keeper, rows: Mapping[str, bytes]) -> None:
         except (Refusal, LookupError) as problem:
             log.warning("a destination was not restored", target=target, reason=str(problem))
             keeper.forget(target)
+    if tree.root is not None and tree.root.children:
+        # Without its own row it is not known to have been initialised, but sessions prove it.
+        tree.root.open = True
     _restore_requests(tree, keeper, rows)
     tree.await_pbx(lambda: catch_up(tree, keeper))
     if isinstance(tree.root, Control) and tree.root.open:

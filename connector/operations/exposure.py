@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from connector.config import Settings, TlsSettings, Transport
+from connector.config import AgentSource, Settings, TlsSettings, Transport
 
 
 def exposures(settings: Settings) -> Iterator[str]:
@@ -16,6 +16,11 @@ def exposures(settings: Settings) -> Iterator[str]:
     elif amqp.url:
         url = urlsplit(amqp.url.reveal())
         yield from _link("amqp", url.hostname or "", amqp.tls, secured=url.scheme == "amqps")
+    directory = settings.directory
+    if directory.source is AgentSource.SQL and directory.url is not None:
+        host = urlsplit(directory.url.reveal()).hostname or ""
+        if host:
+            yield from _link("directory.url", host, directory.tls, secured=directory.tls.enabled)
     if settings.monitoring.port and not is_loopback(settings.monitoring.host):
         yield "monitoring.host: everybody who reaches this address can read metrics and health"
 

@@ -3,7 +3,7 @@
 Every connector has a registry of its own, so that several can live in one process.
 """
 
-import asyncio
+import time
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -134,7 +134,7 @@ class Metrics:
         What waits until a request is answered is not measured here.
         """
         if self._arrived is not None:
-            self._to_bridge.note(asyncio.get_running_loop().time() - self._arrived)
+            self._to_bridge.note(time.monotonic() - self._arrived)
 
     def late(self, seconds: float) -> None:
         """Note how late the event loop was."""

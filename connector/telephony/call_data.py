@@ -3,6 +3,7 @@
 from connector.telephony.calls import Calls
 from connector.telephony.changes import DataChanged
 from connector.telephony.interactions import Interaction
+from connector.telephony.legs import Leg
 from connector.telephony.states import InteractionState
 
 
@@ -34,11 +35,18 @@ def collect(calls: Calls, interaction: Interaction) -> dict[str, str]:
             data["DNIS"] = calls.destinations.get(caller.id) or caller.destination or caller.dialled
             if caller.name:
                 data["CALLER_NAME"] = caller.name
-            if caller.queue and caller.queue_offered:
-                data["QUEUE"] = caller.queue
-                if caller.queue_entered:
-                    data["WAIT_TIME"] = str(max(0, int(caller.queue_offered - caller.queue_entered)))
+        # Who was transferred to a queue waits there by a joint.
+        offered = [one for one in (caller, calls.legs.get(_dialler(agent))) if one is not None and one.queue]
+        waited = next((one for one in offered if one.queue_offered), None)
+        if waited is not None:
+            data["QUEUE"] = waited.queue
+            if waited.queue_entered:
+                data["WAIT_TIME"] = str(max(0, int(waited.queue_offered - waited.queue_entered)))
     for leg in (caller, agent):
         if leg is not None:
             data.update(leg.variables)
     return {key: value for key, value in data.items() if value}
+
+
+def _dialler(agent: Leg | None) -> str | None:
+    return agent.dialled_by if agent is not None else None

@@ -72,10 +72,6 @@ class RawAmi:
                     await self._read()
         self._events = []
 
-    async def listen(self, *, events: bool) -> None:
-        """Have the PBX send events, or none: while another is timed it should not wake this process."""
-        await self._act([["Action", "Events"], ["EventMask", "on" if events else "off"]])
-
     async def close(self) -> None:
         """Hang up."""
         self._writer.close()

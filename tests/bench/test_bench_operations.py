@@ -172,11 +172,10 @@ async def timed(at: Bench, raw: RawAmi, request: Callable[[], Awaitable[object]]
     It begins when the bridge hands the request to its transport and ends when the last bytes have come: what
     the bridge does with them, its referee above all, is not the connector's time.
 
-    It begins as the script does: when the PBX has told all that belongs to the operation before. The script's
-    session is told nothing meanwhile: its reading would be time of the bridge, in whose process it is.
+    It begins as the script does: when the PBX has told all that belongs to the operation before. Either
+    has the other beside it, which is told the same events.
     """
     await raw.drain()
-    await raw.listen(events=False)
     sent: list[float] = []
 
     def notice(direction: Direction, _message: Message) -> None:
@@ -187,7 +186,6 @@ async def timed(at: Bench, raw: RawAmi, request: Callable[[], Awaitable[object]]
     await request()
     at.bridge.listeners.remove(notice)
     (began,), ended = sent, ClockedConnection.arrived
-    await raw.listen(events=True)
     return ended - began
 
 

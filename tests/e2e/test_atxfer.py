@@ -369,9 +369,14 @@ async def test_what_the_strategy_cannot_do_is_refused(queue_call: Call) -> None:
         await call.primary.blind_transfer("4711")
     with pytest.raises(BridgeRequestFailed, match=r"\*2 among the tones would be taken as a code"):
         await call.primary.send_dtmf("1*2")
+    await call.primary.send_dtmf("*")
+    with pytest.raises(BridgeRequestFailed, match=r"\*2 among the tones would be taken as a code"):
+        await call.primary.send_dtmf("2")
+    await call.primary.send_dtmf("9")
+    await call.customers_call.wait_dtmf("*9", WAIT)
     await agent_and_customer_talk(call)
     await call.primary.send_dtmf("12#")
-    await call.customers_call.wait_dtmf("12#", WAIT)
+    await call.customers_call.wait_dtmf("*912#", WAIT)
 
     consult, targets_call = await ring(call)
     with pytest.raises(BridgeRequestFailed, match="release that first"):

@@ -1,5 +1,7 @@
 """Hold, consult, alternate, transfer and conference, proven by ear."""
 
+import asyncio
+
 import pytest
 from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call
 from desk import WAIT, cause_of
@@ -197,6 +199,31 @@ async def test_blind_conference(call: Call) -> None:
 async def test_tones_reach_the_customer(call: Call) -> None:
     await call.primary.send_dtmf("12#")
     await call.customers_call.wait_dtmf("12#", WAIT)
+    await call.primary.release()
+    await call.over()
+
+
+async def test_tones_are_no_code_of_the_pbx(call: Call) -> None:
+    # Blind transfer and attended transfer in features.conf; a desktop may send each key by itself.
+    for tones in ("9#1", "*", "2"):
+        await call.primary.send_dtmf(tones)
+    await call.customers_call.wait_dtmf("9#1*2", WAIT)
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    assert call.primary.state is TALKING
+    await call.primary.release()
+    await call.over()
+
+
+async def test_tones_end_with_their_call(call: Call) -> None:
+    consult = await call.consult()
+    sending = asyncio.create_task(consult.send_dtmf("1" * 20))
+    await call.target.calls[0].wait_dtmf("1", WAIT)
+    await call.target.calls[0].hangup()
+    with pytest.raises(BridgeRequestFailed, match=r"did not go on: \d+ of 20 tones"):
+        await sending
+    await call.interaction.primary.retrieve()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    assert call.customers_call.dtmf_received == ""
     await call.primary.release()
     await call.over()
 

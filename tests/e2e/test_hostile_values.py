@@ -49,7 +49,23 @@ async def test_no_door_lets_a_hostile_value_in(at_desk: Desk) -> None:
     ]
     asked += [
         (at, "interaction.request.setdata", {"interaction-data": {key: "x"}})
-        for key in ("A(b)", "A,B", "${A}", "A=B", "__A", "CUR", "P1", "AGENT", "DEST", "CTX", "ID", "1A", "")
+        for key in (
+            "A(b)",
+            "A,B",
+            "${A}",
+            "A=B",
+            "__A",
+            "CUR",
+            "P1",
+            "AGENT",
+            "DEST",
+            "CTX",
+            "ID",
+            "1A",
+            "MOBILE_CTX",
+            "RETURNED_FROM",
+            "",
+        )
     ]
     asked += [(at, "interaction.request.deletedata", {"keys": [key]}) for key in ("CUR", "A\r\nB", "A(b)")]
     asked += [

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from calls import ENDED, HELD, TALKING, Call, make_call
-from desk import WAIT, desk
+from desk import WAIT, Desk, desk
 
+from connector.bridge.catalogue.channel import AgentState
 from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
@@ -163,3 +164,19 @@ async def test_a_failed_transfer_rings_no_agent_who_has_logged_out_meanwhile(
         await call.customers_call.hangup()
         await received.wait_state(ENDED)
         await colleague.close()
+
+
+async def test_who_declines_a_caller_from_another_queue_is_asked_once(at_desk: Desk) -> None:
+    call = await make_call(at_desk, "direct")
+    taker = await at_desk.agent_phone("1003")
+    colleague = await at_desk.login("1003")
+    await call.primary.blind_transfer("7001")
+    offered = await colleague.channel.next_interaction()
+    assert offered.data["QUEUE"] == "sales"
+    assert "WAIT_TIME" in offered.data
+    await (await taker.next_call(WAIT)).reject(486)
+    await colleague.channel.wait_state(agent_state=AgentState.NOT_READY)
+    await offered.wait_state(ENDED)
+    await call.customers_call.hangup()
+    await colleague.close()
+    await call.over()
