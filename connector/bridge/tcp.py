@@ -214,8 +214,9 @@ class _Told:
         self.received(message)
 
     def _first_malformed(self, problem: Malformed) -> None:
-        self._speaks()
-        self.malformed(problem)
+        if self._connection.received_any:
+            self._speaks()
+        self._receiver.malformed(problem)
 
     def _speaks(self) -> None:
         self.received, self.malformed = self._receiver.received, self._receiver.malformed

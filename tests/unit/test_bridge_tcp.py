@@ -23,6 +23,7 @@ from connector.bridge.messages import (
     request_message,
     success,
 )
+from connector.bridge.reconnecting import Pauses
 from connector.bridge.stream import FramedConnection
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
 
@@ -191,6 +192,22 @@ async def test_who_hangs_up_without_a_word_is_lost_once_and_back_when_it_speaks(
                 bridge.last.send(request_message("P.CONTROL", control.ServerStatus(), "2"))
                 await ear.until(lambda _seen: len(ear.messages()) == 2)
     assert [each["event"] for each in logs] == ["bridge connected", "bridge lost", "bridge back"]
+
+
+async def test_who_greets_but_is_no_bridge_is_lost_once_and_tried_ever_more_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun_anew: list[Pauses] = []
+    monkeypatch.setattr(Pauses, "begin_anew", begun_anew.append)
+    ear, times = Ear(), 4
+    with structlog.testing.capture_logs() as logs:
+        async with listening() as bridge:
+            bridge.ear.on_connected = lambda: bridge.last.send_raw(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+            transport = TcpTransport(quick(bridge.port))
+            async with running(transport, ear):
+                await ear.until(lambda seen: seen.count("connected") == times)
+    assert [each["event"] for each in logs] == ["bridge connected", "bridge lost"]
+    assert begun_anew == []
 
 
 async def test_close_flushes_and_ends_run() -> None:

@@ -13,6 +13,7 @@ from connector.asterisk.link_settings import AmiTls
 from connector.bridge.codec import MAX_HEADER, Malformed, decode_parts
 from connector.bridge.tcp import TlsClient
 from connector.config import (
+    AgentSource,
     AsteriskSettings,
     BridgeSettings,
     Secret,
@@ -70,6 +71,17 @@ def test_what_leaves_the_machine_unprotected_is_told() -> None:
     for scheme, said in (("amqp", ["amqp"]), ("amqps", [])):
         url = Secret(f"{scheme}://user:hunter2@rabbit.example.com/v")
         found = replace(SETTINGS, bridge=by_broker, amqp=replace(SETTINGS.amqp, url=url))
+        assert [line.split(":")[0] for line in exposures(found)] == said
+        assert "hunter2" not in "".join(exposures(found))
+    for host, tls, said in (
+        ("10.0.0.9", TlsSettings(), ["directory.url"]),
+        ("10.0.0.9", blind, ["directory.url.tls.verify"]),
+        ("10.0.0.9", on, []),
+        ("127.0.0.1", TlsSettings(), []),
+    ):
+        url = Secret(f"postgresql+pg8000://user:hunter2@{host}/agents")
+        database = replace(SETTINGS.directory, source=AgentSource.SQL, url=url, tls=tls)
+        found = replace(SETTINGS, directory=database)
         assert [line.split(":")[0] for line in exposures(found)] == said
         assert "hunter2" not in "".join(exposures(found))
     assert told(monitoring=replace(SETTINGS.monitoring, host="0.0.0.0")) == ["monitoring.host"]  # noqa: S104

@@ -50,6 +50,18 @@ async def test_who_waits_for_a_proof_learns_of_the_loss_at_once() -> None:
     at.service.close()
 
 
+@pytest.mark.parametrize("grace", [0, 60])
+async def test_our_own_end_is_no_loss(grace: float) -> None:
+    at = At(grace)
+    at.service.up()
+    await at.next()
+    at.service.close()
+    at.service.down("the link was closed")
+    assert at.service._timer is None
+    with pytest.raises(PbxDown):
+        at.exchange.require_available()
+
+
 async def test_a_link_that_is_back_within_the_grace_was_never_lost() -> None:
     at = At(60)
     at.service.up()
