@@ -299,7 +299,13 @@ class Agent:
 
             async def send() -> None:
                 people.tones[member.address] += len(tones)
-                await primary.send_dtmf(tones)
+                try:
+                    await primary.send_dtmf(tones)
+                finally:
+                    # Who has joined in the meantime may have heard them; the bridge learns of it late.
+                    for other in primary.members:
+                        if other.address != member.address:
+                            people.tones[other.address] += len(tones)
 
             acts.append(("senddtmf", send, 2))
         if len(primary.members) < 3:
