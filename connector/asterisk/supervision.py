@@ -151,7 +151,12 @@ class Supervisors:
     async def _place_voices(self, leg: Leg) -> None:
         async with self._locks.setdefault(leg.id, asyncio.Lock()):
             wanted, there = self._audience(leg), self._voices(leg.id)
-            await hang_up(self._link, *(voice for party, voice in there.items() if party not in wanted))
+            ending = {voice for party, voice in there.items() if party not in wanted}
+            await hang_up(self._link, *sorted(ending))
+            # Else whoever is taken off hold at once would pass for heard already.
+            await self._exchange.until(
+                lambda: not ending & set(self._voices(leg.id).values()), "end of a supervisor's voice"
+            )
             for party in sorted(wanted - there.keys()):
                 await self._place_voice(leg, party)
 
