@@ -20,7 +20,9 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
     finally:
         # uvloop leaves them to a loop that is closed.
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # None: somebody who is not Python has it.
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
