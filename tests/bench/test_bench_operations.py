@@ -11,13 +11,14 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from desk import WAIT, settings_for
-from raw_ami import Action, RawAmi
+from raw_ami import Action, Script
+from raw_ami import script as raw_script
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.interaction import InteractionState
@@ -61,14 +62,9 @@ def _figures(seconds: list[float]) -> str:
     return f"median {1000 * statistics.median(seconds):6.2f} ms  p99 {1000 * p99:6.2f} ms (n={len(seconds)})"
 
 
-@asynccontextmanager
-async def script(info: LabInfo) -> AsyncIterator[RawAmi]:
+def script(info: LabInfo) -> AbstractAsyncContextManager[Script]:
     user = info.ami["harmony"]
-    raw = await RawAmi.log_in(info.host, info.ports.ami, user.username, user.secret)
-    try:
-        yield raw
-    finally:
-        await raw.close()
+    return raw_script(info.host, info.ports.ami, user.username, user.secret)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +162,7 @@ class ClockedConnection(FramedConnection):
         super().data_received(data)
 
 
-async def timed(at: Bench, raw: RawAmi, request: Callable[[], Awaitable[object]]) -> float:
+async def timed(at: Bench, raw: Script, request: Callable[[], Awaitable[object]]) -> float:
     """Return the seconds from a request to its response and the new state's event, at the bridge's wire.
 
     It begins when the bridge hands the request to its transport and ends when the last bytes have come: what
