@@ -17,7 +17,6 @@ from connector.lab.state import LabState
 
 _TOKEN = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 _RATE = 8000
-_SECONDS = 10
 
 
 def fill(text: str, tokens: Mapping[str, str], *, where: str = "") -> str:
@@ -78,21 +77,26 @@ def overlay(target: Path, files: Mapping[str, str], values: Mapping[str, str]) -
 
 
 def tones(target: Path) -> None:
-    """Write the music on hold (a tone) and the silence, as 8 kHz mono WAV files of 10 s."""
-    for folder, hertz in (("moh-tone", accounts.MOH_HERTZ), ("moh-silence", 0)):
-        shutil.rmtree(target / folder, ignore_errors=True)
-        (target / folder).mkdir(parents=True)
-        _tone(target / folder / "loop.wav", hertz)
+    """Write the music on hold (a tone), the silence and the beep, as 8 kHz mono WAV files."""
+    for name, hertz, seconds in (
+        ("moh-tone/loop", accounts.MOH_HERTZ, 10.0),
+        ("moh-silence/loop", 0, 10.0),
+        ("beep/tone", accounts.BEEP_HERTZ, 0.5),
+    ):
+        path = target / f"{name}.wav"
+        shutil.rmtree(path.parent, ignore_errors=True)
+        path.parent.mkdir(parents=True)
+        _tone(path, hertz, seconds)
 
 
-def _tone(path: Path, hertz: int) -> None:
+def _tone(path: Path, hertz: int, seconds: float) -> None:
     """Write a sine of half scale that starts and ends at a zero crossing: it loops without a click."""
-    second = b"".join(
+    samples = b"".join(
         struct.pack("<h", round(16000 * math.sin(2 * math.pi * hertz * place / _RATE)))
-        for place in range(_RATE)
+        for place in range(round(_RATE * seconds))
     )
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(_RATE)
-        file.writeframes(second * _SECONDS)
+        file.writeframes(samples)

@@ -10,6 +10,7 @@ from connector.bridge.catalogue.channel import AgentState
 from connector.bridge.catalogue.conversation import Cause, ConversationState
 from connector.bridge.catalogue.interaction import InteractionState
 from connector.bridge.messages import session as session_wire
+from connector.lab.phones import tones
 from connector.lab.phones.base import Phone
 from connector.lab.phones.hearing import expect_hears
 from connector.processor.problems import BridgeRequestFailed
@@ -36,6 +37,14 @@ async def offered(at: Desk, session: Any, mobile: Phone, customer: Phone) -> tup
     await interaction.wait_state(STARTED)
     await expect_hears({mobile: {"2001"}, customer: {NUMBER}})
     return interaction, call
+
+
+async def hears_the_beep(phone: Phone) -> None:
+    """Wait for the courtesy tone. The ear keeps two seconds, so it may be over when this looks."""
+    ago = [step / 10 for step in range(17)]
+    async with asyncio.timeout(WAIT):
+        while not any(tones.BEEP in call.ear.heard(one) for call in phone.calls for one in ago):
+            await phone.pulse.wait()
 
 
 async def test_a_mobile_agent_takes_a_call_holds_and_ends_it(at_desk: Desk) -> None:
@@ -128,6 +137,7 @@ async def test_nailed_up_takes_two_calls_on_one_standing_call(at_desk: Desk) -> 
     for _ in range(2):
         call = await customer.dial("7000")
         interaction = await session.channel.next_interaction()
+        await hears_the_beep(mobile)
         await interaction.primary.wait_state(TALKING)
         await expect_hears({mobile: {"2001"}, customer: {NUMBER}})
         await interaction.primary.hold()

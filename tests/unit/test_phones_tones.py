@@ -10,7 +10,7 @@ import pytest
 from connector.lab.phones import tones
 
 _WINDOW = tones.SAMPLE_RATE * tones.WINDOW_MS // 1000
-_FIXED = (tones.MOH_HZ, *tones.RINGBACK_HZ)
+_FIXED = (tones.MOH_HZ, tones.BEEP_HZ, *tones.RINGBACK_HZ)
 
 
 def sine(

@@ -29,8 +29,10 @@ AMPLITUDE = 5000
 
 MOH = "MOH"
 RINGBACK = "RINGBACK"
+BEEP = "BEEP"
 NOISE = "NOISE"
 MOH_HZ = 300
+BEEP_HZ = 3060
 RINGBACK_HZ = (440, 480)
 
 _EXTENSIONS = tuple(str(number) for number in chain(range(1001, 1011), range(2001, 2011)))
@@ -103,12 +105,14 @@ def levels(pcm: bytes, frequencies: Mapping[str, int]) -> tuple[float, dict[str,
 
 
 _KNOWN: Mapping[str, int] = MappingProxyType(
-    {**TONES, MOH: MOH_HZ, "ringback-low": RINGBACK_HZ[0], "ringback-high": RINGBACK_HZ[1]}
+    {**TONES, MOH: MOH_HZ, BEEP: BEEP_HZ, "ringback-low": RINGBACK_HZ[0], "ringback-high": RINGBACK_HZ[1]}
 )
 
 
 def recognise(pcm: bytes) -> frozenset[str]:
-    """Name what sounds in `pcm`: extensions, `MOH`, `RINGBACK` (both its tones), `NOISE`; empty is silence.
+    """Name what sounds in `pcm`: extensions, `MOH`, `BEEP`, `RINGBACK` (both its tones), `NOISE`.
+
+    An empty set is silence.
 
     `NOISE` is anything loud of which known tones explain less than half, so silence always means silence.
     Give it 200-400 ms; it looks at whole blocks of 100 ms and says silence below one block.
