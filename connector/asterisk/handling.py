@@ -91,6 +91,10 @@ class CallHandling(Protocol):
         """See that the PBX takes none of the tones that follow for a code of its own."""
         ...
 
+    async def ready_for_listeners(self, interaction_id: str) -> None:
+        """See that parties whom the phone holds keep their music when something begins to listen to a leg."""
+        ...
+
     async def leave_if_alone(self, interaction: Interaction) -> None:
         """Hang up an agent's leg when nobody is left for it and it only waits."""
         ...
@@ -178,6 +182,9 @@ class AnsweredCalls:
 
     async def ready_for_tones(self, interaction_id: str, conversation_id: str) -> None:
         """Do nothing: what can be a code is known, and refused."""
+
+    async def ready_for_listeners(self, interaction_id: str) -> None:
+        """Do nothing: without rooms there is no other place to hear music."""
 
     async def leave_if_alone(self, interaction: Interaction) -> None:
         """Hang up an agent's leg when nobody is left for it and it only waits."""

@@ -18,6 +18,7 @@ from connector.asterisk.hold_limits import HoldLimits
 from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiSettings, AmiTimeout
 from connector.asterisk.meter import Meter, NoMeter
 from connector.asterisk.mobile import MobileAgents
+from connector.asterisk.muting import Muting
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
@@ -29,6 +30,7 @@ from connector.asterisk.rooms import PartyRooms
 from connector.asterisk.service import Service
 from connector.asterisk.settings import ConsultStrategy, DialSettings, RecordingSettings
 from connector.asterisk.supervision import Supervisors
+from connector.asterisk.system_user import SystemUser
 from connector.asterisk.turns import Turns
 from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
@@ -122,13 +124,18 @@ class AsteriskPbx:
 
         self.set_data = _in_port_words(CallData(self._exchange, self._link).set)
 
-        recorder = Recorder(self._exchange, self._link, self._system_link, recording or RecordingSettings())
-        self.start_recording = _in_port_words(recorder.start)
-        self.stop_recording = _in_port_words(recorder.stop)
-        self.pause_recording = _in_port_words(recorder.pause)
-        self.mute = _in_port_words(recorder.mute)
+        user = SystemUser(
+            self._exchange,
+            self._link,
+            self._system_link,
+            turns.taking(self._handling.ready_for_listeners),
+        )
+        record = Recorder(self._exchange, user, recording or RecordingSettings())
+        self._muting = Muting(self._exchange, user)
+        self.start_recording, self.stop_recording = _in_port_words(record.start), _in_port_words(record.stop)
+        self.pause_recording, self.mute = _in_port_words(record.pause), _in_port_words(self._muting.mute)
 
-        self._supervisors = Supervisors(self._exchange, self._link, self._system_link, phones)
+        self._supervisors = Supervisors(self._exchange, self._link, user, phones)
         self.supervise = _in_port_words(self._supervisors.supervise)
         self.stop_supervision = _in_port_words(self._supervisors.stop)
 
@@ -164,6 +171,7 @@ class AsteriskPbx:
         self._phone_side.close()
         self._mobile.close()
         self._wrap_up.close()
+        self._muting.close()
         await self._supervisors.close()
         if isinstance(self._handling, PartyRooms):
             self._handling.close()

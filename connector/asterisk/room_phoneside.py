@@ -3,7 +3,7 @@
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.meeting import ON_ITS_WAY
 from connector.asterisk.room_moves import BYE, IDLE, RoomMoves
-from connector.telephony.interactions import Interaction
+from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.states import ConversationState
 
 _REFERRED = "harmony-refer"
@@ -41,6 +41,43 @@ class RoomPhoneSide(RoomMoves):
         ]
         if conversation.parties and any(map(model.legs.room_of, parties)):
             await self._share_room(interaction, conversation, ON_ITS_WAY)
+
+    async def ready_for_listeners(self, interaction_id: str) -> None:
+        """Give calls that the phone holds in a plain bridge rooms, as if they had been in rooms before.
+
+        In such a bridge Asterisk lets RTP pass by. Once a leg of it is listened to, recorded or muted, it
+        takes the RTP back, and the party that is held hears no music any more.
+        """
+        model = self._exchange.model
+        interaction = model.interaction(interaction_id)
+        if interaction is None or interaction.over:
+            return
+        for conversation in interaction.live_conversations:
+            if not self._held_in_bridge(conversation):
+                continue
+            await self._give_room_on_hold(interaction, conversation)
+            for other in interaction.live_conversations:
+                if other is not conversation:
+                    await self.house(interaction_id, other.id)
+
+    def _held_in_bridge(self, conversation: Conversation) -> bool:
+        legs, party = self._exchange.model.legs, self._party_or_none(conversation)
+        plain = party in legs.hearing(conversation.leg).parties and legs.room_of(conversation.leg) is None
+        return plain and self._phone_holds(conversation.leg)
+
+    async def _give_room_on_hold(self, interaction: Interaction, conversation: Conversation) -> None:
+        leg, room = conversation.leg, self._meetings.room(conversation)
+        await self._introduce(interaction, conversation)
+        await self._set(leg, HARMONY_RESUME=room)
+        await self._move(*self._meetings.into_room(conversation), (leg, IDLE, "s"))
+        legs = self._exchange.model.legs
+        await self._exchange.until(
+            lambda: conversation.released or bool(legs.in_room(room)), "room of a call that the phone holds"
+        )
+        if not self._phone_holds(leg) and legs.room_of(leg) is None:
+            # Resumed while it was on its way out.
+            await self._set(leg, HARMONY_RESUME=room)
+            await self.step_in(leg)
 
     async def step_out(self, leg: str) -> None:
         """Let an agent's leg whose phone holds wait outside its room: music for the others, not silence."""

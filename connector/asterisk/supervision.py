@@ -1,10 +1,11 @@
 """Supervision: a supervisor's phone listens to an agent's leg (ChanSpy), silently, whispering or barging in.
 
-The supervisor's leg spies on the agent's leg, whose id never changes: so it follows the agent through hold,
-consult and conference. To be heard by the agent it whispers. To be heard by the parties too, a *voice* joins
-it to each party that talks to the agent: internal legs, one of which hears the supervisor and another one
-whispers to the party. (ChanSpy's own barge mode finds the far end of a plain bridge only, none in a
-room, and stays with a party that is put on hold.) The contexts are in `asterisk-conf/harmony.conf`.
+The supervisor's leg spies on the agent's leg, which is the same through hold, consult and conference. Where
+the phone itself consults there are two, and it goes to the one by which the agent talks. To be heard by the
+agent it whispers. To be heard by the parties too, a *voice* joins it to each party that talks to the agent:
+internal legs, one of which hears the supervisor and another one whispers to the party. (ChanSpy's own barge
+mode finds the far end of a plain bridge only, none in a room, and stays with a party that is put on hold.)
+The contexts are in `asterisk-conf/harmony.conf`.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import hang_up
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.phonecalls import PhoneCalls, place
-from connector.asterisk.recording import require_system
+from connector.asterisk.system_user import SystemUser
 from connector.telephony.changes import (
     Change,
     ConversationChanged,
@@ -27,6 +28,7 @@ from connector.telephony.changes import (
     MemberLeft,
     SupervisionChanged,
 )
+from connector.telephony.facts import Fact, LegEnded
 from connector.telephony.interactions import Interaction
 from connector.telephony.legs import Leg
 from connector.telephony.mobile import shown_number
@@ -37,25 +39,36 @@ log = structlog.get_logger(__name__)
 
 _SUPERVISE, _VOICE = "harmony-supervise", "harmony-voice"
 
+_HEARD = "HARMONY_X_HEARD"
+"""On a supervisor's leg: the agent's leg that the dialplan has it listen to."""
+
+
+def heard_leg(interaction: Interaction) -> str:
+    """Return the agent's leg that a supervisor listens to: by which the agent talks, or did last."""
+    active = interaction.active
+    if not active.released:
+        return active.leg
+    return next((one.leg for one in interaction.live_conversations), interaction.leg)
+
 
 class Supervisors:
     """Rings supervisors' phones and keeps their voices where the agent's parties are."""
 
-    def __init__(
-        self, exchange: Exchange, link: AmiLink, system_link: AmiLink | None, phones: PhoneCalls
-    ) -> None:
+    def __init__(self, exchange: Exchange, link: AmiLink, user: SystemUser, phones: PhoneCalls) -> None:
         self._exchange = exchange
         self._link = link
-        self._system_link = system_link
+        self._user = user
         self._phones = phones
         self._locks: dict[str, asyncio.Lock] = {}
         self._chores = Chores()
         exchange.subscribe(self._on_change)
+        exchange.follow(self._on_fact, LegEnded)
+        exchange.when_back.append(self._look_at_all)
 
     async def supervise(self, seat: Seat, interaction_id: str, mode: Supervision) -> None:
         """Ring the phone (done when it rings), or have the phone that supervises go over to `mode`."""
         # ChanSpy itself needs no more than `call`: but one switch for all that listens is easier to guard.
-        require_system(self._system_link, "Supervision")
+        self._user.require("Supervision")
         self._exchange.require_available()
         model = self._exchange.model
         interaction = model.interaction(interaction_id)
@@ -95,25 +108,39 @@ class Supervisors:
         model = self._exchange.model
         leg = f"hs-{uuid.uuid4().hex}"
         model.expect_supervision(leg, interaction.id)
+        await self._user.ready_for_listeners(interaction.id)
         shown = shown_number(interaction.endpoint)
         await self._phones.ring(
             seat,
             leg,
             place(_SUPERVISE, mode),
             caller_id=f'"{shown}" <{shown}>',
-            variables=(f"HARMONY_ID={interaction.id}", "HARMONY_ROLE=supervisor"),
+            variables=(
+                f"HARMONY_ID={interaction.id}",
+                f"{_HEARD}={heard_leg(interaction)}",
+                "HARMONY_ROLE=supervisor",
+            ),
             there=lambda: model.legs.get(leg) is not None,
         )
 
     async def _switch(self, leg: Leg, mode: Supervision) -> None:
-        await self._spy(leg, mode)
-        await self._exchange.until(
-            lambda: leg.supervision is mode or self._exchange.model.legs.get(leg.id) is None,
-            f"supervision {mode}",
-        )
+        async with self._lock(leg):
+            await self._spy(leg, mode)
+            await self._exchange.until(
+                lambda: leg.supervision is mode or self._exchange.model.legs.get(leg.id) is None,
+                f"supervision {mode}",
+            )
         await self._place_voices(leg)
 
+    def _lock(self, leg: Leg) -> asyncio.Lock:
+        """Return what is held while a supervisor's leg or voices are moved."""
+        return self._locks.setdefault(leg.id, asyncio.Lock())
+
     async def _spy(self, leg: Leg, mode: Supervision) -> None:
+        interaction = self._exchange.model.interaction(leg.supervises)
+        if interaction is not None and not interaction.over:
+            await self._user.ready_for_listeners(interaction.id)
+            await self._user.mark(leg.id, _HEARD, heard_leg(interaction))
         fields = {"Channel": leg.id, "Context": _SUPERVISE, "Exten": mode, "Priority": "1"}
         try:
             await self._link.send("Redirect", fields)
@@ -131,25 +158,58 @@ class Supervisors:
             case ConversationChanged() | MemberJoined() | MemberLeft():
                 for leg in self._exchange.model.supervisors_of(change.interaction):
                     self._later(self._follow(leg, change))
-            case SupervisionChanged(endpoint=endpoint, state=Supervision.BARGE):
-                barging = self._exchange.model.supervisor(endpoint)
-                if barging is not None:
-                    self._later(self._place_voices(barging))
             case SupervisionChanged(state=Supervision.OFF):
                 self._later(self._silence_orphans())
+            case SupervisionChanged(endpoint=endpoint):
+                # Between the asking and the picking up the agent may have gone over to another leg.
+                begun = self._exchange.model.supervisor(endpoint)
+                if begun is not None:
+                    self._later(self._follow(begun, change))
             case _:
                 pass
 
+    def _on_fact(self, fact: Fact) -> None:
+        """Have who listened to a leg that has ended listen to the agent's other one."""
+        if not isinstance(fact, LegEnded):
+            return
+        for leg in self._supervisors():
+            if leg.spied == fact.leg:
+                self._later(self._listen(leg, talks=False))
+
+    def _look_at_all(self) -> None:
+        """See what phones did in the gap."""
+        for leg in self._supervisors():
+            self._later(self._listen(leg, talks=False))
+
+    def _supervisors(self) -> list[Leg]:
+        return [leg for leg in self._exchange.model.legs.legs.values() if leg.supervises]
+
     async def _follow(self, leg: Leg, change: Change) -> None:
-        in_room = self._exchange.model.legs.room_of(leg.supervises) is not None
         talks = isinstance(change, ConversationChanged) and change.state is ConversationState.TALKING
-        if talks and not in_room and leg.supervision is not Supervision.CALLING:
-            # ChanSpy may go deaf when a plain bridge brings another far end (seen on 22.10): start it anew.
-            await self._spy(leg, leg.supervision)
+        await self._listen(leg, talks=talks)
         await self._place_voices(leg)
 
+    async def _listen(self, leg: Leg, *, talks: bool) -> None:
+        """See that a supervisor listens where the agent talks; `talks`: to somebody from this moment on."""
+        model = self._exchange.model
+        async with self._lock(leg):
+            interaction = model.interaction(leg.supervises)
+            if interaction is None or interaction.over or leg.supervision is Supervision.CALLING:
+                return
+            heard = heard_leg(interaction)
+            # ChanSpy may go deaf when a plain bridge brings another far end (seen on 22.10): start it anew.
+            if heard != leg.spied or (talks and model.legs.room_of(heard) is None):
+                await self._spy(leg, leg.supervision)
+            else:
+                # The phone may have held the call between the ringing and the picking up.
+                await self._user.ready_for_listeners(interaction.id)
+            await self._exchange.until(
+                lambda: leg.spied == heard or interaction.over or model.legs.get(leg.id) is None,
+                f"supervision of leg {heard}",
+            )
+
     async def _place_voices(self, leg: Leg) -> None:
-        async with self._locks.setdefault(leg.id, asyncio.Lock()):
+        async with self._lock(leg):
             wanted, there = self._audience(leg), self._voices(leg.id)
             ending = {voice for party, voice in there.items() if party not in wanted}
             await hang_up(self._link, *sorted(ending))

@@ -63,7 +63,7 @@ class Leg:
     recording: Recording = Recording.OFF
     muted: bool = False
     supervises: str = ""
-    """The agent's leg that this one, a supervisor's, is there for."""
+    """The interaction that this leg, a supervisor's, is there for."""
     spied: str = ""
     """The leg that this one listens to."""
     supervision: Supervision = Supervision.CALLING

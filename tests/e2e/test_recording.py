@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from calls import Call, make_call
 from desk import WAIT, desk
+from phone_keys import consult_while_held
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.extensions import RecordingState
@@ -168,6 +169,54 @@ async def test_a_muted_agent_is_not_heard_wherever_the_call_goes(call: Call) -> 
     await consult.release()
     await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
     await finish(call)
+
+
+async def test_a_muted_agent_is_not_heard_in_a_consult_on_the_phone_itself(call: Call) -> None:
+    await call.interaction.mute()
+    await call.agent.calls[0].hold()
+    await call.primary.wait_state(ConversationState.HELD)
+    consult, second = await consult_while_held(call)
+    await expect_hears({call.agent: {"1002"}, call.target: set(), call.customer: {"MOH"}})
+    await call.interaction.unmute()
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
+    await call.interaction.mute()
+    await expect_hears({call.agent: {"1002"}, call.target: set(), call.customer: {"MOH"}})
+    # On one leg as on two.
+    await call.interaction.alternate()
+    await expect_hears({call.agent: {"2001"}, call.target: {"MOH"}, call.customer: set()})
+    assert call.agent.calls == (second,)
+    assert call.interaction.muted
+    await call.interaction.unmute()
+    await expect_hears({call.agent: {"2001"}, call.target: {"MOH"}, call.customer: {"1001"}})
+    await consult.release()
+    await finish(call)
+
+
+@pytest.mark.parametrize("what", ["mute", "recording"])
+async def test_whom_the_phone_holds_keeps_the_music_when_it_begins(call: Call, what: str) -> None:
+    first = call.agent.calls[0]
+    await first.hold()
+    await call.primary.wait_state(ConversationState.HELD)
+    await (call.interaction.mute() if what == "mute" else call.interaction.start_recording())
+    await expect_hears({call.agent: set(), call.customer: {"MOH"}}, stable=0.8)
+    await first.resume()
+    await call.primary.wait_state(ConversationState.TALKING)
+    await expect_hears({call.agent: {"2001"}, call.customer: set() if what == "mute" else {"1001"}})
+    await finish(call)
+
+
+async def test_a_muted_agent_whose_first_call_ends_stays_so(call: Call) -> None:
+    await call.interaction.mute()
+    await call.agent.calls[0].hold()
+    await call.primary.wait_state(ConversationState.HELD)
+    _, second = await consult_while_held(call)
+    await call.customers_call.hangup()
+    await call.primary.wait_state(ConversationState.RELEASED)
+    await expect_hears({call.agent: {"1002"}, call.target: set()})
+    await call.interaction.unmute()
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}})
+    await second.hangup()
+    await call.over()
 
 
 async def test_what_makes_no_sense_now_is_refused_in_one_sentence(call: Call) -> None:

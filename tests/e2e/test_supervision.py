@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from calls import Call, Origin, make_call
+from calls import HELD, Call, Origin, make_call
 from desk import WAIT, Desk, deep_merge, desk
+from phone_keys import consult_while_held
 from test_recording import extended, finish, refusal
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.extensions import SupervisionMode, SupervisionState
-from connector.lab.phones.base import Phone
+from connector.lab.phones.base import Phone, PhoneCall
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.handles import Channel, Conversation
@@ -20,6 +21,9 @@ from connector.processor.server import Session
 MONITOR, WHISPER, BARGE = SupervisionMode.MONITOR, SupervisionMode.WHISPER, SupervisionMode.BARGE
 State = SupervisionState
 TALKING = ConversationState.TALKING
+
+_LASTING = 0.8
+"""Seconds of music that are no remainder."""
 
 BLUE = {
     "agents": {
@@ -62,6 +66,11 @@ class Watched:
         await (await self.target.next_call(WAIT)).answer()
         await consult.wait_state(TALKING)
         return consult
+
+    async def consult_on_the_phone(self) -> tuple[Conversation, PhoneCall]:
+        await self.call.agent.calls[0].hold()
+        await self.call.primary.wait_state(HELD)
+        return await consult_while_held(self.call)
 
     async def over(self) -> None:
         await finish(self.call)
@@ -168,6 +177,79 @@ async def test_who_barges_in_is_heard_by_those_that_talk_to_the_agent(watched: W
     await watched.expect("2001 1002 1003", "1001 1002", "1001 1002 2001", "1001 2001")
     await watched.target.calls[0].hangup()
     await watched.over()
+
+
+@pytest.mark.parametrize("mode", [MONITOR, BARGE])
+async def test_listening_follows_the_agent_into_a_consult_on_the_phone_itself(
+    watched: Watched, mode: SupervisionMode
+) -> None:
+    call = watched.call
+    heard = " 1003" if mode is BARGE else ""
+    await watched.supervise(mode)
+    consult, second = await watched.consult_on_the_phone()
+    await watched.expect("1002" + heard, "MOH", "1001 1002", "1001" + heard)
+    # The phone alternates with its own keys, then the desktop does: that brings both calls onto one leg.
+    await second.hold()
+    await consult.wait_state(HELD)
+    await call.agent.calls[0].resume()
+    await call.primary.wait_state(TALKING)
+    await watched.expect("2001" + heard, "1001" + heard, "1001 2001", "MOH")
+    await call.interaction.alternate()
+    await watched.expect("1002" + heard, "MOH", "1001 1002", "1001" + heard)
+    assert len(call.agent.calls) == 1
+    await call.interaction.alternate()
+    await watched.expect("2001" + heard, "1001" + heard, "1001 2001", "MOH")
+    await consult.release()
+    await watched.expect("2001" + heard, "1001" + heard, "1001 2001")
+    await watched.over()
+
+
+@pytest.mark.parametrize("mode", [MONITOR, BARGE])
+async def test_whom_the_phone_holds_keeps_the_music_when_a_supervisor_comes(
+    watched: Watched, mode: SupervisionMode
+) -> None:
+    call, heard = watched.call, " 1003" if mode is BARGE else ""
+    first = call.agent.calls[0]
+    await first.hold()
+    await call.primary.wait_state(HELD)
+    await watched.supervise(mode)
+    await expect_hears({call.agent: set(), call.customer: {"MOH"}}, stable=_LASTING)
+    await first.resume()
+    await call.primary.wait_state(TALKING)
+    await watched.expect("2001" + heard, "1001" + heard, "1001 2001")
+    await watched.over()
+
+
+@pytest.mark.parametrize("who", ["talks", "is held"])
+async def test_listening_goes_on_where_the_first_of_the_phones_calls_ends(watched: Watched, who: str) -> None:
+    call = watched.call
+    await watched.supervise(WHISPER)
+    consult, second = await watched.consult_on_the_phone()
+    first = call.agent.calls[0]
+    await watched.expect("1002 1003", "MOH", "1001 1002", "1001")
+    if who == "talks":
+        await second.hold()
+        await consult.wait_state(HELD)
+        await first.resume()
+        await call.primary.wait_state(TALKING)
+        await watched.expect("2001 1003", "1001", "1001 2001", "MOH")
+    await call.customers_call.hangup()
+    await call.primary.wait_state(ConversationState.RELEASED)
+    if who == "talks":
+        await second.resume()
+        await consult.wait_state(TALKING)
+    await expect_hears(
+        {call.agent: {"1002", "1003"}, call.target: {"1001"}, watched.supervisor: {"1001", "1002"}}
+    )
+    # Who begins to supervise now has no first leg to listen to.
+    await watched.channel.stop_supervision()
+    await watched.supervise(MONITOR)
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, watched.supervisor: {"1001", "1002"}})
+    await second.hangup()
+    await watched.channel.wait_supervision(State.OFF)
+    await call.over()
+    await watched.session.close()
+    await no_leg_left(call.desk)
 
 
 async def test_a_supervision_begins_in_the_middle_and_ends_with_the_agents_part(watched: Watched) -> None:

@@ -1,0 +1,80 @@
+"""What recording, muting and supervision share: the second AMI user, and marks on legs for later."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from connector.asterisk.exchange import Exchange
+from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.wire import AmiMessage, Fields
+from connector.telephony.interactions import Interaction
+from connector.telephony.pbx import Refused
+from connector.telephony.states import InteractionState
+
+_BEHIND = 1.0
+"""Seconds that an action waits for its link."""
+
+
+class SystemUser:
+    """The links of both users: `system` is the second one's, which the few actions of that class need."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        link: AmiLink,
+        system_link: AmiLink | None,
+        ready_for_listeners: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._exchange = exchange
+        self._link = link
+        self._system_link = system_link
+        self.ready_for_listeners = ready_for_listeners
+        """See `CallHandling`: to be awaited before anything is attached to a leg of the interaction."""
+
+    def require(self, what: str) -> AmiLink:
+        """Return the link of the second user.
+
+        Raises:
+            Refused: it is not configured.
+
+        """
+        if self._system_link is None:
+            raise Refused(
+                f"{what} is not set up: the connector has no system AMI user on the telephone system."
+            )
+        return self._system_link
+
+    def live(self, interaction_id: str) -> Interaction:
+        """Return the interaction.
+
+        Raises:
+            PbxDown: the PBX cannot be reached.
+            Refused: there is no such call any more, or nobody has answered it yet.
+
+        """
+        self._exchange.require_available()
+        interaction = self._exchange.model.interaction(interaction_id)
+        if interaction is None or interaction.over:
+            raise Refused("The call is over already.")
+        if interaction.state is not InteractionState.STARTED:
+            raise Refused(f"The call is not answered yet: it is {interaction.state}.")
+        return interaction
+
+    async def send(self, action: str, fields: Fields, system: AmiLink | None = None) -> AmiMessage:
+        """Send an action on the first user's link, or on this one.
+
+        Raises:
+            Refused: the PBX does not want it.
+
+        """
+        link = system or self._link
+        # The second user's link may come up a moment after the first one's.
+        with suppress(TimeoutError):
+            await link.wait_up(_BEHIND)
+        try:
+            return await link.send(action, fields)
+        except AmiRefused as refusal:
+            raise Refused(f"The telephone system refused: {refusal}.") from refusal
+
+    async def mark(self, leg: str, name: str, value: str) -> None:
+        """Set a variable on a leg (Setvar): its event tells the model, its listing tells who comes later."""
+        await self.send("Setvar", {"Channel": leg, "Variable": name, "Value": value})
