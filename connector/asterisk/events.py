@@ -47,6 +47,7 @@ RESERVED_VARIABLES = frozenset(
         "HARMONY_ROLE",
         "HARMONY_STATUS",
         "HARMONY_TIMEOUT",
+        "HARMONY_X_FILE",
         "HARMONY_X_HEARD",
         "HARMONY_X_MUTED",
         "HARMONY_X_RECORDER",

@@ -150,6 +150,12 @@ def missed_report(row: AmiMessage, variables: Mapping[str, str]) -> facts.DialRe
     return facts.DialReported(row["Uniqueid"], outcome, int(cause) if cause.isdecimal() else 0)
 
 
+def serial_of(leg: str) -> tuple[int, str]:
+    """Return what legs are sorted by as they began, as far as Asterisk itself named them."""
+    number = leg.rpartition(".")[2]
+    return (int(number) if number.isdecimal() else 0, leg)
+
+
 def queue_offers(rows: Sequence[AmiMessage], waiting: Sequence[AmiMessage]) -> Iterator[facts.Fact]:
     """Iterate over the facts about callers who wait in queues, of whom `QueueEntry` rows tell.
 

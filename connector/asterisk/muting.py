@@ -4,11 +4,13 @@ The mark on each leg is the model's only knowledge of it. A phone that consults 
 muted as soon as it is there.
 """
 
+from functools import partial
+
 import structlog
 
 from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
-from connector.asterisk.link import AmiError, AmiLink
+from connector.asterisk.link import AmiDown, AmiError, AmiLink
 from connector.asterisk.system_user import SystemUser
 from connector.asterisk.turns import Turns
 from connector.telephony.changes import Change, ConversationAdded, ConversationChanged, MuteChanged
@@ -31,6 +33,7 @@ class Muting:
         self._user = user
         self._turns = Turns()
         self._chores = Chores()
+        self._followed: set[str] = set()
         exchange.subscribe(self._on_change, *_WATCHED)
         exchange.when_back.append(self._look_at_all)
 
@@ -60,16 +63,32 @@ class Muting:
             self._look_at(interaction)
 
     def _look_at(self, interaction: Interaction) -> None:
-        if interaction.muted and self._exchange.available and self._unlike(interaction, muted=True):
+        if not interaction.muted or interaction.id in self._followed or not self._exchange.available:
+            return
+        if self._unlike(interaction, muted=True):
+            self._followed.add(interaction.id)
             self._chores.start(self._follow(interaction))
 
     async def _follow(self, interaction: Interaction) -> None:
+        system = self._user.require("Muting")
         try:
-            async with self._turns.of(interaction.id):
-                if interaction.muted and not interaction.over:
-                    await self._set(self._user.require("Muting"), interaction, muted=True)
+            while interaction.muted and not interaction.over and self._exchange.available:
+                try:
+                    async with self._turns.of(interaction.id):
+                        if interaction.muted and not interaction.over:
+                            await self._set(system, interaction, muted=True)
+                except AmiDown as problem:
+                    log.warning(
+                        "a muted agent may be heard", interaction=interaction.id, problem=str(problem)
+                    )
+                    # The links come back one by one; the first user's has brought us here.
+                    await system.wait_up()
+                else:
+                    return
         except (AmiError, PbxProblem) as problem:
             log.warning("a muted agent may be heard", interaction=interaction.id, problem=str(problem))
+        finally:
+            self._followed.discard(interaction.id)
 
     def _unlike(self, interaction: Interaction, *, muted: bool) -> list[str]:
         """Return the agent's legs that are not what they should be."""
@@ -77,18 +96,27 @@ class Muting:
         return [leg.id for leg in legs if leg is not None and leg.muted is not muted]
 
     async def _set(self, system: AmiLink, interaction: Interaction, *, muted: bool) -> None:
-        state = "on" if muted else "off"
+        done: set[str] = set()
         await self._user.ready_for_listeners(interaction.id)
-        for leg in self._unlike(interaction, muted=muted):
-            try:
-                await self._user.send(
-                    "MuteAudio", {"Channel": leg, "Direction": "in", "State": state}, system
-                )
-                await self._user.mark(leg, _MUTED, "1" if muted else "")
-            except Refused:
-                # One that has ended meanwhile is heard by nobody.
-                if self._exchange.model.legs.get(leg) is not None:
-                    raise
-        await self._exchange.until(
-            lambda: interaction.over or not self._unlike(interaction, muted=muted), f"mute {state}"
-        )
+        # The phone may begin a consult meanwhile.
+        while todo := set(self._unlike(interaction, muted=muted)) - done:
+            for leg in sorted(todo):
+                await self._set_leg(system, leg, muted=muted)
+            done |= todo
+            await self._exchange.until(
+                partial(self._agree, interaction, frozenset(done), muted=muted),
+                f"mute {'on' if muted else 'off'}",
+            )
+
+    def _agree(self, interaction: Interaction, legs: frozenset[str], *, muted: bool) -> bool:
+        return interaction.over or legs.isdisjoint(self._unlike(interaction, muted=muted))
+
+    async def _set_leg(self, system: AmiLink, leg: str, *, muted: bool) -> None:
+        state = "on" if muted else "off"
+        try:
+            await self._user.send("MuteAudio", {"Channel": leg, "Direction": "in", "State": state}, system)
+            await self._user.mark(leg, _MUTED, "1" if muted else "")
+        except Refused:
+            # One that has ended meanwhile is heard by nobody.
+            if self._exchange.model.legs.get(leg) is not None:
+                raise

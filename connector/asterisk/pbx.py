@@ -13,24 +13,21 @@ from connector.asterisk.chores import Chores
 from connector.asterisk.control import CallControl
 from connector.asterisk.data import CallData
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.extensions import Extensions
 from connector.asterisk.handling import CallHandling
 from connector.asterisk.hold_limits import HoldLimits
 from connector.asterisk.link import AmiDown, AmiError, AmiLink, AmiRefused, AmiSettings, AmiTimeout
 from connector.asterisk.meter import Meter, NoMeter
 from connector.asterisk.mobile import MobileAgents
-from connector.asterisk.muting import Muting
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
 from connector.asterisk.projection import MemberWatch
 from connector.asterisk.queues import QueueMembership
-from connector.asterisk.recording import Recorder
 from connector.asterisk.recovery import Reconciler
 from connector.asterisk.rooms import PartyRooms
 from connector.asterisk.service import Service
 from connector.asterisk.settings import ConsultStrategy, DialSettings, RecordingSettings
-from connector.asterisk.supervision import Supervisors
-from connector.asterisk.system_user import SystemUser
 from connector.asterisk.turns import Turns
 from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
@@ -124,20 +121,21 @@ class AsteriskPbx:
 
         self.set_data = _in_port_words(CallData(self._exchange, self._link).set)
 
-        user = SystemUser(
+        extensions = self._extensions = Extensions(
             self._exchange,
             self._link,
             self._system_link,
-            turns.taking(self._handling.ready_for_listeners),
+            recording=recording,
+            phones=phones,
+            ready_for_listeners=turns.taking(self._handling.ready_for_listeners),
         )
-        record = Recorder(self._exchange, user, recording or RecordingSettings())
-        self._muting = Muting(self._exchange, user)
-        self.start_recording, self.stop_recording = _in_port_words(record.start), _in_port_words(record.stop)
-        self.pause_recording, self.mute = _in_port_words(record.pause), _in_port_words(self._muting.mute)
-
-        self._supervisors = Supervisors(self._exchange, self._link, user, phones)
-        self.supervise = _in_port_words(self._supervisors.supervise)
-        self.stop_supervision = _in_port_words(self._supervisors.stop)
+        recorder, supervisors = extensions.recorder, extensions.supervisors
+        self.start_recording = _in_port_words(recorder.start)
+        self.stop_recording = _in_port_words(recorder.stop)
+        self.pause_recording = _in_port_words(recorder.pause)
+        self.mute = _in_port_words(extensions.muting.mute)
+        self.supervise = _in_port_words(supervisors.supervise)
+        self.stop_supervision = _in_port_words(supervisors.stop)
 
     @property
     def model(self) -> TelephonyModel:
@@ -171,8 +169,7 @@ class AsteriskPbx:
         self._phone_side.close()
         self._mobile.close()
         self._wrap_up.close()
-        self._muting.close()
-        await self._supervisors.close()
+        await self._extensions.close()
         if isinstance(self._handling, PartyRooms):
             self._handling.close()
         if self._hold_limits is not None:

@@ -13,13 +13,15 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiLink
 from connector.asterisk.settings import RecordingSettings
 from connector.asterisk.system_user import SystemUser
+from connector.asterisk.turns import Turns
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import Refused
 from connector.telephony.states import Recording
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST = 40
-_RECORDER, _RECORDING = "HARMONY_X_RECORDER", "HARMONY_X_RECORDING"
+RECORDER, RECORDING_FILE, _RECORDING = "HARMONY_X_RECORDER", "HARMONY_X_FILE", "HARMONY_X_RECORDING"
+"""On a recorded leg: the recorder's id (empty: it is none of ours), its file, and the state."""
 
 
 def utc_now() -> datetime:
@@ -49,18 +51,20 @@ def file_name(settings: RecordingSettings, interaction: Interaction, agent: str,
 
 
 class Recorder:
-    """Start, stop, pause."""
+    """Start, stop, pause. `turns` are those of recorded legs."""
 
     def __init__(
         self,
         exchange: Exchange,
         user: SystemUser,
         settings: RecordingSettings,
+        turns: Turns,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._exchange = exchange
         self._user = user
         self._settings = settings
+        self._turns = turns
         self._clock = clock
 
     async def start(self, interaction_id: str) -> str:
@@ -75,8 +79,9 @@ class Recorder:
         file = file_name(self._settings, interaction, agent, self._clock())
         await self._user.ready_for_listeners(interaction_id)
         # The option has the recorder's id written on the leg: only so can this one be stopped and no other.
-        fields = {"Channel": leg, "File": file, "Options": f"i({_RECORDER})"}
+        fields = {"Channel": leg, "File": file, "Options": f"i({RECORDER})"}
         await self._user.send("MixMonitor", fields, system)
+        await self._user.mark(leg, RECORDING_FILE, file)
         await self._user.mark(leg, _RECORDING, Recording.ON)
         await self._shown(interaction, Recording.ON)
         return file
@@ -85,12 +90,15 @@ class Recorder:
         """End the recording that was started here."""
         system, interaction = self._ready(interaction_id)
         leg = self._recorded_leg(interaction)
-        recorder = (await self._user.send("Getvar", {"Channel": leg, "Variable": _RECORDER}))["Value"]
-        if not recorder:
-            raise Refused("The telephone system itself records this call: that can be paused, not stopped.")
-        await self._user.send("StopMixMonitor", {"Channel": leg, "MixMonitorID": recorder}, system)
-        await self._user.mark(leg, _RECORDER, "")
-        await self._user.mark(leg, _RECORDING, "")
+        async with self._turns.of(leg):
+            recorder = await self._user.read(leg, RECORDER)
+            if not recorder:
+                raise Refused(
+                    "The telephone system itself records this call: that can be paused, not stopped."
+                )
+            await self._user.send("StopMixMonitor", {"Channel": leg, "MixMonitorID": recorder}, system)
+            await self._user.mark(leg, RECORDER, "")
+            await self._user.mark(leg, _RECORDING, "")
         await self._shown(interaction, Recording.OFF)
 
     async def pause(self, interaction_id: str, *, paused: bool) -> None:
@@ -100,9 +108,9 @@ class Recorder:
         wanted = Recording.PAUSED if paused else Recording.ON
         if interaction.recording is wanted:
             raise Refused(f"The recording is {wanted} already.")
-        fields = {"Channel": leg, "Direction": "both", "State": "1" if paused else "0"}
-        await self._user.send("MixMonitorMute", fields, system)
-        await self._user.mark(leg, _RECORDING, wanted)
+        async with self._turns.of(leg):
+            await self._user.pause_recording(leg, system, paused=paused)
+            await self._user.mark(leg, _RECORDING, wanted)
         await self._shown(interaction, wanted)
 
     def _ready(self, interaction_id: str) -> tuple[AmiLink, Interaction]:

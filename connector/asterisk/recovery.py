@@ -6,7 +6,7 @@ the PBX.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import structlog
 
@@ -27,6 +27,7 @@ from connector.asterisk.found_legs import (
     guests_of,
     missed_report,
     queue_offers,
+    serial_of,
     variables_of,
 )
 from connector.asterisk.link import AmiDown, AmiError, AmiLink
@@ -58,14 +59,30 @@ async def resync(exchange: Exchange, link: AmiLink, *, restarted: bool = False) 
     Events go on meanwhile: lists are no atomic snapshots, so a leg that ended or began while they were read
     is left to its own events.
     """
-    for left in reversed(range(_MOST_READINGS)):
-        if await _read(exchange, link, restarted=restarted, last=left == 0):
-            break
-    await _ask_for_holds(exchange, link)
+    second: dict[str, facts.CallFound] = {}
+    try:
+        for left in reversed(range(_MOST_READINGS)):
+            if await _read(exchange, link, second, restarted=restarted, last=left == 0):
+                break
+        await _ask_for_holds(exchange, link)
+    finally:
+        for leg in sorted(second, key=serial_of):
+            if exchange.model.legs.get(leg) is not None:
+                exchange.apply(second[leg])
 
 
-async def _read(exchange: Exchange, link: AmiLink, *, restarted: bool, last: bool) -> bool:
-    """Read the lists once; tell whether that told all. The `last` time what is there must do."""
+async def _read(
+    exchange: Exchange,
+    link: AmiLink,
+    second: dict[str, facts.CallFound],
+    *,
+    restarted: bool,
+    last: bool,
+) -> bool:
+    """Read the lists once; tell whether that told all. The `last` time what is there must do.
+
+    What can be judged only when it is known which phones hold goes to `second`, by leg.
+    """
     legs_before = set(exchange.model.legs.legs)
     members_before = known_members(exchange)
     newer: set[str] = set()
@@ -88,7 +105,8 @@ async def _read(exchange: Exchange, link: AmiLink, *, restarted: bool, last: boo
     # The events of a leg that is not known yet were in vain, and its row may be older than they.
     unsure = set() if last else entangled(rows, unknown)
     sure = [row for row in rows if row["Uniqueid"] not in unsure]
-    _take_legs(exchange, sure, newer - unknown, [row for row in queues if row.name == "QueueEntry"])
+    waiting = [row for row in queues if row.name == "QueueEntry"]
+    second |= _take_legs(exchange, sure, newer - unknown, waiting)
     kept = {key: one for key, one in members_before.items() if restarted and is_ours(exchange, one)}
     gone = members_before.keys() - kept.keys() - set(map(member_of_row, members))
     told = [row for row in members if member_of_row(row) not in kept]
@@ -118,8 +136,11 @@ async def _ask_for_holds(exchange: Exchange, link: AmiLink) -> None:
 
 def _take_legs(
     exchange: Exchange, rows: list[AmiMessage], newer: set[str], waiting: list[AmiMessage]
-) -> None:
-    """Take the legs of the list in, but those of which newer events spoke."""
+) -> dict[str, facts.CallFound]:
+    """Take the legs of the list in, but those of which newer events spoke.
+
+    Returns what was found of calls that may be consults: their phones dialled them beside another call.
+    """
     legs = exchange.model.legs
     steady = [row for row in rows if row["Uniqueid"] not in newer]
     variables = {row["Uniqueid"]: variables_of(row) for row in steady}
@@ -137,20 +158,37 @@ def _take_legs(
     for fact in (*kinship(rows, fresh), *alone(rows)):
         if getattr(fact, "leg", None) not in newer:
             exchange.apply(fact)
-    guests = guests_of(variables)
-    for row in sorted(steady, key=lambda row: "HARMONY_CONSULT" in variables[row["Uniqueid"]]):
-        leg = row["Uniqueid"]
-        if leg in fresh:
-            # A consult that a phone runs on a leg of its own belongs to a call that must be there first.
-            exchange.apply(call_of(row, variables[leg], guests.get(leg, ())))
-        elif exchange.model.consults_in_vain(leg) and (report := missed_report(row, variables[leg])):
-            exchange.apply(report)
+    second = _take_calls(exchange, steady, variables, fresh)
     # A mark may be about another row's leg: so they come when all legs are there.
     for row in steady:
         _apply_all(exchange, translate_marks(row))
         there = legs.get(row["Uniqueid"])
         if there is not None:
             _apply_all(exchange, facts_of_rooms(there, variables[there.id]))
+    return second
+
+
+def _take_calls(
+    exchange: Exchange,
+    rows: list[AmiMessage],
+    variables: Mapping[str, Mapping[str, str]],
+    fresh: Collection[str],
+) -> dict[str, facts.CallFound]:
+    """Take in which calls the legs are in; returns what is left for later, as `_take_legs` does."""
+    second: dict[str, facts.CallFound] = {}
+    guests = guests_of(variables)
+    for row in sorted(rows, key=lambda row: "HARMONY_CONSULT" in variables[row["Uniqueid"]]):
+        leg = row["Uniqueid"]
+        if leg in fresh:
+            # A consult that a phone runs on a leg of its own belongs to a call that must be there first.
+            found = call_of(row, variables[leg], guests.get(leg, ()))
+            if "HARMONY_CONSULT" not in variables[leg] and exchange.model.legs.is_phones_second(leg):
+                second[leg] = found
+            else:
+                exchange.apply(found)
+        elif exchange.model.consults_in_vain(leg) and (report := missed_report(row, variables[leg])):
+            exchange.apply(report)
+    return second
 
 
 def _apply_all(exchange: Exchange, told: Iterable[facts.Fact]) -> None:

@@ -4,6 +4,7 @@ from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.meeting import ON_ITS_WAY
 from connector.asterisk.room_moves import BYE, IDLE, RoomMoves
 from connector.telephony.interactions import Conversation, Interaction
+from connector.telephony.pbx import PbxProblem
 from connector.telephony.states import ConversationState
 
 _REFERRED = "harmony-refer"
@@ -41,6 +42,23 @@ class RoomPhoneSide(RoomMoves):
         ]
         if conversation.parties and any(map(model.legs.room_of, parties)):
             await self._share_room(interaction, conversation, ON_ITS_WAY)
+
+    async def _no_phone_hold(
+        self, interaction: Interaction, conversation: Conversation | None = None
+    ) -> None:
+        """Have a phone take its call back; where its leg goes then is for the caller of this to say."""
+        leg = conversation.leg if conversation is not None else interaction.leg
+        if not self._phone_holds(leg) or not self._notifier.can_hold(interaction.endpoint):
+            await super()._no_phone_hold(interaction, conversation)
+            return
+        # Else `step_in` would move the leg at the same time.
+        room = await self._get(leg, "HARMONY_RESUME")
+        await self._set(leg, HARMONY_RESUME="")
+        try:
+            await super()._no_phone_hold(interaction, conversation)
+        except PbxProblem:
+            await self._set(leg, HARMONY_RESUME=room)
+            raise
 
     async def ready_for_listeners(self, interaction_id: str) -> None:
         """Give calls that the phone holds in a plain bridge rooms, as if they had been in rooms before.

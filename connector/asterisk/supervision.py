@@ -194,9 +194,13 @@ class Supervisors:
         model = self._exchange.model
         async with self._lock(leg):
             interaction = model.interaction(leg.supervises)
-            if interaction is None or interaction.over or leg.supervision is Supervision.CALLING:
+            if interaction is None or interaction.over or model.legs.get(leg.id) is None:
                 return
             heard = heard_leg(interaction)
+            if leg.supervision is Supervision.CALLING:
+                # Not picked up yet: then it begins with this one.
+                await self._user.mark(leg.id, _HEARD, heard)
+                return
             # ChanSpy may go deaf when a plain bridge brings another far end (seen on 22.10): start it anew.
             if heard != leg.spied or (talks and model.legs.room_of(heard) is None):
                 await self._spy(leg, leg.supervision)

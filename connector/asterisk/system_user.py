@@ -75,6 +75,15 @@ class SystemUser:
         except AmiRefused as refusal:
             raise Refused(f"The telephone system refused: {refusal}.") from refusal
 
+    async def pause_recording(self, leg: str, system: AmiLink, *, paused: bool) -> None:
+        """Have all recorders on a leg write silence, or what is said again (MixMonitorMute)."""
+        state = "1" if paused else "0"
+        await self.send("MixMonitorMute", {"Channel": leg, "Direction": "both", "State": state}, system)
+
+    async def read(self, leg: str, name: str) -> str:
+        """Return a variable of a leg (Getvar), empty if it has none."""
+        return (await self.send("Getvar", {"Channel": leg, "Variable": name})).get("Value") or ""
+
     async def mark(self, leg: str, name: str, value: str) -> None:
         """Set a variable on a leg (Setvar): its event tells the model, its listing tells who comes later."""
         await self.send("Setvar", {"Channel": leg, "Variable": name, "Value": value})

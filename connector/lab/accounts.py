@@ -15,7 +15,7 @@ MOH_HERTZ: Final = 300
 """Music on hold is this tone, so that a test can tell who hears it."""
 
 BEEP_HERTZ: Final = 3060
-"""The courtesy tone: what an agent with a standing call hears before each caller."""
+"""The beep (`xfersound`): what an agent with a standing call hears before each caller."""
 
 MILLIWATT_HERTZ: Final = 1004
 """The tone behind number 9004."""

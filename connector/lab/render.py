@@ -81,7 +81,7 @@ def tones(target: Path) -> None:
     for name, hertz, seconds in (
         ("moh-tone/loop", accounts.MOH_HERTZ, 10.0),
         ("moh-silence/loop", 0, 10.0),
-        ("beep/tone", accounts.BEEP_HERTZ, 0.5),
+        ("beep/tone", accounts.BEEP_HERTZ, 0.3),
     ):
         path = target / f"{name}.wav"
         shutil.rmtree(path.parent, ignore_errors=True)

@@ -59,7 +59,8 @@ def _consults_for(calls: Calls, leg: Leg) -> Interaction | None:
     if len(live) != 1 or live[0].state is not InteractionState.STARTED:
         return None
     busy = live[0].consult is not None and not live[0].consult.released
-    held = live[0].primary.state is ConversationState.HELD or leg.consult_of
+    # A second call that is held itself was found: the phone has gone back to the first.
+    held = live[0].primary.state is ConversationState.HELD or leg.consult_of or leg.phone_hold
     return live[0] if held and not busy else None
 
 

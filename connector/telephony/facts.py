@@ -286,6 +286,14 @@ class LegRecorded:
 
 
 @dataclass(frozen=True, slots=True)
+class RecorderRenewed:
+    """The recorder on a leg is about to be replaced by another that goes on, or has been."""
+
+    leg: str
+    under_way: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LegMuted:
     """What a leg's phone says is heard by nobody, or is heard again."""
 
@@ -396,6 +404,7 @@ Fact = (
     | VariableSet
     | LegRecorded
     | LegMuted
+    | RecorderRenewed
     | SpyStarted
     | QueueEntered
     | QueueOffered

@@ -61,6 +61,8 @@ class Leg:
     queue_entered: float = 0.0
     queue_offered: float = 0.0
     recording: Recording = Recording.OFF
+    renewal: list[Recording] | None = None
+    """What the PBX told while the recorder is being replaced by another: it changes nothing."""
     muted: bool = False
     supervises: str = ""
     """The interaction that this leg, a supervisor's, is there for."""
@@ -97,6 +99,11 @@ class LegGraph:
         known = self._by_endpoint.get(endpoint)
         # Most phones have no leg, and all of a great many legs would be looked at for nothing.
         return [leg for leg in self.legs.values() if leg.id in known] if known else []
+
+    def is_phones_second(self, leg: str) -> bool:
+        """Whether a phone dialled this leg and has another one."""
+        live = self.legs.get(leg)
+        return live is not None and live.placed and len(self.of_endpoint(live.endpoint)) > 1
 
     def hearing(self, leg: str) -> Hearing:
         """Whom `leg` is joined to, through bridges and joints."""
@@ -412,8 +419,12 @@ class LegGraph:
                 leg.variables[fact.name] = fact.value
             case facts.RoomAssigned():
                 leg.rooms[fact.role] = fact.room
+            case facts.LegRecorded() if leg.renewal is not None:
+                leg.renewal.append(fact.state)
             case facts.LegRecorded():
                 leg.recording = fact.state
+            case facts.RecorderRenewed():
+                leg.renewal = [] if fact.under_way else None
             case facts.LegMuted():
                 leg.muted = fact.muted
             case facts.SpyStarted():

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from cable import Cable
 from calls import DIALING, ENDED, HELD, RELEASED, TALKING, make_call
-from desk import WAIT, Desk, cause_of, desk
+from desk import WAIT, Desk, cause_of, deep_merge, desk
 from found import log_in_again
+from test_recording import extended
 
+from connector.asterisk.link import AmiLink
 from connector.bridge.catalogue.channel import AgentState
 from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
@@ -183,3 +185,77 @@ async def test_a_crash_of_asterisk_within_the_grace_ends_calls_and_leaves_agents
         await call.interaction.complete()
         assert call.session.channel.agent_state is AgentState.READY
         await call.session.close()
+
+
+@pytest.mark.parametrize("held", ["before", "in the gap"])
+async def test_a_consult_that_the_phone_began_in_the_gap_is_one(
+    far_desk: Desk, cable: Cable, held: str
+) -> None:
+    call = await make_call(far_desk, "queue")
+    first = call.agent.calls[0]
+    if held == "before":
+        await first.hold()
+        await call.primary.wait_state(HELD)
+    async with gap(cable, far_desk):
+        if held != "before":
+            await first.hold()
+        second = await call.agent.dial("1002")
+        await (await call.target.next_call(WAIT)).answer()
+        await expect_hears({call.agent: {"1002"}, call.customer: {"MOH"}})
+    consult = await call.interaction.wait_consult()
+    await consult.wait_state(TALKING)
+    await call.primary.wait_state(HELD)
+    assert call.session.channel.interactions == [call.interaction]
+    await second.hangup()
+    await consult.wait_state(RELEASED)
+    await first.resume()
+    await call.primary.wait_state(TALKING)
+    await call.customers_call.hangup()
+    await call.over()
+
+
+@pytest.mark.parametrize("how", ["both links", "one after the other", "another connector"])
+async def test_a_muted_agent_who_began_a_consult_in_the_gap_is_not_heard(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, how: str
+) -> None:
+    async with desk(provider, lab, tmp_path, deep_merge(extended(lab), {"asterisk": {"grace": 60}})) as at:
+        call = await make_call(at, "queue")
+        await call.interaction.mute()
+        pbx = at.connector.pbx
+        links = pbx.links
+        back = {link: asyncio.Event() for link in links}
+
+        def hold_back(link: AmiLink) -> None:
+            async def wait(_failures: int) -> None:
+                await back[link].wait()
+
+            link._pause = wait  # type: ignore[method-assign]
+            link._drop("the test cuts it")
+
+        if how == "another connector":
+            await at.close()
+        else:
+            for link in links:
+                hold_back(link)
+        await call.agent.calls[0].hold()
+        second = await call.agent.dial("1002")
+        await (await call.target.next_call(WAIT)).answer()
+        await expect_hears({call.agent: {"1002"}, call.target: {"1001"}})
+        if how == "another connector":
+            await at.renew_connector()
+        for link in links:
+            back[link].set()
+            if how == "one after the other":
+                await in_step(at)
+                # Longer than an action waits for its link.
+                await asyncio.sleep(1.2)
+        await expect_hears({call.agent: {"1002"}, call.target: set(), call.customer: {"MOH"}}, WAIT)
+        (found,) = at.connector.pbx.model.interactions("1001")
+        assert [one.state for one in found.live_conversations] == [HELD, TALKING]
+        await second.hangup()
+        await call.customers_call.hangup()
+        await call.agent.calls[0].wait_state("ended", WAIT)
+        if how == "another connector":
+            await at.log_out()
+        else:
+            await call.over()

@@ -40,7 +40,7 @@ async def offered(at: Desk, session: Any, mobile: Phone, customer: Phone) -> tup
 
 
 async def hears_the_beep(phone: Phone) -> None:
-    """Wait for the courtesy tone. The ear keeps two seconds, so it may be over when this looks."""
+    """Wait for the beep. The ear keeps two seconds, so it may be over when this looks."""
     ago = [step / 10 for step in range(17)]
     async with asyncio.timeout(WAIT):
         while not any(tones.BEEP in call.ear.heard(one) for call in phone.calls for one in ago):

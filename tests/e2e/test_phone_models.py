@@ -143,6 +143,28 @@ async def test_a_transfer_takes_the_caller_from_a_phone_that_holds(
         await over(session, interaction, customers)
 
 
+async def test_a_hold_by_key_in_a_room_is_taken_back_by_the_bridge_at_once(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    async with desk_of(provider, lab, tmp_path, hold="notify") as (at, agent):
+        session, interaction, customer, customers = await queue_call(at, agent)
+        primary, target = interaction.primary, await at.phones.phone("1002")
+        consult = await interaction.consult("1002")
+        await (await target.next_call(WAIT)).answer()
+        await consult.wait_state(TALKING)
+        await consult.release()
+        await primary.wait_state(TALKING)
+        for _ in range(3):
+            told = len(primary.states)
+            await agent.calls[0].hold()
+            await primary.wait_state(HELD)
+            await expect_hears({agent: set(), customer: {"MOH"}})
+            await primary.retrieve()
+            await expect_hears({agent: {"2001"}, customer: {"1001"}})
+            assert primary.states[told:] == [HELD, TALKING]
+        await over(session, interaction, customers)
+
+
 @pytest.mark.parametrize("answer", ["none", "auto-answer"])
 async def test_without_configuration_no_phone_is_sent_notify(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str

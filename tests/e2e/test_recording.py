@@ -1,5 +1,6 @@
 """Recording and muting: what is in the file, and who is heard."""
 
+import asyncio
 import io
 import re
 import wave
@@ -121,6 +122,24 @@ async def test_a_recording_follows_the_customer_through_hold_consult_and_transfe
     assert heard_in(call.desk.lab.recording(file)) == [with_agent, held, with_agent, held, with_target]
 
 
+@pytest.mark.parametrize("ringing", [False, True])
+async def test_a_recording_has_both_voices_after_a_transfer_to_a_number(call: Call, ringing: bool) -> None:
+    target = await call.desk.phones.phone("1002")
+    file = await call.interaction.start_recording()
+    await _for_a_while(call)
+    if ringing:
+        await call.interaction.consult("1002")
+        await target.next_call(WAIT)
+        await call.interaction.consult_transfer()
+    else:
+        await call.primary.blind_transfer("1002")
+    await (await target.next_call(WAIT)).answer()
+    await _for_a_while(call, {target: {"2001"}, call.customer: {"1002"}})
+    await finish(call)
+    heard = heard_in(call.desk.lab.recording(file))
+    assert (heard[0], heard[-1]) == ({"2001", "1001"}, {"2001", "1002"}), heard
+
+
 async def test_a_desktop_that_comes_later_sees_the_recording(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
@@ -203,6 +222,31 @@ async def test_whom_the_phone_holds_keeps_the_music_when_it_begins(call: Call, w
     await call.primary.wait_state(ConversationState.TALKING)
     await expect_hears({call.agent: {"2001"}, call.customer: set() if what == "mute" else {"1001"}})
     await finish(call)
+
+
+async def test_muting_as_the_phone_begins_a_consult_is_done_at_once(call: Call) -> None:
+    await call.agent.calls[0].hold()
+    await call.primary.wait_state(ConversationState.HELD)
+    for milliseconds in range(0, 24, 2):
+        before = call.interaction.node.consult
+        _, second = await asyncio.gather(_after(milliseconds, call.interaction.mute), call.agent.dial("1002"))
+        await call.interaction.link.until(
+            lambda before=before: call.interaction.node.consult != before,  # type: ignore[misc]
+            WAIT,
+            lambda: "consult",
+        )
+        await (await call.target.next_call(WAIT)).answer()
+        await expect_hears({call.agent: {"1002"}, call.target: set(), call.customer: {"MOH"}})
+        await call.interaction.unmute()
+        await second.hangup()
+        consult = await call.interaction.wait_consult()
+        await consult.wait_state(ConversationState.RELEASED)
+    await finish(call)
+
+
+async def _after(milliseconds: float, verb: Callable[[], Awaitable[object]]) -> None:
+    await asyncio.sleep(milliseconds / 1000)
+    await verb()
 
 
 async def test_a_muted_agent_whose_first_call_ends_stays_so(call: Call) -> None:

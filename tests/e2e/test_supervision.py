@@ -12,8 +12,8 @@ from test_recording import extended, finish, refusal
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.extensions import SupervisionMode, SupervisionState
-from connector.lab.phones.base import Phone, PhoneCall
-from connector.lab.phones.hearing import expect_hears
+from connector.lab.phones.base import CallState, Phone, PhoneCall
+from connector.lab.phones.hearing import expect_hears, hears
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.handles import Channel, Conversation
 from connector.processor.server import Session
@@ -248,6 +248,72 @@ async def test_listening_goes_on_where_the_first_of_the_phones_calls_ends(watche
     await second.hangup()
     await watched.channel.wait_supervision(State.OFF)
     await call.over()
+    await watched.session.close()
+    await no_leg_left(call.desk)
+
+
+@pytest.mark.parametrize("mode", [MONITOR, BARGE])
+@pytest.mark.parametrize("who", ["agent", "consulted", "bridge"])
+async def test_listening_goes_on_where_the_second_of_the_phones_calls_ends(
+    watched: Watched, mode: SupervisionMode, who: str
+) -> None:
+    call, heard = watched.call, " 1003" if mode is BARGE else ""
+    await watched.supervise(mode)
+    consult, second = await watched.consult_on_the_phone()
+    await watched.expect("1002" + heard, "MOH", "1001 1002", "1001" + heard)
+    if who == "bridge":
+        await consult.release()
+    else:
+        await (second if who == "agent" else call.target.calls[0]).hangup()
+    await consult.wait_state(ConversationState.RELEASED)
+    await call.agent.calls[0].resume()
+    await call.primary.wait_state(TALKING)
+    await watched.expect("2001" + heard, "1001" + heard, "1001 2001")
+    await watched.over()
+
+
+async def test_who_picks_up_late_hears_the_leg_that_is_left(watched: Watched) -> None:
+    call = watched.call
+    watched.supervisor.honour_auto_answer = False
+    await watched.channel.supervise("1001", MONITOR)
+    ringing = await watched.supervisor.next_call(WAIT)
+    _, second = await watched.consult_on_the_phone()
+    await call.customers_call.hangup()
+    await call.primary.wait_state(ConversationState.RELEASED)
+    await ringing.answer()
+    await watched.channel.wait_supervision(State.MONITOR)
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, watched.supervisor: {"1001", "1002"}})
+    await second.hangup()
+    await watched.channel.wait_supervision(State.OFF)
+    await call.over()
+    await watched.session.close()
+
+
+@pytest.mark.parametrize("mode", [MONITOR, WHISPER, BARGE])
+async def test_a_leg_that_is_told_nobody_to_listen_to_hears_nobody(
+    watched: Watched, mode: SupervisionMode
+) -> None:
+    """What a connector sends that goes with another version of `harmony.conf`."""
+    call = watched.call
+    watched.supervisor.answer_mode = "auto"
+    await call.desk.connector.pbx._link.send(
+        "Originate",
+        {
+            "Channel": "PJSIP/1003",
+            "Context": "harmony-supervise",
+            "Exten": mode,
+            "Priority": "1",
+            "Async": "true",
+            "ChannelId": "hs-old",
+            "Variable": ["HARMONY_ID=another-leg", "HARMONY_ROLE=supervisor"],
+        },
+    )
+    spying = await watched.supervisor.next_call(WAIT)
+    while spying.state is not CallState.ENDED:
+        assert not hears(watched.supervisor)
+        await watched.supervisor.pulse.wait()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await finish(call)
     await watched.session.close()
     await no_leg_left(call.desk)
 

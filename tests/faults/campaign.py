@@ -11,6 +11,7 @@ witnesses' are ended, and nothing may be left: no channel, no room, no interacti
 
 import argparse
 import asyncio
+import gc
 import os
 import random
 import re
@@ -343,6 +344,8 @@ async def run_episodes(campaign: Campaign, faults: list[Fault], what: str) -> No
         figures.faults[fault.__name__] += 1
         started, mark = time.monotonic(), at.log.stat().st_size
         at.bridge.log.clear()
+        # Else Python looks through ever more objects for garbage, and the phones stand still meanwhile.
+        gc.freeze()
         try:
             await campaign.episode(fault)
         except Exception as problem:  # noqa: BLE001 - told at the end, the campaign goes on
