@@ -34,7 +34,7 @@ from connector.bridge.recorder import RecordedTransport
 from connector.bridge.tcp import TcpSettings, TcpTransport, TlsClient
 from connector.bridge.transport import Transport
 from connector.bridge.wirelog import MIB, WireLogError, WireWriter
-from connector.config import ConfigError, ReasonSettings, Settings, TlsSettings
+from connector.config import ConfigError, ReasonSettings, Settings, SourceUnavailable, TlsSettings
 from connector.config import Transport as TransportKind
 from connector.destinations.control import Control
 from connector.destinations.interrupted import judge, proves
@@ -43,6 +43,7 @@ from connector.destinations.restoring import restore, row_of
 from connector.destinations.site import Label, Reason, Site
 from connector.destinations.tree import Tree
 from connector.directory import AgentDirectory
+from connector.memberships import Memberships
 from connector.observability import configure_logging
 from connector.operations.exposure import exposures
 from connector.operations.health import Parts
@@ -109,6 +110,8 @@ class Connector:
     async def _run_pbx(self) -> None:
         """Work with the PBX, once we lead: two at once would both mind what phones do."""
         await self._leads.wait()
+        if self._ledger is not None:
+            Memberships(self.pbx, self._ledger).recall()
         await self.pbx.run()
 
     async def _pbx_there(self) -> None:
@@ -215,6 +218,7 @@ class Connector:
             stopping.cancel()
             self._control.stop()
             await self._wire.close()
+            self.tree.stop()
             await self.pbx.close()
             await self.directory.close()
             if self._ledger is not None:
@@ -390,7 +394,8 @@ def _ledger(settings: Settings) -> Ledger | None:
     try:
         return Ledger(StoreFile(Path(settings.amqp.store), settings.processor))
     except StoreError as problem:
-        raise ConfigError("configuration", "amqp.store", str(problem)) from None
+        wrong = SourceUnavailable if problem.may_pass else ConfigError
+        raise wrong("configuration", "amqp.store", str(problem)) from None
 
 
 def _transport(settings: Settings, ledger: Ledger | None, resume: Resume) -> Transport:

@@ -1,7 +1,9 @@
 """The agent directory: who the agents are, and whether a password is theirs.
 
 Passwords are checked with argon2 in worker threads, so the event loop never waits for them. An agent that
-doesn't exist takes the same work as one that does. Wrong passwords never lock an agent out, they
+doesn't exist takes the same work as one that does. A password that was right is right again without that
+work, for as long as the process lives and the hash is the same: after an outage all agents log in at once.
+Wrong passwords never lock an agent out, they
 make the answers slower: those about the same name first (`limits.password_free_failures`), then all answers
 to the bridge, when passwords are tried with one name after the other
 (`limits.password_failures_per_minute`).
@@ -9,6 +11,8 @@ to the bridge, when passwords are tried with one name after the other
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -39,8 +43,14 @@ _WAITING_AT_MOST: Final = 4
 """Checks of one name that may be under way or wait; more are refused at once."""
 _DELAYED_AT_MOST: Final = 32
 """Checks that may wait at once because of wrong passwords of all names together; more are refused."""
+_CHECKS_BESIDE: Final = 64
+"""Checks that may be under way or wait at once, besides two for each agent; more are refused at once."""
 _STRANGERS_AT_MOST: Final = 1000
 """Names of no agent for which failures are counted."""
+
+
+_HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+"""What hashes are made with (OWASP's advice for argon2id); they are checked with what they were made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,11 @@ class AgentDirectory:
         self._spray = _Spray(settings.limits.password_failures_per_minute, self._delay_max)
         self._failures: dict[str, _Failures] = {}
         self._strangers: OrderedDict[str, _Failures] = OrderedDict()
-        self._hasher = PasswordHasher()
+        self._hasher = _HASHER
+        self._checks = 0
+        self._key = secrets.token_bytes(32)
+        self._right: dict[str, tuple[str, bytes]] = {}
+        """By agent: the hash, and what the password that fitted it looks like under a key of this process."""
         self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="password")
         self.replace(settings.agents)
 
@@ -127,6 +141,11 @@ class AgentDirectory:
         self._by_login = {record.login: agent_id for agent_id, record in records.items()}
         self._records = records
         self._nobody = _hash_of_nobody(self._hashes)
+        self._right = {
+            agent_id: known
+            for agent_id, known in self._right.items()
+            if self._hashes.get(agent_id) == known[0]
+        }
         self._failures = {agent_id: self._failures.get(agent_id) or _Failures() for agent_id in records}
 
     def __repr__(self) -> str:
@@ -152,7 +171,8 @@ class AgentDirectory:
         """
         record = self.get(agent_id)
         failures = self._failures_of(record, agent_id)
-        if failures.waiting >= _WAITING_AT_MOST:
+        beyond_all = self._checks >= 2 * len(self._records) + _CHECKS_BESIDE
+        if beyond_all or failures.waiting >= _WAITING_AT_MOST:
             log.warning("password check refused: too many at once", agent=_shown(record))
             raise TooManyChecks
         async with _turn(failures):
@@ -168,7 +188,11 @@ class AgentDirectory:
                 finally:
                     self._spray.waiting -= 1
             known = record is not None and len(password) <= _LONGEST_PASSWORD
-            right = await self._check(record, password if known else "")
+            self._checks += 1
+            try:
+                right = await self._check(record, password if known else "")
+            finally:
+                self._checks -= 1
             if right:
                 failures.count = 0
                 return True
@@ -186,9 +210,15 @@ class AgentDirectory:
     async def _check(self, record: AgentRecord | None, password: str) -> bool:
         # An agent may have been taken out of the directory while its check waited.
         encoded = self._hashes.get(record.agent_id, self._nobody) if record is not None else self._nobody
+        typed = _encode(password)
+        looks = hmac.digest(self._key, typed, hashlib.sha256)
+        if record is not None:
+            for_hash, before = self._right.get(record.agent_id, ("", b""))
+            if for_hash == encoded and hmac.compare_digest(before, looks):
+                return True
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._workers, self._hasher.verify, encoded, _encode(password))
+            await loop.run_in_executor(self._workers, self._hasher.verify, encoded, typed)
         except VerifyMismatchError:
             return False
         except (Argon2Error, InvalidHashError) as error:
@@ -196,7 +226,10 @@ class AgentDirectory:
                 "password_hash of an agent cannot be used", agent=_shown(record), problem=type(error).__name__
             )
             return False
-        return record is not None
+        if record is None:
+            return False
+        self._right[record.agent_id] = (encoded, looks)
+        return True
 
     def _failures_of(self, record: AgentRecord | None, name: str) -> _Failures:
         if record is not None:
@@ -253,7 +286,7 @@ def hash_password(password: str) -> str:
     """
     if not 0 < len(password) <= _LONGEST_PASSWORD:
         raise ValueError(f"expected a password of 1 to {_LONGEST_PASSWORD} characters")
-    return PasswordHasher().hash(_encode(password))
+    return _HASHER.hash(_encode(password))
 
 
 def _encode(password: str) -> bytes:
@@ -265,8 +298,7 @@ def _hash_of_nobody(hashes: Mapping[str, str]) -> str:
     """Return a hash that no password fits, of the same cost as the agents' own."""
     sample = next(iter(hashes.values()), None)
     if sample is None:
-        hasher = PasswordHasher()
-        cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+        cost = f"m={_HASHER.memory_cost},t={_HASHER.time_cost},p={_HASHER.parallelism}"
         sample = f"$argon2id$v=19${cost}${_random(16)}${_random(32)}"
     head, _, digest = sample.rpartition("$")
     return f"{head}${_random(len(digest) * 3 // 4)}"

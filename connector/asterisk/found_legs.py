@@ -36,6 +36,7 @@ TRUSTED = (
 Nobody sets the first one: it shows that a row has them.
 """
 _UNSET = "(null)"
+_MOST_DIGITS = 7
 _CONSULTING, _IDLE, _QUEUE = "harmony-dconsult", "harmony-didle", "Queue"
 
 
@@ -135,7 +136,7 @@ def call_of(row: AmiMessage, variables: Mapping[str, str], guests: tuple[str, ..
         consult_room=variables.get("HARMONY_P2", ""),
         consulting=row.get("Context") == _CONSULTING,
         number=variables.get("HARMONY_DEST", ""),
-        consult=int(consult) if consult.isdecimal() else 0,
+        consult=_bounded(consult),
         partner=variables.get("HARMONY_AGENT", ""),
         guests=guests,
     )
@@ -147,7 +148,7 @@ def missed_report(row: AmiMessage, variables: Mapping[str, str]) -> facts.DialRe
     if row.get("Context") != _IDLE or outcome is None:
         return None
     cause = variables.get("HANGUPCAUSE", "")
-    return facts.DialReported(row["Uniqueid"], outcome, int(cause) if cause.isdecimal() else 0)
+    return facts.DialReported(row["Uniqueid"], outcome, _bounded(cause))
 
 
 def serial_of(leg: str) -> tuple[int, str]:
@@ -166,8 +167,13 @@ def queue_offers(rows: Sequence[AmiMessage], waiting: Sequence[AmiMessage]) -> I
     for entry in waiting:
         leg, queue, wait = entry.get("Uniqueid") or "", entry.get("Queue") or "", entry.get("Wait") or ""
         if leg in listed and queue and wait.isdecimal():
-            yield facts.QueueEntered(leg, queue, 0, now - int(wait))
+            yield facts.QueueEntered(leg, queue, 0, now - _bounded(wait))
             yield facts.QueueOffered(leg, "", queue, now)
+
+
+def _bounded(text: str) -> int:
+    """Return a number that a caller may have written: nobody waits for years."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
 
 
 def _queued(row: AmiMessage, variables: Mapping[str, str]) -> Iterator[facts.Fact]:
@@ -179,8 +185,8 @@ def _queued(row: AmiMessage, variables: Mapping[str, str]) -> Iterator[facts.Fac
     else:
         queue, wait = variables.get("HARMONY_QUEUED_IN", ""), variables.get("HARMONY_QUEUED_FOR", "")
     if queue:
-        now, seconds = time.time(), int(wait) if wait.isdecimal() else 0
-        yield facts.QueueEntered(leg, queue, 0, now - seconds)
+        now = time.time()
+        yield facts.QueueEntered(leg, queue, 0, now - _bounded(wait))
         yield facts.QueueOffered(leg, "", queue, now)
 
 

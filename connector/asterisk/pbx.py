@@ -1,7 +1,7 @@
 """`Pbx` on Asterisk: the link, the model and the recipes, wired together."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -22,7 +22,7 @@ from connector.asterisk.mobile import MobileAgents
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
-from connector.asterisk.projection import MemberWatch
+from connector.asterisk.projection import MemberWatch, known_members
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recovery import Reconciler
 from connector.asterisk.rooms import PartyRooms
@@ -33,6 +33,7 @@ from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
 from connector.asterisk.wrapup import WrapUp
 from connector.telephony.changes import Change, ConversationChanged
+from connector.telephony.facts import Fact, MemberChanged, MemberGone
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
 from connector.telephony.pbx import Limits, Listener, PbxDown, Refused, TimedOut
@@ -182,6 +183,34 @@ class AsteriskPbx:
         """See `Pbx.subscribe`."""
         return self._exchange.subscribe(listener)
 
+    @property
+    def started(self) -> str:
+        """When the PBX was started that the model is in step with, in its own words; empty if none was."""
+        return self._reconciler.started
+
+    def members(self, endpoint: str) -> tuple[MemberChanged, ...]:
+        """Return the memberships of a phone in queues of the PBX."""
+        return tuple(one for (phone, _), one in known_members(self._exchange).items() if phone == endpoint)
+
+    def recall(self, started: str, members: Iterable[MemberChanged]) -> None:
+        """Begin with what another process knew of a PBX: if that was started anew, they are put back."""
+        self._reconciler.started = started
+        for member in members:
+            self._exchange.apply(member)
+
+    def follow_members(self, chore: Callable[[str], None]) -> None:
+        """Have a chore done with each phone of which the queues tell something."""
+
+        def on_fact(fact: Fact) -> None:
+            if isinstance(fact, MemberChanged | MemberGone):
+                chore(fact.endpoint)
+
+        self._exchange.follow(on_fact, MemberChanged, MemberGone)
+
+    def when_in_step(self, chore: Callable[[], None]) -> None:
+        """Have a chore done each time that the model is in step with the PBX (again)."""
+        self._exchange.when_back.append(chore)
+
     def limits(self, endpoint: str) -> Limits:
         """See `Pbx.limits`."""
         return self._handling.limits(endpoint)
@@ -250,8 +279,9 @@ class AsteriskPbx:
                 await self._reconciler.read()
             except AmiDown:
                 return
-            except (AmiRefused, AmiTimeout) as problem:
-                log.warning("the PBX's lists could not be read; trying again", problem=str(problem))
+            except Exception as problem:  # noqa: BLE001 - without it nobody could work until the next restart
+                said = str(problem) if isinstance(problem, AmiError) else repr(problem)
+                log.warning("the PBX's lists could not be read; trying again", problem=said)
                 await asyncio.sleep(_RESYNC_PAUSE)
             else:
                 self._service.up()

@@ -110,9 +110,9 @@ async def _read(
     kept = {key: one for key, one in members_before.items() if restarted and is_ours(exchange, one)}
     gone = members_before.keys() - kept.keys() - set(map(member_of_row, members))
     told = [row for row in members if member_of_row(row) not in kept]
-    listed_facts = (fact for row in (*told, *devices) for fact in translate(row))
-    found = [*(facts.MemberGone(queue, phone) for phone, queue in sorted(gone)), *listed_facts]
-    _apply_all(exchange, (fact for fact in found if subject_of(fact) not in newer))
+    _apply_all(exchange, (facts.MemberGone(queue, phone) for phone, queue in sorted(gone)))
+    for row in (*told, *devices):
+        _apply_all(exchange, (fact for fact in translate(row) if subject_of(fact) not in newer))
     await project(exchange, link, kept.values())
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
     return not unsure
@@ -192,8 +192,12 @@ def _take_calls(
 
 
 def _apply_all(exchange: Exchange, told: Iterable[facts.Fact]) -> None:
-    for fact in told:
-        exchange.apply(fact)
+    """Take in what a row tells; one that nobody can make sense of costs only itself."""
+    try:
+        for fact in told:
+            exchange.apply(fact)
+    except (ValueError, ArithmeticError, LookupError, TypeError) as problem:
+        log.warning("a row of the PBX's lists was left out", problem=repr(problem))
 
 
 class Reconciler:
@@ -204,15 +208,16 @@ class Reconciler:
         self._link = link
         self._reading = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
-        self._started = ""
+        self.started = ""
+        """When the PBX was started that was read last (`time_of_start`)."""
 
     async def read(self) -> None:
         """Read the lists of a PBX that is there (again). Raises an `AmiError` if that fails."""
         async with self._reading:
             started = await time_of_start(self._link)
-            await resync(self._exchange, self._link, restarted=self._started not in {"", started})
+            await resync(self._exchange, self._link, restarted=self.started not in {"", started})
             # Last: after an error all is still to be done.
-            self._started = started
+            self.started = started
 
     async def settle(self) -> None:
         """Have the lists read once from now on, together with all who ask before that begins.

@@ -29,6 +29,8 @@ _PREFETCH = 200
 _STREAM_BYTES = 64 * 1024 * 1024
 _SEGMENT_BYTES = 8 * 1024 * 1024
 _MARK = "mark"
+_MARKED = 60.0
+"""Seconds within which the stream has told all that it holds."""
 
 
 class Superseded(Exception):
@@ -68,7 +70,9 @@ class Standby:
         await (await channel.get_queue(self._lead, ensure=False)).consume(wait.token)
         await self._until_token(wait)
         mark = await wait.mark(self._stream)
-        await mark
+        # A stream that tells nothing more is a link that is no good.
+        async with asyncio.timeout(_MARKED):
+            await mark
         await stream.cancel(following)
         link.spawn(_renew(link, exchange, self._lead))
         log.info("leading", processor_state=self._stream)

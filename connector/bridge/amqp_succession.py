@@ -10,7 +10,7 @@ from connector.bridge.amqp_link import BrokerLink
 from connector.bridge.amqp_memory import Memory
 from connector.bridge.amqp_outbox import Outbox, OutgoingRecord
 from connector.bridge.amqp_peers import Peers
-from connector.bridge.amqp_standby import Standby, letter_of_record
+from connector.bridge.amqp_standby import Standby, Superseded, letter_of_record
 from connector.bridge.ledger import Batch, Ledger
 from connector.bridge.ledger_copy import Recorder
 
@@ -29,18 +29,22 @@ class Succession:
         self.standby = standby
         self.recorder = Recorder()
         self._resume = resume
+        self._began = False
         self._went_on = False
 
     async def lead(self, link: BrokerLink) -> None:
         """Wait for the lead, where others may have it; the newest state is in the ledger then.
 
         Raises:
-            Superseded: another one led meanwhile.
+            Superseded: another one led meanwhile, or may have.
             AMQPError, OSError, RuntimeError: the link broke.
 
         """
         if self.standby is None:
             return
+        if self._began and not self._went_on:
+            # The link broke in the middle: what was begun (a session with the PBX) must end first.
+            raise Superseded
         ledger = self.ledger
         replica = await self.standby.lead(link, ledger.position if self._went_on else None)
         newer = replica.newest > ledger.position
@@ -57,6 +61,7 @@ class Succession:
         """Put everything back as the ledger has it, the first time; return who we are to the bridge."""
         if self._went_on:
             return instance
+        self._began = True
         rows = self.ledger.rows
         found = self.memory.recall(rows)
         if found.instance:

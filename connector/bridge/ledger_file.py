@@ -1,6 +1,7 @@
 """The ledger's rows in an SQLite file of our own: written in a thread, in WAL mode, by one process only."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,14 @@ _PROCESSOR = "meta/processor"
 
 
 class StoreError(Exception):
-    """The file cannot be used. The text is one sentence that says how to mend it."""
+    """The file cannot be used. The text is one sentence that says how to mend it.
+
+    `may_pass`: that may be otherwise in a while (somebody reads the file, the disk is full).
+    """
+
+    def __init__(self, text: str, *, may_pass: bool = False) -> None:
+        super().__init__(text)
+        self.may_pass = may_pass
 
 
 class StoreFile:
@@ -42,9 +50,11 @@ class StoreFile:
             self._open_or_put_aside()
         except sqlite3.Error as problem:
             self._give_up()
-            raise StoreError(_words(path, problem)) from None
+            may_pass = isinstance(problem, sqlite3.OperationalError)
+            raise StoreError(_words(path, problem), may_pass=may_pass) from None
         except OSError as problem:
-            raise StoreError(f'The file "{path}" cannot be replaced: {problem.strerror}.') from None
+            words = f'The file "{path}" cannot be replaced: {problem.strerror}.'
+            raise StoreError(words, may_pass=problem.errno == errno.ENOSPC) from None
         except StoreError:
             self._give_up()
             raise
@@ -94,7 +104,8 @@ class StoreFile:
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as problem:
-            raise StoreError(f'The file "{self._path}" cannot be made: {problem.strerror}.') from None
+            words = f'The file "{self._path}" cannot be made: {problem.strerror}.'
+            raise StoreError(words, may_pass=problem.errno == errno.ENOSPC) from None
         db = self._db = sqlite3.connect(
             self._path, timeout=0.5, isolation_level=None, check_same_thread=False
         )

@@ -175,6 +175,11 @@ class Tree:
             self._changed(self.root)
         log.info("destinations forgotten", reason=reason)
 
+    def stop(self) -> None:
+        """Answer nothing more: what is under way is judged by whoever comes next, as after a sudden end."""
+        self._epoch += 1
+        self._lanes.cancel_all()
+
     def malformed(self, problem: Malformed) -> None:
         """Answer broken input where it can be answered."""
         log.warning("malformed message", problem=problem.reason, name=problem.name, target=problem.target)

@@ -14,6 +14,7 @@ from calls import HELD, TALKING, make_call
 from desk import WAIT, deep_merge
 from process_desk import START, Plain, ProcessDesk, launch, process_desk
 
+from connector.bridge.catalogue.channel import AgentState
 from connector.bridge.catalogue.interaction import InteractionState
 from connector.bridge.messages import Kind
 from connector.lab.phones.hearing import expect_hears
@@ -130,6 +131,7 @@ async def test_a_release_that_was_half_done_leaves_nobody_behind(
 ) -> None:
     call = await make_call(kept, "queue")
     await call.interaction.primary.hold()
+    own = (call.agent.calls[0], call.customer.calls[0])
     await kept.end(signal.SIGKILL)
     # As far as it came: the agent's leg is told that it has nobody, then the party would be hung up.
     (line,) = [
@@ -143,8 +145,8 @@ async def test_a_release_that_was_half_done_leaves_nobody_behind(
     await kept.start()
     await releasing
     await call.interaction.wait_state(InteractionState.ENDED)
-    for phone in (call.agent, call.customer):
-        await phone.calls[0].wait_state("ended", WAIT)
+    for each in own:
+        await each.wait_state("ended", WAIT)
     await call.over()
 
 
@@ -220,3 +222,55 @@ async def test_a_standby_takes_over_from_a_killed_and_from_a_hanging_connector(
         for name in ("conversation.request.hold", "conversation.request.retrieve"):
             (request_id,) = {one.message.request_id for one in at.bridge.log if one.message.name == name}
             assert [one.result for one in answers(at.bridge, str(request_id))] == ["SUCCESS"]
+
+
+async def test_agents_stay_logged_in_when_connector_and_pbx_are_restarted_together(
+    kept: ProcessDesk, provider: LabProvider
+) -> None:
+    agent = await kept.agent_phone()
+    customer = await kept.phones.phone("2001")
+    session = await kept.login("1001")
+    await kept.end(signal.SIGKILL)
+    await asyncio.to_thread(provider.asterisk_restart, kill=True)
+    await kept.start()
+    for phone in (agent, customer):
+        await phone.register()
+    await customer.dial("7000")
+    await (await agent.next_call(WAIT)).answer()
+    interaction = await session.channel.next_interaction()
+    await interaction.primary.wait_state(TALKING)
+    assert session.channel.agent_state is AgentState.READY
+    await interaction.primary.release()
+    await interaction.wait_state(InteractionState.ENDED)
+    await interaction.complete()
+    await session.close()
+
+
+async def test_a_request_that_an_orderly_stop_interrupts_is_answered_by_the_next_process(
+    kept: ProcessDesk, cable: DeafCable
+) -> None:
+    agent, customer = await kept.agent_phone(), await kept.phones.phone("2001")
+    session = await kept.login("1001", ready=False)
+    agent.honour_auto_answer = False
+    cable.deaf = True
+    dialling = asyncio.create_task(session.channel.dial("2001"))
+    ringing = await agent.next_call(WAIT)
+    await kept.end(signal.SIGTERM)
+    cable.deaf = False
+    await kept.start()
+    interaction = await dialling
+    await ringing.answer()
+    await (await customer.next_call(WAIT)).answer()
+    await interaction.primary.wait_state(TALKING)
+    cable.deaf = True
+    holding = asyncio.create_task(interaction.primary.hold())
+    await expect_hears({customer: {"MOH"}})
+    await kept.end(signal.SIGTERM)
+    cable.deaf = False
+    await kept.start()
+    await holding
+    await interaction.primary.wait_state(HELD)
+    await interaction.primary.release()
+    await interaction.wait_state(InteractionState.ENDED)
+    await interaction.complete()
+    await session.close()
