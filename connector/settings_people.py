@@ -19,7 +19,7 @@ class AgentSettings(Section, frozen=True, kw_only=True):
             extra={
                 "pattern": r"^\$argon2(?:id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$",
                 "expected": "an argon2 hash that starts with $argon2",
-                "example": "$argon2id$v=19$m=65536,t=3,p=4$SALT$HASH",
+                "example": "$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH",
             },
         ),
     ]

@@ -177,6 +177,39 @@ async def test_two_checks_at_once_off_the_loop() -> None:
     await directory.close()
 
 
+async def test_a_password_that_was_right_is_right_again_without_the_work() -> None:
+    known = settings()
+    directory = AgentDirectory(known)
+    gate = Gate()
+    directory._hasher = gate  # type: ignore[assignment]
+    gate.go.release(100)
+    assert await directory.verify("1001", "right")
+    assert await directory.verify("login1001", "right")
+    assert len(gate.hashes) == 1
+    # Another password, another agent and another hash are looked at.
+    assert not await directory.verify("1001", "wrong")
+    assert await directory.verify("1002", "right")
+    assert len(gate.hashes) == 3
+    directory.replace(settings().agents)
+    assert await directory.verify("1001", "right")
+    assert len(gate.hashes) == 4
+    await directory.close()
+
+
+async def test_a_burst_of_many_names_is_bounded_too(sleeps: Sleeps) -> None:
+    directory = AgentDirectory(settings(), sleep=sleeps)
+    gate = Gate()
+    directory._hasher = gate  # type: ignore[assignment]
+    burst = [asyncio.create_task(directory.verify(f"nobody{one}", "guess")) for one in range(200)]
+    await gate.started.get()
+    gate.go.release(len(burst))
+    answers = await asyncio.gather(*burst, return_exceptions=True)
+    # Two for each of three agents, and 64.
+    assert sum(isinstance(answer, TooManyChecks) for answer in answers) == 200 - 70
+    assert [answer for answer in answers if not isinstance(answer, TooManyChecks)] == [False] * 70
+    await directory.close()
+
+
 async def test_parallel_guesses_of_one_name_take_turns_and_are_bounded(sleeps: Sleeps) -> None:
     directory = AgentDirectory(settings(), sleep=sleeps)
     gate = Gate()

@@ -99,11 +99,13 @@ async def test_the_file_outlives_the_process(tmp_path: Path) -> None:
 async def test_a_file_has_one_process_one_processor_and_a_known_version(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = StoreFile(path, "LAB")
-    with pytest.raises(StoreError, match="used by another process"):
+    with pytest.raises(StoreError, match="used by another process") as used:
         StoreFile(path, "LAB")
+    assert used.value.may_pass
     await store.close()
-    with pytest.raises(StoreError, match="that of the processor LAB"):
+    with pytest.raises(StoreError, match="that of the processor LAB") as others:
         StoreFile(path, "OTHER")
+    assert not others.value.may_pass
     raw = sqlite3.connect(path)
     raw.execute(f"PRAGMA user_version = {SCHEMA + 1}")
     raw.close()
