@@ -237,7 +237,7 @@ SICK = {
     **changed("queues.conf", r"^ringinuse = no", "ringinuse = yes"),
     **changed("modules.conf", r"^load = (func_devstate|res_manager_devicestate|app_channelredirect)\.so\n"),
     **changed("manager.harmony.conf", r"^channelvars = .*", "channelvars = HARMONY_ROLE"),
-    **changed("harmony.conf", r"^exten => v\d+,1", "exten => v9,1"),
+    **changed("harmony.conf", r"^exten => v\d+,1", "exten => v99,1"),
     **changed("features.conf", r"^atxferswap = .*\n"),
 }
 
@@ -254,7 +254,7 @@ async def test_finds_everything_that_a_sick_pbx_has(tmp_path: Path, bridge_port:
         for module in ("func_devstate", "res_manager_devicestate", "app_channelredirect"):
             assert f"{module}.so is not loaded" in found["modules"]
         assert "HARMONY_ID, HARMONY_DEST" in found["channelvars"]
-        assert "of version 9" in found["dialplan include"]
+        assert "of version 99" in found["dialplan include"]
 
         over["dial"] = {"consult": "atxfer"}
         assert (
