@@ -17,6 +17,7 @@ from site_labs import BASE, running
 from connector.config import load_settings
 from connector.doctor.examine import examine
 from connector.doctor.findings import Finding, Verdict
+from connector.doctor.user_checks import LATEST
 from connector.lab.configuration import settings as lab_settings
 from connector.lab.phones.fleet import PhoneFleet
 from connector.lab.provider import LabInfo, tree_folder
@@ -237,7 +238,7 @@ SICK = {
     **changed("queues.conf", r"^ringinuse = no", "ringinuse = yes"),
     **changed("modules.conf", r"^load = (func_devstate|res_manager_devicestate|app_channelredirect)\.so\n"),
     **changed("manager.harmony.conf", r"^channelvars = .*", "channelvars = HARMONY_ROLE"),
-    **changed("harmony.conf", r"^exten => v\d+,1", "exten => v99,1"),
+    **changed("harmony.conf", r"^exten => v\d+,1", f"exten => v{LATEST + 1},1"),
     **changed("features.conf", r"^atxferswap = .*\n"),
 }
 
@@ -254,7 +255,7 @@ async def test_finds_everything_that_a_sick_pbx_has(tmp_path: Path, bridge_port:
         for module in ("func_devstate", "res_manager_devicestate", "app_channelredirect"):
             assert f"{module}.so is not loaded" in found["modules"]
         assert "HARMONY_ID, HARMONY_DEST" in found["channelvars"]
-        assert "of version 99" in found["dialplan include"]
+        assert f"of version {LATEST + 1}" in found["dialplan include"]
 
         over["dial"] = {"consult": "atxfer"}
         assert (
