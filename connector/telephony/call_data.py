@@ -9,6 +9,11 @@ from connector.telephony.states import InteractionState
 
 def update(calls: Calls, interaction: Interaction) -> None:
     """Tell what changed in the data of an interaction."""
+    # Asked with every event of the call, most of which are about something else.
+    made_of = _made_of(calls, interaction) if interaction.state is InteractionState.STARTED else ()
+    if made_of and made_of == interaction.data_of:
+        return
+    interaction.data_of = made_of
     data = collect(calls, interaction)
     if data == interaction.data:
         return
@@ -46,6 +51,13 @@ def collect(calls: Calls, interaction: Interaction) -> dict[str, str]:
         if leg is not None:
             data.update(leg.variables)
     return {key: value for key, value in data.items() if value}
+
+
+def _made_of(calls: Calls, interaction: Interaction) -> tuple[str | int, ...]:
+    agent = calls.legs.get(interaction.leg)
+    caller = next((calls.legs.get(leg) for leg in interaction.primary.parties), None)
+    of_agent = (agent.id, agent.revision) if agent is not None else ("", 0)
+    return of_agent if caller is None else (*of_agent, caller.id, caller.revision)
 
 
 def _dialler(agent: Leg | None) -> str | None:

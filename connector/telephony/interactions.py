@@ -121,6 +121,8 @@ class Interaction:
     primary: Conversation
     consult: Conversation | None = None
     data: dict[str, str] = field(default_factory=dict)
+    data_of: tuple[str | int, ...] = ()
+    """What the data were made of, once the call has started (`call_data.update`)."""
     cause: Cause | None = None
     departure: Cause | None = None
     """Why the agent's leg is about to end, where a transfer is under way."""

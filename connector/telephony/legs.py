@@ -12,6 +12,9 @@ from connector.telephony.states import DialOutcome, Recording, Role, Supervision
 
 _NORMAL_CLEARING = 16
 
+_OF_DATA = (facts.LegNamed, facts.VariableSet, facts.QueueEntered, facts.QueueOffered)
+"""Facts by which interaction data may change."""
+
 
 @dataclass(slots=True)
 class Leg:
@@ -32,6 +35,8 @@ class Leg:
     alerting: bool = False
     answered: bool = False
     variables: dict[str, str] = field(default_factory=dict)
+    revision: int = 0
+    """Goes up with each change of what interaction data are made of: names, variables, queue."""
     rooms: dict[Role, str] = field(default_factory=dict)
     """The rooms of an agent's conversations, as far as this leg was told them."""
     dialled_by: str | None = None
@@ -251,6 +256,7 @@ class LegGraph:
         leg.supervises = leg.supervises or fact.supervises
         leg.answered = leg.answered or fact.answered
         leg.variables.update(fact.variables)
+        leg.revision += 1
         if fact.endpoint:
             self._by_endpoint.setdefault(fact.endpoint, set()).add(fact.leg)
         return {fact.leg}
@@ -392,6 +398,8 @@ class LegGraph:
         leg = self.legs.get(leg_id) if isinstance(leg_id, str) else None
         if leg is None:
             return set()
+        if isinstance(fact, _OF_DATA):
+            leg.revision += 1
         match fact:
             case facts.LegNamed():
                 if fact.number:

@@ -116,8 +116,10 @@ def _settle(
     calls: Calls, interaction: Interaction, conversation: Conversation, agent: Leg, heard: Hearing
 ) -> None:
     talking = judging.is_talking(interaction, conversation, agent, heard)
-    with_colleagues = conversation.state in ANSWERED_STATES and calls.among_agents(conversation)
-    if with_colleagues and not talking:
+    with_colleagues = (
+        not talking and conversation.state in ANSWERED_STATES and calls.among_agents(conversation)
+    )
+    if with_colleagues:
         talking = judging.awaits_colleague(calls.legs, conversation, agent, heard)
     emit = calls.emit
     if talking and agent.phone_hold and conversation.state in ANSWERED_STATES:

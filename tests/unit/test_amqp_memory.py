@@ -1,6 +1,8 @@
 """What the AMQP transport knows again after a restart; no message leaves before its batch is written."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -8,10 +10,14 @@ from connector.bridge.amqp_inbox import Inbox
 from connector.bridge.amqp_memory import ANSWERED, Memory
 from connector.bridge.amqp_outbox import Outbox, Outgoing, OutgoingRecord
 from connector.bridge.amqp_peers import Peers
+from connector.bridge.amqp_standby import Standby, Superseded
 from connector.bridge.amqp_succession import Succession
 from connector.bridge.ledger import Ledger, NoStore, position_of
 from connector.bridge.ledger_copy import Record
 from connector.bridge.messages import Kind, Message, success
+
+if TYPE_CHECKING:
+    from connector.bridge.amqp_link import BrokerLink
 
 
 def event(number: int) -> Message:
@@ -98,6 +104,19 @@ async def test_a_successor_is_the_same_to_the_bridge_and_answers_nothing_twice(l
 async def test_who_begins_keeps_nothing_of_before(ledger: Ledger) -> None:
     instance = await Succession(ledger, None, None).go_on("new", Peers(), Outbox(9, 9), Inbox())
     assert instance == "new"
+
+
+async def test_who_lost_the_link_while_taking_over_must_begin_anew(ledger: Ledger) -> None:
+    """It works with the PBX already: it may not do so and stand by."""
+
+    async def resume(_rows: Mapping[str, bytes]) -> None:
+        raise ConnectionError
+
+    succession = Succession(ledger, resume, Standby("state", "P", declare=True))
+    with pytest.raises(ConnectionError):
+        await succession.go_on("new", Peers(), Outbox(9, 9), Inbox())
+    with pytest.raises(Superseded):
+        await succession.lead(cast("BrokerLink", object()))
 
 
 async def test_the_memory_of_answered_requests_is_bounded(ledger: Ledger) -> None:
