@@ -48,7 +48,9 @@ class RoomPhoneSide(RoomMoves):
     ) -> None:
         """Have a phone take its call back; where its leg goes then is for the caller of this to say."""
         leg = conversation.leg if conversation is not None else interaction.leg
-        if not self._phone_holds(leg) or not self._notifier.can_hold(interaction.endpoint):
+        if not self._phone_holds(leg):
+            return
+        if not self._notifier.can_hold(interaction.endpoint):
             await super()._no_phone_hold(interaction, conversation)
             return
         # Else `step_in` would move the leg at the same time.
