@@ -27,7 +27,7 @@ class Extensions:
         phones: PhoneCalls,
         ready_for_listeners: Callable[[str], Awaitable[None]],
     ) -> None:
-        user, recorded = SystemUser(exchange, link, system_link, ready_for_listeners), Turns()
+        user, recorded = SystemUser(link, system_link, ready_for_listeners), Turns()
         self.recorder = Recorder(exchange, user, recording or RecordingSettings(), recorded)
         self._renewal = RecorderRenewal(exchange, user, recorded)
         self.muting = Muting(exchange, user)

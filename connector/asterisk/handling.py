@@ -124,6 +124,23 @@ class CallHandling(Protocol):
         ...
 
 
+def started(exchange: Exchange, interaction_id: str) -> Interaction:
+    """Return an interaction that was answered and goes on.
+
+    Raises:
+        PbxDown: the PBX cannot be reached.
+        Refused: there is no such call any more, or nobody has answered it yet.
+
+    """
+    exchange.require_available()
+    interaction = exchange.model.interaction(interaction_id)
+    if interaction is None or interaction.over:
+        raise Refused("The call is over already.")
+    if interaction.state is not InteractionState.STARTED:
+        raise Refused(f"The call is not answered yet: it is {interaction.state}.")
+    return interaction
+
+
 async def dialable(link: AmiLink, settings: DialSettings, number: str) -> str:
     """Return the number as it is dialled, if the site lets agents dial it and its dialplan has it.
 
@@ -226,13 +243,7 @@ class AnsweredCalls:
     # -- how -----------------------------------------------------------------------------------------
 
     def _started(self, interaction_id: str) -> Interaction:
-        self._exchange.require_available()
-        interaction = self._exchange.model.interaction(interaction_id)
-        if interaction is None or interaction.over:
-            raise Refused("The call is over already.")
-        if interaction.state is not InteractionState.STARTED:
-            raise Refused(f"The call is not answered yet: it is {interaction.state}.")
-        return interaction
+        return started(self._exchange, interaction_id)
 
     def _find(self, interaction_id: str, conversation_id: str) -> tuple[Interaction, Conversation]:
         interaction = self._started(interaction_id)

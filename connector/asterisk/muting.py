@@ -10,6 +10,7 @@ import structlog
 
 from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.handling import started
 from connector.asterisk.link import AmiDown, AmiError, AmiLink
 from connector.asterisk.system_user import SystemUser
 from connector.asterisk.turns import Turns
@@ -41,7 +42,7 @@ class Muting:
         """Drop what comes from the agent's phone, or let it through. The variable's event is the proof."""
         async with self._turns.of(interaction_id):
             system = self._user.require("Muting")
-            interaction = self._user.live(interaction_id)
+            interaction = started(self._exchange, interaction_id)
             if interaction.muted is muted:
                 raise Refused(f"The agent is {'muted' if muted else 'not muted'} already.")
             await self._set(system, interaction, muted=muted)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.handling import started
 from connector.asterisk.link import AmiLink
 from connector.asterisk.settings import RecordingSettings
 from connector.asterisk.system_user import SystemUser
@@ -114,7 +115,7 @@ class Recorder:
         await self._shown(interaction, wanted)
 
     def _ready(self, interaction_id: str) -> tuple[AmiLink, Interaction]:
-        return self._user.require("Recording"), self._user.live(interaction_id)
+        return self._user.require("Recording"), started(self._exchange, interaction_id)
 
     def _recorded_leg(self, interaction: Interaction) -> str:
         for party in interaction.primary.parties:

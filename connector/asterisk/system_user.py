@@ -3,12 +3,9 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.wire import AmiMessage, Fields
-from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import Refused
-from connector.telephony.states import InteractionState
 
 _BEHIND = 1.0
 """Seconds that an action waits for its link."""
@@ -19,12 +16,10 @@ class SystemUser:
 
     def __init__(
         self,
-        exchange: Exchange,
         link: AmiLink,
         system_link: AmiLink | None,
         ready_for_listeners: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._exchange = exchange
         self._link = link
         self._system_link = system_link
         self.ready_for_listeners = ready_for_listeners
@@ -42,22 +37,6 @@ class SystemUser:
                 f"{what} is not set up: the connector has no system AMI user on the telephone system."
             )
         return self._system_link
-
-    def live(self, interaction_id: str) -> Interaction:
-        """Return the interaction.
-
-        Raises:
-            PbxDown: the PBX cannot be reached.
-            Refused: there is no such call any more, or nobody has answered it yet.
-
-        """
-        self._exchange.require_available()
-        interaction = self._exchange.model.interaction(interaction_id)
-        if interaction is None or interaction.over:
-            raise Refused("The call is over already.")
-        if interaction.state is not InteractionState.STARTED:
-            raise Refused(f"The call is not answered yet: it is {interaction.state}.")
-        return interaction
 
     async def send(self, action: str, fields: Fields, system: AmiLink | None = None) -> AmiMessage:
         """Send an action on the first user's link, or on this one.
