@@ -169,6 +169,21 @@ async def test_outcomes_without_an_answer(fleet: PhoneFleet, observer: Observer,
     await observer.until_quiet()
 
 
+async def test_who_hangs_up_as_soon_as_it_is_dialled_leaves_no_call_at_the_pbx(
+    fleet: PhoneFleet, observer: Observer
+) -> None:
+    # pjsua2 has four places for calls, and keeps those of calls that were cancelled for a while.
+    caller = await fleet.phone("1003")
+    # Without care one in three falls between the INVITE and the first answer to it.
+    for _ in range(20):
+        call = await caller.dial("9000")
+        # A turn of the loop: the INVITE that answers the PBX's challenge may go out.
+        await asyncio.sleep(0)
+        await call.hangup()
+        await over(call)
+    await observer.until_quiet()
+
+
 @pytest.mark.parametrize("stack", ["baresip", "pjsua2"])
 async def test_refusing_by_hand(fleet: PhoneFleet, stack: Stack) -> None:
     caller, callee = await fleet.phone("1004"), await fleet.phone("2004", stack)

@@ -16,7 +16,13 @@ from baresip import Event, StackEvent
 from baresip.errors import split_status
 
 from connector.lab.phones import tones
-from connector.lab.phones.base import CallState, PhoneError, PhoneUnsupportedError, SipAccount
+from connector.lab.phones.base import (
+    CallState,
+    PhoneError,
+    PhoneTimeoutError,
+    PhoneUnsupportedError,
+    SipAccount,
+)
 from connector.lab.phones.core import SIGNAL_TIMEOUT, CoreCall, CorePhone, user_part
 
 if TYPE_CHECKING:
@@ -32,7 +38,8 @@ _BUSY = 486
 _AHEAD_BYTES = 4 * tones.FRAME_BYTES
 _READ_BYTES = 20 * tones.FRAME_BYTES
 _IN_FLIGHT = "already in flight"
-
+_UNHEARD = 0.5
+"""Seconds after which the PBX has said something about a call that we dial, be it only 100 (not reported)."""
 
 # What baresip says instead of a SIP status when a call ends before it was answered.
 _END_CODES = (
@@ -155,10 +162,20 @@ class BaresipCall(CoreCall):
         if self.state is CallState.RINGING_IN:
             await self.reject()
         elif self.state is not CallState.ENDED:
+            await self._heard_of()
             # The far end may have hung up at the same time: then the report of that is under way.
             with contextlib.suppress(baresip.StaleHandleError):
                 await self.native.hangup()
             await self.wait_state(CallState.ENDED, SIGNAL_TIMEOUT)
+
+    async def _heard_of(self) -> None:
+        """Wait until the PBX has answered our INVITE with anything.
+
+        Else baresip forgets the call without a CANCEL, as RFC 3261 (9.1) forbids one so early, and takes no
+        note of an answer: the PBX would keep the call, unacknowledged, for 32 s.
+        """
+        with contextlib.suppress(PhoneTimeoutError):
+            await self.until(lambda: self.state is not CallState.DIALING, _UNHEARD, "to be heard of")
 
     async def hold(self) -> None:
         """Hold the far end and wait for the answer to the re-INVITE."""
