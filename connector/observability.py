@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import structlog
 
+from connector.about import ABOUT
 from connector.config import LogFormat, LogSettings, Secret
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
 HIDDEN: Final = "***"
-ABOUT: Final = "_about"
-"""Field of the context that holds a function, which returns the fields of what a line belongs to."""
-
 _SECRET_PARTS: Final = ("password", "passwd", "passphrase", "secret", "token", "authorization", "credential")
 _SECRET_WORDS: Final = frozenset({"key", "hash", "auth", "cookie", "pwd", "tones"})
 _NOT_SECRET: Final = frozenset({"routing_key", "key_path", "body_key", "event_key"})
@@ -98,8 +96,8 @@ def bound(**fields: object) -> AbstractContextManager[None]:
 
 
 def spread(_logger: object, _method: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put in what a line belongs to, which the context has as a function (a structlog processor)."""
-    about = record.pop(ABOUT, None)
+    """Put in what a line belongs to (a structlog processor)."""
+    about = ABOUT.get()
     if about is not None:
         for key, value in about().items():
             record.setdefault(key, value)

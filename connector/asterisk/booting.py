@@ -8,12 +8,15 @@ from connector.asterisk.wire import AmiMessage
 
 log = structlog.get_logger(__name__)
 
+BOOTED = "FullyBooted"
+"""Name of the event that tells of the end of the PBX's start."""
+
 _LONGEST = 60.0
 """Seconds that a start may take."""
 
 
 class Booting:
-    """Waits for the end of the PBX's start; `on_event` must see every event."""
+    """Waits for the end of the PBX's start; `on_event` must see each event of the name `BOOTED`."""
 
     def __init__(self) -> None:
         self._told = False
@@ -21,7 +24,7 @@ class Booting:
 
     def on_event(self, event: AmiMessage) -> None:
         """Take FullyBooted in: it follows each login, at once or when the start is over."""
-        if event.name == "FullyBooted":
+        if event.name == BOOTED:
             self._told = True
             self._over.set()
 

@@ -1,6 +1,7 @@
 """The one writer: manager events go through here into the model, and its changes out to all who listen."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -45,6 +46,8 @@ class Exchange:
         self._followers: list[tuple[Callable[[Fact], None], tuple[type, ...]]] = []
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._woke = False
+        self._unfollowed: deque[Fact] = deque()
+        """Facts that followers are still to be told."""
 
     def subscribe(self, listener: Listener, *kinds: type[Change]) -> Callable[[], None]:
         """Tell `listener` every change of these kinds (none: of all) from now on. Returns how to stop it."""
@@ -53,7 +56,11 @@ class Exchange:
         return lambda: self._listeners.remove(entry)
 
     def follow(self, follower: Callable[[Fact], None], *kinds: type[Fact]) -> None:
-        """Tell `follower` every fact of these kinds (none: of all), once the model has told its changes."""
+        """Tell `follower` every fact of these kinds (none: of all), once the model has told its changes.
+
+        Facts come in their order and before the next one changes the model. But who waited for what this one
+        has changed goes on first: an answer does not wait for chores.
+        """
         self._followers.append((follower, kinds or (object,)))
 
     def on_event(self, event: AmiMessage) -> bool:
@@ -65,14 +72,31 @@ class Exchange:
 
     def apply(self, fact: Fact) -> None:
         """Take one fact in, tell its changes, wake who waited for them."""
+        if self._unfollowed:
+            self._tell_followers()
         if self.touched is not None and (subject := subject_of(fact)) is not None:
             self.touched.add(subject)
         if isinstance(fact, PlacementFailed) and fact.leg in self.failed_placements:
             self.failed_placements[fact.leg] = fact
+        woke_before, self._woke = self._woke, False
         self.publish(self.model.apply(fact))
-        for follower, kinds in self._followers:
-            if isinstance(fact, kinds):
-                follower(fact)
+        self._unfollowed.append(fact)
+        if self._woke:
+            asyncio.get_running_loop().call_soon(self._tell_followers)
+        else:
+            self._tell_followers()
+        self._woke = self._woke or woke_before
+
+    def _tell_followers(self) -> None:
+        while self._unfollowed:
+            fact = self._unfollowed.popleft()
+            for follower, kinds in self._followers:
+                if not isinstance(fact, kinds):
+                    continue
+                try:
+                    follower(fact)
+                except Exception:
+                    log.exception("a follower failed", fact=type(fact).__name__)
 
     def publish(self, changes: list[Change]) -> None:
         """Tell changes to every listener; a listener's fault never stops the others."""

@@ -10,9 +10,9 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
@@ -46,8 +46,6 @@ __all__ = [
 ]
 
 log = structlog.get_logger(__name__)
-
-_R = TypeVar("_R")
 
 _NO_FIELDS: Final[Fields] = MappingProxyType({})
 _STEADY: Final = 10.0
@@ -152,8 +150,7 @@ class AmiLink:
             AmiValueRejected: a header may not go out (line breaks, length, number).
 
         """
-        asked = self._connection(action).request(action, fields, self._patience(timeout))
-        return await self._metered(action, asked)
+        return (await self._ask(action, fields, timeout, wants_list=False))[0]
 
     async def send_list(
         self, action: str, fields: Fields = _NO_FIELDS, *, timeout: float | None = None
@@ -163,8 +160,7 @@ class AmiLink:
         Some lists refuse when they are empty ("No active conferences."): an AmiRefused like any other. Errors
         as for `send`.
         """
-        asked = self._connection(action).request_list(action, fields, self._patience(timeout))
-        return await self._metered(action, asked)
+        return await self._ask(action, fields, timeout, wants_list=True)
 
     async def run(self) -> None:
         """Connect, log in and stay so, until cancelled or closed. A bad peer never ends it."""
@@ -340,11 +336,18 @@ class AmiLink:
         except Exception:
             log.exception("a callback of the PBX link failed", callback=name)
 
-    async def _metered(self, action: str, asked: Awaitable[_R]) -> _R:
-        """Wait for a reply, and tell the meter what came of it."""
+    async def _ask(
+        self, action: str, fields: Fields, timeout: float | None, *, wants_list: bool
+    ) -> list[AmiMessage]:
+        """Send an action and wait for what it asks for, and tell the meter what came of it."""
+        protocol = self._protocol
+        if protocol is None:
+            raise AmiDown(action, self._down_reason)
+        protocol.admit(action)
+        patience = self._settings.action_timeout if timeout is None else timeout
         began, outcome = time.perf_counter(), "error"
         try:
-            reply = await asked
+            reply = await protocol.ask(action, fields, patience, wants_list=wants_list)
             outcome = "accepted"
         except AmiRefused:
             outcome = "refused"
@@ -356,17 +359,8 @@ class AmiLink:
             outcome = "lost"
             raise
         finally:
-            self._meter.action(self.user, action, outcome, time.perf_counter() - began)
+            self._meter.action(self._settings.username, action, outcome, time.perf_counter() - began)
         return reply
-
-    def _connection(self, action: str) -> LinkProtocol:
-        if self._protocol is None:
-            raise AmiDown(action, self._down_reason)
-        self._protocol.admit(action)
-        return self._protocol
-
-    def _patience(self, timeout: float | None) -> float:
-        return self._settings.action_timeout if timeout is None else timeout
 
 
 def _md5_key(challenge: str, secret: str) -> str:

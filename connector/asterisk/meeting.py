@@ -12,7 +12,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.invitations import ROOM_CONTEXT
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import Refused
-from connector.telephony.states import Role
+from connector.telephony.states import ConversationState, Role
 
 Move = tuple[str, str, str]
 """A leg, and the context and extension it goes to."""
@@ -36,7 +36,7 @@ class Meetings:
 
     def party_or_none(self, conversation: Conversation) -> str | None:
         """Return who stands for the far end: an outside party before another agent."""
-        if conversation.released:
+        if conversation.state is ConversationState.RELEASED:
             return None
         parties = conversation.parties
         return next(iter(sorted(parties, key=self.is_agents) if len(parties) > 1 else parties), None)

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 
 from connector.asterisk.atxfer import AttendedTransfers
+from connector.asterisk.booting import BOOTED
 from connector.asterisk.chores import Chores
 from connector.asterisk.control import CallControl
 from connector.asterisk.data import CallData
@@ -29,7 +30,7 @@ from connector.asterisk.rooms import PartyRooms
 from connector.asterisk.service import Service
 from connector.asterisk.settings import ConsultStrategy, DialSettings, RecordingSettings
 from connector.asterisk.turns import Turns
-from connector.asterisk.variables import LegVariables
+from connector.asterisk.variables import VARIABLE_EVENTS, LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
 from connector.asterisk.wrapup import WrapUp
 from connector.telephony.changes import Change, ConversationChanged
@@ -73,9 +74,7 @@ class AsteriskPbx:
         self._exchange = Exchange(proof_timeout=proof_timeout)
         self._service = Service(self._exchange, grace)
         self._on_event, self._meter = on_event, meter or NoMeter()
-        self._link = AmiLink(
-            ami, on_event=self._measure, on_up=self._up, on_down=self._down, meter=self._meter
-        )
+        self._link = AmiLink(ami, on_event=self._take, on_up=self._up, on_down=self._down, meter=self._meter)
         self._reconciler = Reconciler(self._exchange, self._link)
         self._exchange.reconcile = self._reconciler.settle
         self._variables = LegVariables(self._link)
@@ -228,23 +227,21 @@ class AsteriskPbx:
         await self._ready_for_tones(interaction_id, conversation_id)
         await self._handling.send_dtmf(interaction_id, conversation_id, tones)
 
-    def _measure(self, event: AmiMessage) -> bool:
+    def _take(self, event: AmiMessage) -> bool:
         self._meter.event(event.name, self._link.arrived)
         try:
-            return self._take(event)
+            if self._on_event is not None:
+                self._on_event(event)
+            if event.name in VARIABLE_EVENTS:
+                self._variables.on_event(event)
+            elif event.name == BOOTED:
+                self._service.booting.on_event(event)
+            told = self._exchange.on_event(event)
+            if event.name == "Shutdown":
+                self._service.ending()
+            return told
         finally:
             self._meter.event_over()
-
-    def _take(self, event: AmiMessage) -> bool:
-        if self._on_event is not None:
-            self._on_event(event)
-        self._variables.on_event(event)
-        self._service.booting.on_event(event)
-        if event.name == "Shutdown":
-            done = self._exchange.on_event(event)
-            self._service.ending()
-            return done
-        return self._exchange.on_event(event)
 
     def _tidy_up(self, change: Change) -> None:
         """Let an agent's leg go that waits for nobody: its held party hung up."""

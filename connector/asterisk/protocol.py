@@ -57,26 +57,20 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
     """
 
     future: asyncio.Future[list[AmiMessage]]
+    action_id = ""
+    """The action's id; panoramisk's own property would look it up in any case of its name."""
+    id = ""
+    """The same: panoramisk asks for both."""
 
     def __init__(self, name: str, action_id: str, text: str, *, wants_list: bool) -> None:
         # Not panoramisk's own beginning: what it would look up in a dictionary is in attributes here.
         self._store: dict[str, tuple[str, str]] = {}
         self.future = asyncio.get_running_loop().create_future()
         self.name = name
-        self._id = action_id
+        self.action_id = self.id = action_id
         self.wants_list = wants_list
         self._text = text
         self._items: list[AmiMessage] = []
-
-    @property
-    def action_id(self) -> str:
-        """The action's id; panoramisk would look it up in any case of its name."""
-        return self._id
-
-    @property
-    def id(self) -> str:
-        """The same: panoramisk asks for both."""
-        return self._id
 
     def __str__(self) -> str:
         return self._text
@@ -190,21 +184,21 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
             AmiValueRejected: a value may not go out.
 
         """
-        return (await self._request(name, fields, timeout, wants_list=False))[0]
+        return (await self.ask(name, fields, timeout, wants_list=False))[0]
 
     async def request_list(self, name: str, fields: Fields, timeout: float) -> list[AmiMessage]:
         """Send an action and wait for all items of its list; errors as for `request`."""
-        return await self._request(name, fields, timeout, wants_list=True)
+        return await self.ask(name, fields, timeout, wants_list=True)
 
-    async def _request(
-        self, name: str, fields: Fields, timeout: float, *, wants_list: bool
-    ) -> list[AmiMessage]:
+    async def ask(self, name: str, fields: Fields, timeout: float, *, wants_list: bool) -> list[AmiMessage]:
+        """Send an action and wait for its one reply or for the items of its list; errors as for `request`."""
         action_id = self._next_id()
         text = render_action(name, fields, action_id).decode()
         if self.lost.done():
             raise AmiDown(name, self.lost.result())
         action = LinkAction(name, action_id, text, wants_list=wants_list)
-        self._show(SENT, text.removesuffix("\r\n\r\n"))
+        if self._tap is not None:
+            self._show(SENT, text.removesuffix("\r\n\r\n"))
         late = self._loop.call_later(timeout, action.expire, timeout)
         try:
             return await self.send(action)

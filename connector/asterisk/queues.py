@@ -7,6 +7,7 @@ connector does by itself (wrap-up, automatic pauses) never overtake one another.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 import structlog
 
@@ -25,6 +26,7 @@ _UNFIT = frozenset(";|,")
 _LONGEST_REASON = 80
 
 
+@lru_cache(maxsize=4096)
 def interface_of(endpoint: str) -> str:
     """Return the Asterisk interface of a phone, or of what stands for a mobile agent's."""
     if number := mobile_number(endpoint):

@@ -49,6 +49,14 @@ class RoomMoves(AnsweredCalls):
         variables: LegVariables,
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
+        handling = settings.handling
+        self._limit = dialplan_limit(handling.hold_limit)
+        self._ways = {
+            "HARMONY_RETURN": "-".join(handling.failed_transfer) or _NO_WAY,
+            "HARMONY_ORPHANS": "-".join(handling.orphans) or _NO_WAY,
+            "HARMONY_FALLBACK_QUEUE": handling.queue,
+            "HARMONY_PATIENCE": str(handling.patience),
+        }
         self._meetings = Meetings(exchange)
         self._lone = LoneLegs(exchange, self._get, self._hang_up)
         self._left_behind = LeftBehind(
@@ -96,11 +104,14 @@ class RoomMoves(AnsweredCalls):
         first = conversation is interaction.primary
         party, leg = self._party(conversation), agent or conversation.leg
         room = self._meetings.room(conversation)
-        limit = dialplan_limit(self._settings.handling.hold_limit)
         # A colleague who was asked is no caller: nobody takes care of him.
         fallback = {**self._fallback(interaction), **self._queued(party)} if first else {}
         wanted = self._notes(conversation, room)
-        wanted[leg] = {ROOM_VARIABLES[conversation.role]: room, "HARMONY_SIDE": "agent", AGENT_MARK: limit}
+        wanted[leg] = {
+            ROOM_VARIABLES[conversation.role]: room,
+            "HARMONY_SIDE": "agent",
+            AGENT_MARK: self._limit,
+        }
         if party not in wanted:
             if others := sorted(wanted.keys() - {leg}):
                 wanted[leg]["HARMONY_BESIDE"] = others[0]
@@ -204,20 +215,16 @@ class RoomMoves(AnsweredCalls):
     def _party_or_none(self, conversation: Conversation) -> str | None:
         return self._meetings.party_or_none(conversation)
 
+    def _party(self, conversation: Conversation) -> str:
+        return self._meetings.party(conversation)
+
     def _notes(self, conversation: Conversation, room: str) -> dict[str, dict[str, str]]:
-        limit = dialplan_limit(self._settings.handling.hold_limit)
-        return {leg: {**more, AGENT_MARK: limit} for leg, more in self._meetings.notes(conversation, room)}
+        notes = self._meetings.notes(conversation, room)
+        return {leg: {**more, AGENT_MARK: self._limit} for leg, more in notes}
 
     def _fallback(self, interaction: Interaction) -> dict[str, str]:
         """Return what tells the dialplan who takes a primary party that has nobody (`harmony-fallback`)."""
-        handling = self._settings.handling
-        return {
-            "HARMONY_BACK": self._former_agents.back(interaction.endpoint),
-            "HARMONY_RETURN": "-".join(handling.failed_transfer) or _NO_WAY,
-            "HARMONY_ORPHANS": "-".join(handling.orphans) or _NO_WAY,
-            "HARMONY_FALLBACK_QUEUE": handling.queue,
-            "HARMONY_PATIENCE": str(handling.patience),
-        }
+        return {"HARMONY_BACK": self._former_agents.back(interaction.endpoint), **self._ways}
 
     def _where(self, destination: str) -> dict[str, str]:
         return {

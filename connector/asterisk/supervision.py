@@ -182,7 +182,7 @@ class Supervisors:
             self._later(self._listen(leg, talks=False))
 
     def _supervisors(self) -> list[Leg]:
-        return [leg for leg in self._exchange.model.legs.legs.values() if leg.supervises]
+        return self._exchange.model.legs.supervising()
 
     async def _follow(self, leg: Leg, change: Change) -> None:
         talks = isinstance(change, ConversationChanged) and change.state is ConversationState.TALKING

@@ -14,6 +14,9 @@ from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.wire import AmiFieldMissing, AmiMessage
 from connector.telephony.pbx import Refused
 
+VARIABLE_EVENTS = frozenset({"VarSet", "Hangup"})
+"""Names of the events that tell of variables or of the end of a leg that had them."""
+
 
 class ReadVariable(Protocol):
     """Reads a variable of a leg (Getvar)."""
@@ -24,7 +27,7 @@ class ReadVariable(Protocol):
 
 
 class LegVariables:
-    """What the PBX told of our variables on the legs that live; `on_event` must see every event."""
+    """What the PBX told of our variables on the legs that live; `on_event` sees all `VARIABLE_EVENTS`."""
 
     def __init__(self, link: AmiLink) -> None:
         self._link = link
@@ -61,7 +64,10 @@ class LegVariables:
 
     async def set_all(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
         """Set variables of several legs at once, by leg and name; otherwise as `set`."""
-        new = {leg: found for leg, variables in wanted.items() if (found := self._new(leg, variables))}
+        new = {}
+        for leg, variables in wanted.items():
+            if found := self._new(leg, variables):
+                new[leg] = found
         if new:
             await asyncio.gather(*(self._send(leg, variables) for leg, variables in new.items()))
 
@@ -75,7 +81,12 @@ class LegVariables:
         await asyncio.gather(*(tell_one(leg, variables) for leg, variables in wanted.items()))
 
     def _new(self, leg: str, variables: Mapping[str, str]) -> dict[str, str]:
-        known = self._known.get(leg, {})
+        known = self._known.get(leg)
+        if not known:
+            return dict(variables)
+        # Mostly nothing is new, and that is seen at one glance.
+        if variables.items() <= known.items():
+            return {}
         return {name: value for name, value in variables.items() if known.get(name) != value}
 
     async def _send(self, leg: str, variables: Mapping[str, str]) -> None:

@@ -27,6 +27,8 @@ _END: Final = b"\r\n\r\n"
 _EVENT: Final = "Event: "
 _HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
 _EMPTY_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(?:\([^()]*\))?:")
+_OWN_HEADERS: Final = frozenset({"action", "actionid"})
+"""Headers that only the link itself sets."""
 _FORBIDDEN: Final = re.compile(r"[\r\n\0]")
 
 
@@ -269,9 +271,30 @@ def render_action(name: str, fields: Fields, action_id: str) -> bytes:
             or is more than Asterisk takes.
 
     """
+    headers = [("Action", name), ("ActionID", action_id)]
+    for header, value in fields.items():
+        if isinstance(value, str):
+            headers.append((header, value))
+        else:
+            headers.extend([(header, one) for one in value])
+    text = "".join([f"{header}: {value}\r\n" for header, value in headers])
+    # Nearly all actions are short and plain: that is seen at one glance at the whole.
+    if (
+        len(text) <= LONGEST_LINE
+        and len(headers) <= MOST_HEADERS
+        and text.isascii()
+        and text.count("\n") == text.count("\r") == len(headers)
+        and "\0" not in text
+        and all(map(_may_be_set, fields))
+    ):
+        return f"{text}\r\n".encode()
+    return _render_carefully(name, fields, action_id)
+
+
+def _render_carefully(name: str, fields: Fields, action_id: str) -> bytes:
     lines = [_line("Action", name), _line("ActionID", action_id)]
     for header, value in fields.items():
-        if header.lower() in {"action", "actionid"}:
+        if header.lower() in _OWN_HEADERS:
             raise AmiValueRejected(header, "is set by the link itself")
         if isinstance(value, str):
             lines.append(_line(header, value))
@@ -282,6 +305,11 @@ def render_action(name: str, fields: Fields, action_id: str) -> bytes:
             next(reversed(list(fields))), f"is beyond the {MOST_HEADERS} that Asterisk takes"
         )
     return b"".join((*lines, b"\r\n"))
+
+
+@lru_cache(maxsize=256)
+def _may_be_set(header: str) -> bool:
+    return _HEADER_NAME.fullmatch(header) is not None and header.lower() not in _OWN_HEADERS
 
 
 @lru_cache(maxsize=256)

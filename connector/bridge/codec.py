@@ -7,7 +7,7 @@ says why, and carries what an answer would need.
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -86,15 +86,39 @@ class Malformed(Exception):
         return Message(self.kind or Kind.REQUEST, self.name, self.target, request_id=self.request_id)
 
 
+_Short = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_HEADER)]
+
+
+class _Headers(msgspec.Struct, forbid_unknown_fields=True):
+    """Headers as nearly all messages have them."""
+
+    type: Kind
+    name: _Short
+    target: _Short
+    request_id: _Short | None = msgspec.field(default=None, name="requestId")
+    result: Result | None = None
+    error_message: str | None = msgspec.field(default=None, name="errorMessage")
+    code: _Short | None = None
+    message: str | None = None
+
+
+class _Sound(msgspec.Struct, forbid_unknown_fields=True):
+    """A message in whose JSON nothing is out of the ordinary."""
+
+    header: _Headers
+    body: dict[str, Any] | None = None
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
+_sound_decoder = msgspec.json.Decoder(_Sound)
 
 
 def headers_of(message: Message, dialect: Dialect = IDENTITY) -> dict[str, str]:
     """Return the headers of a message; those that it does not have are left out."""
     headers = {
         "type": message.kind._value_,  # not `value`, which costs two calls for each message
-        "name": dialect.name_out(message.name),
+        "name": message.name if dialect is IDENTITY else dialect.name_out(message.name),
         "target": message.target,
     }
     if message.request_id is not None:
@@ -121,7 +145,7 @@ def encode(message: Message, dialect: Dialect = IDENTITY) -> bytes:
     """Return the JSON text of a message, as one payload of the TCP transport."""
     document = {
         "header": headers_of(message, dialect),
-        "body": body_of(message, dialect),
+        "body": message.body if dialect is IDENTITY else body_of(message, dialect),
     }
     try:
         return _encoder.encode(document)
@@ -142,6 +166,43 @@ def decode(payload: bytes, dialect: Dialect = IDENTITY) -> Message:
         Malformed: broken JSON, missing or ill-typed headers, a body that is no object, nesting too deep.
 
     """
+    # Nearly all messages are as they should be, which one step of the library sees and takes in.
+    try:
+        sound = _sound_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_carefully(payload, dialect)
+    headers = sound.header
+    body: Mapping[str, Any] = sound.body or {}
+    kind, result = headers.type, headers.result
+    is_response = kind is Kind.RESPONSE
+    if (
+        (headers.request_id is None and kind in _CORRELATED)
+        or (is_response and (result is None or (result is Result.FAILURE and headers.error_message is None)))
+        or (body and deeper_than(body, MAX_DEPTH))
+    ):
+        return _decode_carefully(payload, dialect)
+    name = _without_blanks(headers.name)
+    if not name:
+        return _decode_carefully(payload, dialect)
+    if dialect is not IDENTITY:
+        name = dialect.name_in(name)
+        body = dialect.body_in(name, body, is_reply=is_response)
+    is_notice = kind in _NOTICES
+    return Message(
+        kind,
+        name,
+        headers.target,
+        body,
+        headers.request_id,
+        result if is_response else None,
+        headers.error_message if is_response else None,
+        headers.code if is_notice else None,
+        headers.message if is_notice else None,
+    )
+
+
+def _decode_carefully(payload: bytes, dialect: Dialect) -> Message:
+    """Read a payload header by header, and say what is wrong with it. Raises Malformed."""
     try:
         document = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as broken:

@@ -15,6 +15,9 @@ from connector.telephony.states import Cause, ConversationState
 _DISPOSE = "conversation.request.dispose"
 _INIT = "conversation.query.init"
 
+_TOLD = {state: wire.ConversationState(state) for state in ConversationState}
+"""The states in the protocol's words; the enumeration itself would be asked by two calls each time."""
+
 
 class Conversation(Destination):
     """What the bridge knows a conversation of the model by."""
@@ -45,11 +48,11 @@ class Conversation(Destination):
             return wire.ConversationInitReply(conversation_state=wire.ConversationState.RELEASED, members=())
         if model.released and model.before is not None:
             return wire.ConversationInitReply(
-                conversation_state=wire.ConversationState(model.before),
+                conversation_state=_TOLD[model.before],
                 members=tuple(_wire_member(one) for one in model.members),
             )
         return wire.ConversationInitReply(
-            conversation_state=wire.ConversationState(model.state),
+            conversation_state=_TOLD[model.state],
             members=() if model.released else tuple(_wire_member(one) for one in model.members),
         )
 
@@ -116,7 +119,7 @@ class Conversation(Destination):
             ):
                 self.tell_release(cause)
             case changes.ConversationChanged(conversation=self.nativeid, state=state):
-                self.emit(wire.StateChanged(conversation_state=wire.ConversationState(state)))
+                self.emit(wire.StateChanged(conversation_state=_TOLD[state]))
             case changes.HoldLasts(conversation=self.nativeid, lasted=lasted, left=left):
                 self._warn_of_hold(lasted, left)
             case changes.MemberJoined(conversation=self.nativeid, member=member):

@@ -103,10 +103,9 @@ class Lanes:
         self._gates.clear()
 
     async def _drain(self, lane: str) -> None:
-        me = asyncio.current_task()
         try:
             while waiting := self._waiting.get(lane):
-                while gate := self._gate_above(lane):
+                while self._gates and (gate := self._gate_above(lane)):
                     await gate.wait()
                 self._busy.add(lane)
                 await waiting.popleft()()
@@ -114,7 +113,7 @@ class Lanes:
                 self._rest()
         finally:
             # After cancel_all a new task may own the lane: leave that one alone.
-            if self._tasks.get(lane) is me:
+            if self._tasks.get(lane) is asyncio.current_task():
                 del self._tasks[lane]
                 self._waiting.pop(lane, None)
                 self._let_go(lane)

@@ -4,11 +4,11 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import structlog
-from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from connector.about import ABOUT
 from connector.bridge.codec import MAX_HEADER, Malformed
 from connector.bridge.messages import (
     Body,
@@ -68,9 +68,6 @@ _UNTOLD = (
 _NO_NAME = "unknown"
 """Stands for the name in the answer to a request that came without one."""
 
-ABOUT = "_about"
-"""What a log line belongs to: a function that returns fields, asked only if something is logged."""
-
 SERVICE_TOPIC = "service"
 """Changes that concern everybody."""
 
@@ -119,16 +116,11 @@ class Wire(Protocol):
         ...
 
 
-class _Asked(NamedTuple):
-    """What a `requestId` was used for, and the response as soon as there is one."""
+_Question = tuple[Kind, str, str]
+"""Kind, name and target: what a repetition must have in common with the request that it repeats."""
 
-    question: tuple[Kind, str, str]
-    response: Message | None
-
-
-def _question(message: Message) -> tuple[Kind, str, str]:
-    """Return what a repetition must have in common with the request that it repeats."""
-    return message.kind, message.name, message.target
+_Asked = tuple[_Question, Message | None]
+"""What a `requestId` was used for, and the response as soon as there is one."""
 
 
 class Tree:
@@ -292,9 +284,9 @@ class Tree:
         """All destinations, parents before their children."""
         return tuple(self._destinations.values())
 
-    def know_request(self, request_id: str, question: tuple[Kind, str, str], response: Message) -> None:
+    def know_request(self, request_id: str, question: _Question, response: Message) -> None:
         """Remember a request that an earlier process has answered."""
-        self._requests[request_id] = _Asked(question, response)
+        self._requests[request_id] = (question, response)
 
     def hold_back(self, lane: str) -> None:
         """Keep a branch's events back until the request that was begun there is delivered again."""
@@ -344,17 +336,20 @@ class Tree:
             return {"request_id": message.request_id, **ids}
 
         # What is logged meanwhile, by whatever part of the connector, belongs to this request.
-        before = bind_contextvars(**{ABOUT: about})
+        before = ABOUT.set(about)
         try:
             await self._answer(destination, message, epoch)
         finally:
-            reset_contextvars(**before)
+            ABOUT.reset(before)
 
     async def _answer(self, destination: Destination | None, message: Message, epoch: int) -> None:
         reply: Body | None = None
         problem: str | None = None
         try:
-            reply = await self._outcome(destination, message)
+            if self.keeper is None:
+                reply = await self._handle(destination, message)
+            else:
+                reply = await self._outcome(self.keeper, destination, message)
         except (Refusal, PbxProblem, BodyInvalid) as refusal:
             problem = str(refusal)
         except Exception:
@@ -374,19 +369,20 @@ class Tree:
         if destination is not None:
             destination.answered(message.name)
 
-    async def _outcome(self, destination: Destination | None, message: Message) -> Body | None:
+    async def _outcome(
+        self, keeper: Keeper, destination: Destination | None, message: Message
+    ) -> Body | None:
         """Carry a request out, unless an earlier process did, or cannot be asked whether it did."""
-        if self.keeper is not None:
-            fate, reply = self.keeper.fate_of(destination, message)
-            if fate is Fate.DONE:
-                return reply
-            if fate is Fate.UNKNOWN:
-                raise Refusal(_UNTOLD)
-            lane = self._lane_of(message)
-            if message.request_id in self.keeper.interrupted:
-                # It begins now: what happened before is told before.
-                self._lanes.tell_now(lane)
-            await self.keeper.begin(destination, message, lane)
+        fate, reply = keeper.fate_of(destination, message)
+        if fate is Fate.DONE:
+            return reply
+        if fate is Fate.UNKNOWN:
+            raise Refusal(_UNTOLD)
+        lane = self._lane_of(message)
+        if message.request_id in keeper.interrupted:
+            # It begins now: what happened before is told before.
+            self._lanes.tell_now(lane)
+        await keeper.begin(destination, message, lane)
         return await self._handle(destination, message)
 
     async def _handle(self, destination: Destination | None, message: Message) -> Body | None:
@@ -406,25 +402,28 @@ class Tree:
 
     def _asked_again(self, earlier: _Asked, message: Message) -> None:
         """Repeat the response, if there is one yet, to the same question; another one is refused."""
-        if earlier.question != _question(message):
+        question, response = earlier
+        if question != (message.kind, message.name, message.target):
             log.warning("requestId used twice", name=message.name, request_id=message.request_id)
             self._wire.send(failure(message, "This requestId was used for another request."))
             return
         log.info("request asked again", name=message.name, request_id=message.request_id)
-        if earlier.response is not None:
-            self._wire.send(earlier.response)
+        if response is not None:
+            self._wire.send(response)
 
     def _remember(self, message: Message, response: Message | None) -> None:
         if message.request_id is None:
             return
-        self._requests[message.request_id] = _Asked(_question(message), response)
+        question = (message.kind, message.name, message.target)
+        self._requests[message.request_id] = (question, response)
         while len(self._requests) > REMEMBERED_REQUESTS:
             self._forget_request(self._requests.popitem(last=False)[0])
 
     def _respond(self, message: Message, response: Message) -> None:
         self._remember(message, response)
         if self.keeper is not None and message.request_id is not None:
-            self.keeper.answered(message.request_id, _question(message), response)
+            question = (message.kind, message.name, message.target)
+            self.keeper.answered(message.request_id, question, response)
         self._wire.send(response)
 
     def _on_change(self, change: Change) -> None:

@@ -54,8 +54,12 @@ def collect(calls: Calls, interaction: Interaction) -> dict[str, str]:
 
 
 def _made_of(calls: Calls, interaction: Interaction) -> tuple[str | int, ...]:
-    agent = calls.legs.get(interaction.leg)
-    caller = next((calls.legs.get(leg) for leg in interaction.primary.parties), None)
+    legs = calls.legs.legs
+    agent = legs.get(interaction.leg)
+    caller = None
+    for leg in interaction.primary.parties:
+        caller = legs.get(leg)
+        break
     of_agent = (agent.id, agent.revision) if agent is not None else ("", 0)
     return of_agent if caller is None else (*of_agent, caller.id, caller.revision)
 

@@ -164,6 +164,8 @@ class Interaction:
     def legs(self) -> tuple[str, ...]:
         """The agent's legs: one, or two while the phone itself runs a consult."""
         legs: tuple[str, ...] = (self.leg,)
+        if self.consult is None and self.primary.leg == self.leg:
+            return legs
         for one in self.live_conversations:
             if one.leg not in legs:
                 legs += (one.leg,)

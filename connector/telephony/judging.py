@@ -9,8 +9,8 @@ def is_talking(interaction: Interaction, conversation: Conversation, agent: Leg,
     """Whether the agent's leg hears the conversation's parties, or a program of the PBX in their place."""
     if heard.parties & conversation.parties.keys():
         return True
-    newest = interaction.on_leg(agent.id)[-1] is conversation
-    if heard.program and newest and not heard.parties and not conversation.parties:
+    program = heard.program and not heard.parties and not conversation.parties
+    if program and interaction.on_leg(agent.id)[-1] is conversation:
         return True
     # A call that the phone itself placed and the PBX answered: a menu, a mailbox, a waiting queue.
     first = conversation.role is Role.PRIMARY or _has_own_leg(interaction, conversation)

@@ -93,7 +93,8 @@ class LegGraph:
         self._bridges: dict[str, set[str]] = {}
         self._rooms: dict[str, str] = {}
         self._pairs: dict[str, str] = {}
-        self._by_endpoint: dict[str, set[str]] = {}
+        self._by_endpoint: dict[str, dict[str, None]] = {}
+        self._supervising: set[str] = set()
 
     def get(self, leg: str | None) -> Leg | None:
         """Return the live leg of that id."""
@@ -101,9 +102,18 @@ class LegGraph:
 
     def of_endpoint(self, endpoint: str) -> list[Leg]:
         """Return the live legs of a phone, oldest first."""
-        known = self._by_endpoint.get(endpoint)
-        # Most phones have no leg, and all of a great many legs would be looked at for nothing.
-        return [leg for leg in self.legs.values() if leg.id in known] if known else []
+        return [self.legs[leg] for leg in self._by_endpoint.get(endpoint, ())]
+
+    def supervising(self) -> list[Leg]:
+        """Return the legs of supervisors."""
+        # Asked for with each change of a conversation, and hardly ever there are any.
+        return [self.legs[leg] for leg in sorted(self._supervising)] if self._supervising else []
+
+    def supervise(self, leg: Leg, interaction: str) -> None:
+        """Note that a leg is there to supervise an interaction, unless that is empty or it has one."""
+        leg.supervises = leg.supervises or interaction
+        if leg.supervises:
+            self._supervising.add(leg.id)
 
     def is_phones_second(self, leg: str) -> bool:
         """Whether a phone dialled this leg and has another one."""
@@ -253,12 +263,12 @@ class LegGraph:
         )
         leg.number, leg.name, leg.dialled = fact.number, fact.name, fact.dialled
         leg.destination, leg.consult_of = fact.destination, fact.consult_of
-        leg.supervises = leg.supervises or fact.supervises
+        self.supervise(leg, fact.supervises)
         leg.answered = leg.answered or fact.answered
         leg.variables.update(fact.variables)
         leg.revision += 1
         if fact.endpoint:
-            self._by_endpoint.setdefault(fact.endpoint, set()).add(fact.leg)
+            self._by_endpoint.setdefault(fact.endpoint, {})[fact.leg] = None
         return {fact.leg}
 
     def _end(self, leg: str) -> set[str]:
@@ -277,10 +287,11 @@ class LegGraph:
         if pair is not None:
             self._pairs.pop(pair, None)
         if live.endpoint:
-            siblings = self._by_endpoint.get(live.endpoint, set())
-            siblings.discard(leg)
+            siblings = self._by_endpoint.get(live.endpoint, {})
+            siblings.pop(leg, None)
             if not siblings:
                 self._by_endpoint.pop(live.endpoint, None)
+        self._supervising.discard(leg)
         del self.legs[leg]
         return touched
 
@@ -417,6 +428,9 @@ class LegGraph:
             case facts.MusicStarted(waits=waits):
                 leg.music = True
                 leg.waits = leg.waits or waits
+            case facts.MusicStopped() if not leg.music:
+                # Asterisk tells it twice, and who is not concerned need not be looked at again.
+                return set()
             case facts.MusicStopped():
                 leg.music = False
             case facts.PhoneHeld():

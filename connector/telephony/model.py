@@ -113,7 +113,7 @@ class TelephonyModel:
 
     def supervisors_of(self, interaction_id: str) -> list[Leg]:
         """Return the legs that supervise an interaction."""
-        return [leg for leg in self.legs.legs.values() if leg.supervises == interaction_id]
+        return [leg for leg in self.legs.supervising() if leg.supervises == interaction_id]
 
     # -- being told ----------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class TelephonyModel:
         created = self.legs.get(fact.leg)
         if created is None:
             return
-        created.supervises = created.supervises or self._supervised.get(fact.leg, "")
+        self.legs.supervise(created, self._supervised.get(fact.leg, ""))
         # An answered leg that nobody saw begin is a call in progress, found after a (re)start.
         if (fact.placed or fact.answered) and not fact.listed and not self._calls.knows(fact.leg):
             beginnings.appear(self._calls, created)

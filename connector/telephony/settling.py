@@ -59,9 +59,8 @@ def _update_marks(calls: Calls, interaction: Interaction, agents: Sequence[Leg])
 
 def _admit(calls: Calls, interaction: Interaction, agent: Leg, heard: Hearing) -> None:
     """Whoever the agent hears is a party of one of the conversations."""
-    for leg_id in sorted(heard.parties - interaction.transferred):
-        if any(leg_id in one.parties for one in interaction.live_conversations):
-            continue
+    known = interaction.transferred.union(*[one.parties for one in interaction.live_conversations])
+    for leg_id in sorted(heard.parties - known):
         leg = calls.legs.get(leg_id)
         conversation = _home_of(calls, interaction, agent, leg_id, heard)
         if leg is None or conversation is None:

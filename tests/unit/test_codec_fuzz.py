@@ -1,12 +1,18 @@
 """A slice of `make fuzz` (tests/bench/fuzz.py), and proof that it would notice."""
 
+from pathlib import Path
+
 import fuzz
 import pytest
 from fuzz import Fuzzer
+from renamed_dialect import renamed_yaml
 from samples import every_message
 
-from connector.bridge.codec import FrameDecoder, decode, encode
-from connector.bridge.messages import BodyInvalid, Unknown, parse_body
+from connector.bridge import codec
+from connector.bridge.codec import FrameDecoder, Malformed, decode, encode
+from connector.bridge.dialect import IDENTITY, Dialect
+from connector.bridge.dialect_file import load_dialect
+from connector.bridge.messages import BodyInvalid, Message, Unknown, parse_body
 
 
 def test_the_samples_are_sound() -> None:
@@ -32,6 +38,37 @@ def test_mutated_frames_never_break_the_codec() -> None:
         "unknown",
         "valid",
     }
+
+
+def test_whoever_looks_quickly_sees_the_same_as_who_looks_closely(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "renamed.yaml"
+    file.write_text(renamed_yaml(), "utf-8")
+    renamed = load_dialect(file)
+
+    def closely(payload: bytes, dialect: Dialect) -> object:
+        try:
+            return codec._decode_carefully(payload, dialect)
+        except Malformed as problem:
+            return vars(problem)
+
+    def quickly(payload: bytes, dialect: Dialect) -> object:
+        try:
+            return decode(payload, dialect)
+        except Malformed as problem:
+            return vars(problem)
+
+    def both(payload: bytes) -> Message:
+        for dialect in (IDENTITY, renamed):
+            assert quickly(payload, dialect) == closely(payload, dialect)
+        return decode(payload)
+
+    monkeypatch.setattr(fuzz, "decode", both)
+    Fuzzer(seed=20261).run(10_000)
+    for message in every_message():
+        payload = encode(message, renamed)
+        assert quickly(payload, renamed) == closely(payload, renamed) == message
 
 
 def test_the_fuzz_notices_an_exception_that_is_not_documented(monkeypatch: pytest.MonkeyPatch) -> None:

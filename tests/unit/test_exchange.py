@@ -1,0 +1,81 @@
+"""Who is told what, and when: whoever waited goes on before the chores, facts stay in their order."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from connector.asterisk.exchange import Exchange
+from connector.telephony.facts import EndpointChanged, EndpointState, Fact
+
+
+def changed(phone: str) -> EndpointChanged:
+    return EndpointChanged(phone, EndpointState.IDLE)
+
+
+class Told:
+    """An exchange with one follower, and the order in which things happened."""
+
+    def __init__(self) -> None:
+        self.exchange = Exchange(proof_timeout=5.0)
+        self.exchange.available = True
+        self.happened: list[str] = []
+        self.exchange.follow(self.follow, EndpointChanged)
+
+    def follow(self, fact: Fact) -> None:
+        assert isinstance(fact, EndpointChanged)
+        self.happened.append(f"chore for {fact.endpoint}")
+
+    def is_idle(self, phone: str) -> Callable[[], bool]:
+        return lambda: self.exchange.model.phone(phone) is EndpointState.IDLE
+
+    async def wait(self, phone: str) -> None:
+        await self.exchange.until(self.is_idle(phone), phone)
+        self.happened.append(f"answer about {phone}")
+
+
+async def test_who_waited_goes_on_before_the_chores() -> None:
+    told = Told()
+    waiting = asyncio.create_task(told.wait("1001"))
+    await asyncio.sleep(0)
+    told.exchange.apply(changed("1001"))
+    assert told.happened == []
+    await waiting
+    await asyncio.sleep(0)
+    assert told.happened == ["answer about 1001", "chore for 1001"]
+
+
+async def test_chores_are_done_at_once_where_nobody_waited() -> None:
+    told = Told()
+    told.exchange.apply(changed("1001"))
+    assert told.happened == ["chore for 1001"]
+
+
+async def test_chores_keep_the_order_of_the_facts_and_come_before_the_next_one() -> None:
+    told = Told()
+    waiting = asyncio.create_task(told.wait("1001"))
+    await asyncio.sleep(0)
+    told.exchange.apply(changed("1001"))
+    seen: list[str] = []
+    told.exchange.subscribe(lambda _change: seen.extend(told.happened))
+    told.exchange.apply(changed("1002"))
+    assert seen == ["chore for 1001"]
+    assert told.happened == ["chore for 1001", "chore for 1002"]
+    await waiting
+    await asyncio.sleep(0)
+    assert told.happened == ["chore for 1001", "chore for 1002", "answer about 1001"]
+
+
+async def test_a_chore_that_fails_costs_the_others_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    told = Told()
+
+    def broken(_fact: Fact) -> None:
+        raise RuntimeError("broken")
+
+    exchange = Exchange(proof_timeout=5.0)
+    exchange.follow(broken)
+    exchange.follow(told.follow, EndpointChanged)
+    exchange.apply(changed("1001"))
+    exchange.apply(changed("1002"))
+    assert told.happened == ["chore for 1001", "chore for 1002"]
+    assert "a follower failed" in capsys.readouterr().out
