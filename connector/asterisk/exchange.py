@@ -3,6 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import structlog
 
@@ -14,6 +16,10 @@ from connector.telephony.model import TelephonyModel
 from connector.telephony.pbx import Listener, PbxDown, TimedOut
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+_Listening: TypeAlias = tuple[Callable[[_T], None], tuple[type, ...]]
+"""Who is told, and of which kinds."""
 
 
 def subject_of(fact: Fact) -> str | None:
@@ -42,18 +48,23 @@ class Exchange:
         """Reads the PBX's lists into the model, for a proof that is overdue."""
         self.when_back: list[Callable[[], None]] = []
         """Called each time that the PBX is there (again), however short it was away."""
-        self._listeners: list[tuple[Listener, tuple[type, ...]]] = []
-        self._followers: list[tuple[Callable[[Fact], None], tuple[type, ...]]] = []
+        self._listeners: list[_Listening[Change]] = []
+        self._attending: list[_Listening[Change]] = []
+        self._followers: list[_Listening[Fact]] = []
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._woke = False
-        self._unfollowed: deque[Fact] = deque()
-        """Facts that followers are still to be told."""
+        self._chores: deque[Callable[[], None]] = deque()
+        """What is done for changes and facts once who waited for them has gone on."""
 
     def subscribe(self, listener: Listener, *kinds: type[Change]) -> Callable[[], None]:
         """Tell `listener` every change of these kinds (none: of all) from now on. Returns how to stop it."""
         entry = (listener, kinds or (object,))
         self._listeners.append(entry)
         return lambda: self._listeners.remove(entry)
+
+    def attend(self, chore: Listener, *kinds: type[Change]) -> None:
+        """Tell `chore` every change of these kinds (none: of all), as `follow` does with facts."""
+        self._attending.append((chore, kinds or (object,)))
 
     def follow(self, follower: Callable[[Fact], None], *kinds: type[Fact]) -> None:
         """Tell `follower` every fact of these kinds (none: of all), once the model has told its changes.
@@ -72,45 +83,37 @@ class Exchange:
 
     def apply(self, fact: Fact) -> None:
         """Take one fact in, tell its changes, wake who waited for them."""
-        if self._unfollowed:
-            self._tell_followers()
+        if self._chores:
+            self._do_chores()
         if self.touched is not None and (subject := subject_of(fact)) is not None:
             self.touched.add(subject)
         if isinstance(fact, PlacementFailed) and fact.leg in self.failed_placements:
             self.failed_placements[fact.leg] = fact
-        woke_before, self._woke = self._woke, False
-        self.publish(self.model.apply(fact))
-        self._unfollowed.append(fact)
-        if self._woke:
-            asyncio.get_running_loop().call_soon(self._tell_followers)
-        else:
-            self._tell_followers()
-        self._woke = self._woke or woke_before
-
-    def _tell_followers(self) -> None:
-        while self._unfollowed:
-            fact = self._unfollowed.popleft()
-            for follower, kinds in self._followers:
-                if not isinstance(fact, kinds):
-                    continue
-                try:
-                    follower(fact)
-                except Exception:
-                    log.exception("a follower failed", fact=type(fact).__name__)
+        self._tell(self.model.apply(fact), fact)
 
     def publish(self, changes: list[Change]) -> None:
         """Tell changes to every listener; a listener's fault never stops the others."""
+        if self._chores:
+            self._do_chores()
+        self._tell(changes, None)
+
+    def _tell(self, changes: list[Change], fact: Fact | None) -> None:
         for change in changes:
             if isinstance(change, Anomaly):
                 log.warning("model anomaly", subject=change.subject, text=change.text)
-            for listener, kinds in tuple(self._listeners):
-                if not isinstance(change, kinds):
-                    continue
-                try:
-                    listener(change)
-                except Exception:
-                    log.exception("a listener failed", change=type(change).__name__)
-        self._wake()
+            _tell_each(self._listeners, change)
+            self._chores.append(partial(_tell_each, self._attending, change))
+        if fact is not None:
+            self._chores.append(partial(_tell_each, self._followers, fact))
+        if self._wake():
+            self._woke = True
+            asyncio.get_running_loop().call_soon(self._do_chores)
+        else:
+            self._do_chores()
+
+    def _do_chores(self) -> None:
+        while self._chores:
+            self._chores.popleft()()
 
     def set_available(self, *, available: bool) -> None:
         """Record whether the PBX can be worked with, and wake who waits for it; `Service` tells the rest."""
@@ -161,7 +164,9 @@ class Exchange:
             late.cancel()
             self._waiters.remove(entry)
 
-    def _wake(self) -> None:
+    def _wake(self) -> bool:
+        """Let those go on who see what they waited for; tell whether there were any."""
+        woke = False
         for proven, waiter in tuple(self._waiters):
             if waiter.done():
                 continue
@@ -171,7 +176,18 @@ class Exchange:
                 )
             elif proven():
                 waiter.set_result(None)
-                self._woke = True
+                woke = True
+        return woke
+
+
+def _tell_each(listening: list[_Listening[_T]], told: _T) -> None:
+    for listener, kinds in tuple(listening):
+        if not isinstance(told, kinds):
+            continue
+        try:
+            listener(told)
+        except Exception:
+            log.exception("a listener failed", told=type(told).__name__)
 
 
 def _give_up(waiter: asyncio.Future[None]) -> None:

@@ -40,7 +40,7 @@ class HoldLimits:
         self._limit = limit
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._chores = Chores()
-        exchange.subscribe(self._on_change, ConversationChanged)
+        exchange.attend(self._on_change, ConversationChanged)
 
     def close(self) -> None:
         """Stop timing; who is on hold stays so."""

@@ -35,7 +35,7 @@ class Muting:
         self._turns = Turns()
         self._chores = Chores()
         self._followed: set[str] = set()
-        exchange.subscribe(self._on_change, *_WATCHED)
+        exchange.attend(self._on_change, *_WATCHED)
         exchange.when_back.append(self._look_at_all)
 
     async def mute(self, interaction_id: str, *, muted: bool) -> None:

@@ -80,7 +80,7 @@ class AsteriskPbx:
         self._variables = LegVariables(self._link)
         self._system_link = _second_link(ami, system, self._meter)
         self._chores = Chores()
-        self._exchange.subscribe(self._tidy_up, ConversationChanged)
+        self._exchange.attend(self._tidy_up, ConversationChanged)
         self._resync: asyncio.Task[None] | None = None
 
         # The procedures of `Pbx`, each as the recipe of its name has it.

@@ -73,7 +73,7 @@ class PhoneSide:
         self._chores = Chores()
         self._prepared: dict[str, str] = {}
         exchange.follow(self._on_fact, *_FACTS)
-        exchange.subscribe(self._on_change)
+        exchange.attend(self._on_change)
 
     def close(self) -> None:
         """Let go of chores that are under way."""

@@ -61,7 +61,7 @@ class Supervisors:
         self._phones = phones
         self._locks: dict[str, asyncio.Lock] = {}
         self._chores = Chores()
-        exchange.subscribe(self._on_change)
+        exchange.attend(self._on_change)
         exchange.follow(self._on_fact, LegEnded)
         exchange.when_back.append(self._look_at_all)
 

@@ -20,6 +20,7 @@ class Told:
         self.exchange = Exchange(proof_timeout=5.0)
         self.exchange.available = True
         self.happened: list[str] = []
+        self.exchange.attend(lambda change: self.happened.append(type(change).__name__))
         self.exchange.follow(self.follow, EndpointChanged)
 
     def follow(self, fact: Fact) -> None:
@@ -42,13 +43,13 @@ async def test_who_waited_goes_on_before_the_chores() -> None:
     assert told.happened == []
     await waiting
     await asyncio.sleep(0)
-    assert told.happened == ["answer about 1001", "chore for 1001"]
+    assert told.happened == ["answer about 1001", "PhoneChanged", "chore for 1001"]
 
 
 async def test_chores_are_done_at_once_where_nobody_waited() -> None:
     told = Told()
     told.exchange.apply(changed("1001"))
-    assert told.happened == ["chore for 1001"]
+    assert told.happened == ["PhoneChanged", "chore for 1001"]
 
 
 async def test_chores_keep_the_order_of_the_facts_and_come_before_the_next_one() -> None:
@@ -59,11 +60,12 @@ async def test_chores_keep_the_order_of_the_facts_and_come_before_the_next_one()
     seen: list[str] = []
     told.exchange.subscribe(lambda _change: seen.extend(told.happened))
     told.exchange.apply(changed("1002"))
-    assert seen == ["chore for 1001"]
-    assert told.happened == ["chore for 1001", "chore for 1002"]
+    first, second = ["PhoneChanged", "chore for 1001"], ["PhoneChanged", "chore for 1002"]
+    assert seen == first
+    assert told.happened == first + second
     await waiting
     await asyncio.sleep(0)
-    assert told.happened == ["chore for 1001", "chore for 1002", "answer about 1001"]
+    assert told.happened == [*first, *second, "answer about 1001"]
 
 
 async def test_a_chore_that_fails_costs_the_others_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,4 +80,4 @@ async def test_a_chore_that_fails_costs_the_others_nothing(capsys: pytest.Captur
     exchange.apply(changed("1001"))
     exchange.apply(changed("1002"))
     assert told.happened == ["chore for 1001", "chore for 1002"]
-    assert "a follower failed" in capsys.readouterr().out
+    assert "a listener failed" in capsys.readouterr().out
