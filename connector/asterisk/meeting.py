@@ -29,10 +29,11 @@ class Meetings:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._is_on = exchange.model.interaction_on
 
     def is_agents(self, leg: str) -> bool:
         """Whether a leg is an agent's, with an interaction that goes on."""
-        return self._exchange.model.interaction_on(leg) is not None
+        return self._is_on(leg) is not None
 
     def party_or_none(self, conversation: Conversation) -> str | None:
         """Return who stands for the far end: an outside party before another agent."""
@@ -55,9 +56,13 @@ class Meetings:
 
     def room(self, conversation: Conversation) -> str:
         """Return the room in which the conversation is, or would be."""
-        legs, party = self._exchange.model.legs, self.party(conversation)
+        party = self.party(conversation)
         if not self.is_agents(party):
-            return legs.room_of(party) or party
+            return self._exchange.model.legs.room_of(party) or party
+        return self._room_with_agent(conversation, party)
+
+    def _room_with_agent(self, conversation: Conversation, party: str) -> str:
+        legs = self._exchange.model.legs
         own, theirs = legs.get(conversation.leg), self.counterpart(conversation, party)
         noted = own.rooms.get(conversation.role) if own is not None else None
         if not noted and theirs is not None and (there := legs.get(party)) is not None:

@@ -209,9 +209,11 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
                 self._abandon(action_id)
 
     def send(self, data: LinkAction, as_list: bool | None = False) -> asyncio.Future[list[AmiMessage]]:
-        """Write an action and keep it until its reply (panoramisk's part)."""
-        future: asyncio.Future[list[AmiMessage]] = super().send(data, as_list=as_list)
-        return future
+        """Write an action and keep it until its reply, in panoramisk's register."""
+        del as_list
+        self.responses[data.id] = data
+        self.transport.write(str(data).encode())
+        return data.future
 
     def data_received(self, data: bytes) -> None:
         """Cut, parse and route. Nothing that a peer sends or a callback raises gets out of here."""

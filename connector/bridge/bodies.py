@@ -39,6 +39,7 @@ _JSON_WORDS = {
     "null": "null",
 }
 _SHOWN = 40
+_SPECS = specs()
 
 
 def parse_body(
@@ -54,7 +55,7 @@ def parse_body(
         BodyInvalid: the message is known, its body does not fit. A password is never part of the text.
 
     """
-    spec = reply_to or specs().get(message.name)
+    spec = reply_to or _SPECS.get(message.name)
     if spec is None:
         return Unknown(message.name, message.kind)
     if message.kind is Kind.RESPONSE:

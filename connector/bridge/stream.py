@@ -146,8 +146,9 @@ class FramedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Cut, decode and hand over what arrived."""
+        transport = self._transport
         for item in self._decoder.feed(data):
-            if not self.is_open:
+            if transport is None or transport.is_closing():
                 return
             if isinstance(item, FrameTooLong):
                 # Whoever sends no frames at all is no bridge that spoke.
@@ -159,8 +160,11 @@ class FramedConnection(asyncio.Protocol):
                 message = decode(item, self._dialect)
             except Malformed as problem:
                 self._hand_over_problem(problem)
-            else:
-                self._hand_over(message)
+                continue
+            try:
+                self.receiver.received(message)
+            except Exception:
+                log.exception("a message could not be taken in", name=message.name, target=message.target)
 
     def pause_writing(self) -> None:
         """Keep messages from now on: the peer reads slower than we write."""
@@ -200,12 +204,6 @@ class FramedConnection(asyncio.Protocol):
         self._idle.set()
         if self._transport is not None:
             self._transport.write(data)
-
-    def _hand_over(self, message: Message) -> None:
-        try:
-            self.receiver.received(message)
-        except Exception:
-            log.exception("a message could not be taken in", name=message.name, target=message.target)
 
     def _hand_over_problem(self, problem: Malformed) -> None:
         try:

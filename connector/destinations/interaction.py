@@ -161,8 +161,10 @@ class Interaction(RecordedInteraction):
                 # One that the bridge asked for is named in the response to its request.
                 if not self._consulting:
                     self.emit(wire.ConsultStarted(nativeid=conversation))
-            case _:
+            case changes.RecordingChanged() | changes.MuteChanged():
                 self.tell_marks(change)
+            case _:
+                pass
 
     def _find(self) -> Model | None:
         return self.tree.pbx.model.interaction(self.nativeid)

@@ -5,11 +5,17 @@ which they happened.
 """
 
 import asyncio
+import itertools
+from bisect import insort
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from operator import itemgetter
 
 Job = Callable[[], Awaitable[None]]
+
+_Held = tuple[int, Callable[[], None]]
+"""When an event happened, among those that were kept back, and how it is sent."""
 
 LANE_LIMIT = 64
 """Requests that may wait in one lane; the next one is refused."""
@@ -30,7 +36,10 @@ class Lanes:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         # Apart from the tasks: what happens before a request has begun is told before its response.
         self._busy: set[str] = set()
-        self._held: dict[str, deque[Callable[[], None]]] = {}
+        self._held: dict[str, list[_Held]] = {}
+        self._places = itertools.count()
+        self._place: int | None = None
+        """Of the kept-back event that is being released: it may have to wait in another lane."""
         self._gates: dict[str, asyncio.Event] = {}
         """Lanes below which nothing begins until the event."""
         self._stirred = asyncio.Event()
@@ -75,8 +84,12 @@ class Lanes:
             gate.set()
 
     def hold(self, lane: str, send: Callable[[], None]) -> None:
-        """Keep an event back until the lane's request is answered."""
-        self._held.setdefault(lane, deque()).append(send)
+        """Keep an event back until the lane's request is answered.
+
+        One that comes from another lane waits before those that happened after it.
+        """
+        place = next(self._places) if self._place is None else self._place
+        insort(self._held.setdefault(lane, []), (place, send), key=itemgetter(0))
 
     def keep_busy(self, lane: str) -> None:
         """Keep the events of a branch back until the next request of its lane is answered, or `let_go`."""
@@ -125,5 +138,8 @@ class Lanes:
         held = self._held.pop(lane, None)
         self._busy.discard(lane)
         self._stirred.set()
-        for send in held or ():
-            self._release(send)
+        try:
+            for self._place, send in held or ():
+                self._release(send)
+        finally:
+            self._place = None

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -198,7 +199,7 @@ class Tree:
             return
         self._remember(message, None)
         try:
-            self._lanes.run(self._lane_of(message), lambda: self._carry_out(message, self._epoch))
+            self._lanes.run(self._lane_of(message), partial(self._carry_out, message, self._epoch))
         except LaneFull:
             self._respond(message, failure(message, "Too many requests wait already; please slow down."))
 
@@ -337,12 +338,6 @@ class Tree:
 
         # What is logged meanwhile, by whatever part of the connector, belongs to this request.
         before = ABOUT.set(about)
-        try:
-            await self._answer(destination, message, epoch)
-        finally:
-            ABOUT.reset(before)
-
-    async def _answer(self, destination: Destination | None, message: Message, epoch: int) -> None:
         reply: Body | None = None
         problem: str | None = None
         try:
@@ -355,8 +350,13 @@ class Tree:
         except Exception:
             log.exception("a request failed", name=message.name, target=message.target)
             problem = "The connector failed to carry this out; its log says why."
-        if epoch != self._epoch:
-            return
+        if epoch == self._epoch:
+            self._answer(destination, message, reply, problem)
+        ABOUT.reset(before)
+
+    def _answer(
+        self, destination: Destination | None, message: Message, reply: Body | None, problem: str | None
+    ) -> None:
         if problem is not None:
             log.info("request refused", name=message.name, target=message.target, reason=problem)
             self._respond(message, failure(message, problem))

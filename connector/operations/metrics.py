@@ -56,9 +56,10 @@ class Metrics:
             _REQUEST,
             ["name", "result"],
         )
-        self._messages = Count(
+        self.messages = Count(
             "connector_bridge_messages", "Messages from and to the bridge.", ["direction", "kind"]
         )
+        """Counted by direction (`in`, `out`) and kind for each message: one call less than by a method."""
         self._connections = Count(
             "connector_bridge_connections", "Connections to the bridge (or the broker)."
         )
@@ -74,7 +75,7 @@ class Metrics:
         Shown(
             registry,
             *(self._logins, self._actions, self._events, self._resync, self._to_bridge, self._requests),
-            *(self._messages, self._connections, self._malformed, self._anomalies, self._reloads, self._late),
+            *(self.messages, self._connections, self._malformed, self._anomalies, self._reloads, self._late),
         )
 
     # -- the PBX side (`connector.asterisk.meter.Meter`) -----------------------------------------------
@@ -115,10 +116,6 @@ class Metrics:
     def connected(self) -> None:
         """Note a connection to the bridge."""
         self._connections.add()
-
-    def message(self, direction: str, kind: str) -> None:
-        """Note a message, `in` or `out`."""
-        self._messages.add(direction, kind)
 
     def malformed(self) -> None:
         """Note a message that could not be read."""

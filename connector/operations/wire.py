@@ -20,6 +20,7 @@ class MeteredTransport:
     def __init__(self, transport: Transport, metrics: Metrics) -> None:
         self._transport = transport
         self._metrics = metrics
+        self._count = metrics.messages.add
         self._open: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     @property
@@ -51,7 +52,7 @@ class MeteredTransport:
                 self._metrics.answered(name, str(message.result), time.perf_counter() - began)
         elif message.kind is Kind.EVENT:
             self._metrics.told()
-        self._metrics.message(_OUT, message.kind)
+        self._count(_OUT, message.kind)
         self._transport.send(message)
 
     def flush(self) -> None:
@@ -68,7 +69,7 @@ class MeteredTransport:
 
     def asked(self, message: Message) -> None:
         """Note a message of the bridge; a repetition does not begin the time anew."""
-        self._metrics.message(_IN, message.kind)
+        self._count(_IN, message.kind)
         if message.kind in {Kind.QUERY, Kind.REQUEST} and message.request_id is not None:
             self._open.setdefault(message.request_id, (message.name, time.perf_counter()))
             if len(self._open) > _MOST_OPEN:

@@ -80,11 +80,14 @@ class Calls:
     def interaction_on(self, leg: str) -> Interaction | None:
         """Return the interaction, not over, that one of the agent's legs belongs to."""
         # Asked for several times with every event and request.
-        for interaction_id in sorted(self._by_leg.get(leg, ())):
+        known = self._by_leg.get(leg)
+        if known is None:
+            return None
+        for interaction_id in sorted(known) if len(known) > 1 else known:
             interaction = self.interactions.get(interaction_id)
             if interaction is None or interaction.state in ENDED_STATES:
                 continue
-            if interaction.has_leg(leg):
+            if interaction.leg == leg or interaction.has_leg(leg):
                 return interaction
         return None
 
@@ -107,7 +110,10 @@ class Calls:
         """Whether all parties of a conversation are legs of agents who have an interaction with them."""
         if not conversation.parties:
             return False
-        return all(self.interaction_on(party) is not None for party in conversation.parties)
+        for party in conversation.parties:  # noqa: SIM110 - asked with every event of a call, and a loop is quicker
+            if self.interaction_on(party) is None:
+                return False
+        return True
 
     def type_of(self, leg: Leg, role: Role) -> MemberType:
         """Return what a leg is as a party of a conversation of that role."""

@@ -182,7 +182,10 @@ class Interaction:
 
     def on_leg(self, leg: str) -> tuple[Conversation, ...]:
         """Return the live conversations that run on one of the agent's legs."""
-        return tuple([one for one in self.live_conversations if one.leg == leg])
+        live = self.live_conversations
+        if len(live) == 1:
+            return live if live[0].leg == leg else ()
+        return tuple([one for one in live if one.leg == leg])
 
     def conversations(self) -> Iterator[Conversation]:
         """Iterate over primary and, where there is one, consult."""

@@ -44,9 +44,15 @@ def is_parked(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:
         return True
     if len(conversation.parties) > 1 and _is_with_others(graph, conversation, agent):
         return True
-    parties = [graph.get(leg) for leg in conversation.parties]
-    waiting = [graph.hears_music(leg) for leg in parties if leg is not None]
-    return bool(waiting) and (agent.waits or all(waiting))
+    there = False
+    for party in conversation.parties:
+        leg = graph.legs.get(party)
+        if leg is None:
+            continue
+        there = True
+        if not agent.waits and not graph.hears_music(leg):
+            return False
+    return there
 
 
 def _is_with_others(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:

@@ -27,8 +27,10 @@ def look_at(calls: Calls, interaction: Interaction) -> None:
     for agent in agents:
         interaction.answered = interaction.answered or agent.answered
         heard = calls.legs.hearing(agent.id) if agent.answered else _NOTHING_HEARD
-        _admit(calls, interaction, agent, heard)
-        _merge_conference(calls, interaction, heard)
+        if heard.parties:
+            _admit(calls, interaction, agent, heard)
+        if interaction.consult is not None:
+            _merge_conference(calls, interaction, interaction.consult, heard)
         for conversation in interaction.on_leg(agent.id):
             _settle(calls, interaction, conversation, agent, heard)
     if interaction.primary.state is ConversationState.TALKING and interaction.state in {
@@ -93,10 +95,10 @@ def _is_handed_over(calls: Calls, conversation: Conversation, leg: str) -> bool:
     )
 
 
-def _merge_conference(calls: Calls, interaction: Interaction, heard: Hearing) -> None:
+def _merge_conference(calls: Calls, interaction: Interaction, consult: Conversation, heard: Hearing) -> None:
     """Parties of both conversations heard at once: the consult is part of the primary from now on."""
-    primary, consult = interaction.primary, interaction.consult
-    if consult is None or consult.released or primary.released or consult.leg != primary.leg:
+    primary = interaction.primary
+    if consult.released or primary.released or consult.leg != primary.leg:
         return
     if interaction.departure is not None:
         # Whom a transfer joins may hear the leaving agent for a moment: that is no conference.

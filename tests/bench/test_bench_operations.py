@@ -22,12 +22,10 @@ from raw_ami import script as raw_script
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.interaction import InteractionState
-from connector.bridge.messages import Message
 from connector.bridge.stream import FramedConnection
 from connector.lab.phones.fleet import PhoneFleet
 from connector.lab.provider import LabInfo, LabProvider, choose_provider
 from connector.processor.handles import Interaction
-from connector.processor.link import Direction
 from connector.processor.server import ReferenceBridge, Session
 
 TALKING, HELD = ConversationState.TALKING, ConversationState.HELD
@@ -153,9 +151,15 @@ def redirect(*moves: tuple[str, str, str]) -> Action:
 
 
 class ClockedConnection(FramedConnection):
-    """A connection of the bridge that knows when the newest bytes came."""
+    """A connection of the bridge that knows when it wrote the first bytes, and when the newest came."""
 
+    written: float | None = None
     arrived = 0.0
+
+    def flush(self) -> None:
+        if self._batch and self.written is None:
+            type(self).written = time.perf_counter()
+        super().flush()
 
     def data_received(self, data: bytes) -> None:
         type(self).arrived = time.perf_counter()
@@ -165,23 +169,17 @@ class ClockedConnection(FramedConnection):
 async def timed(at: Bench, raw: Script, request: Callable[[], Awaitable[object]]) -> float:
     """Return the seconds from a request to its response and the new state's event, at the bridge's wire.
 
-    It begins when the bridge hands the request to its transport and ends when the last bytes have come: what
-    the bridge does with them, its referee above all, is not the connector's time.
+    It begins when the bridge writes the request and ends when the last bytes have come: what the bridge
+    does before and after, its referee above all, is not the connector's time.
 
     It begins as the script does: when the PBX has told all that belongs to the operation before. Either
     has the other beside it, which is told the same events.
     """
     await raw.drain()
-    sent: list[float] = []
-
-    def notice(direction: Direction, _message: Message) -> None:
-        if direction is Direction.SENT:
-            sent.append(time.perf_counter())
-
-    at.bridge.listeners.add(notice)
+    ClockedConnection.written = None
     await request()
-    at.bridge.listeners.remove(notice)
-    (began,), ended = sent, ClockedConnection.arrived
+    began, ended = ClockedConnection.written, ClockedConnection.arrived
+    assert began is not None
     return ended - began
 
 

@@ -69,6 +69,35 @@ async def test_kept_back_events_leave_before_the_next_request_begins() -> None:
     assert said == ["one begins", "one ends", "event of one", "two begins", "two ends"]
 
 
+async def test_an_event_that_goes_on_waiting_in_another_lane_stays_before_later_ones() -> None:
+    said: list[str] = []
+
+    def tell(event: str) -> None:
+        above = lanes.busy_above("S.g.c")
+        if above is not None:
+            lanes.hold(above, lambda: tell(event))
+        else:
+            said.append(event)
+
+    lanes = Lanes(lambda send: send(), lambda: None)
+    ready, create = asyncio.Event(), asyncio.Event()
+    lanes.run("S.g.c", job(said, "ready", ready))
+    await settle()
+    tell("is ready")
+    lanes.run("S", job(said, "create", create))
+    await settle()
+    tell("is active")
+    ready.set()
+    await settle()
+    tell("is free")
+    create.set()
+    await settle()
+    assert said == [
+        *("ready begins", "create begins", "ready ends", "create ends"),
+        *("is ready", "is active", "is free"),
+    ]
+
+
 async def test_a_lane_is_bounded() -> None:
     lanes, said = make()
     gate = asyncio.Event()

@@ -332,11 +332,16 @@ def test_any_sequence_keeps_the_rules(beginning: tuple[Step, ...], steps: list[S
 
 
 DISPOSE_AND_CREATE = [Ask("session.request.dispose", "S1"), Ask("cti.request.createsession", CONTROL)]
+CREATE_AND_DEACTIVATE = [
+    Ask("cti.request.createsession", CONTROL),
+    Ask("channel.request.deactivate", "S1.g.c"),
+]
 CLOSE_AND_DIAL = [Ask("session.request.close", "S1"), Ask("channel.request.dial", "S1.g.c")]
 
 
 @example(asked=DISPOSE_AND_CREATE, count=100)
 @example(asked=CLOSE_AND_DIAL, count=100)
+@example(asked=CREATE_AND_DEACTIVATE, count=3)
 @given(st.lists(fitting, min_size=1, max_size=4), st.integers(100, 300))
 @settings(max_examples=20, deadline=None)
 def test_a_flood_behind_a_request_that_hangs_is_bounded_and_answered(asked: list[Ask], count: int) -> None:
