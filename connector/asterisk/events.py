@@ -387,11 +387,12 @@ def _local_bridge(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _variable(event: AmiMessage) -> list[facts.Fact]:
-    if event["Variable"] == "HARMONY_X_MUTED":
+    name = event["Variable"]
+    if name == "HARMONY_X_MUTED":
         return [facts.LegMuted(event["Uniqueid"], event["Value"] == "1")]
-    if (role := ROOMS.get(event["Variable"])) is not None:
+    if (role := ROOMS.get(name)) is not None:
         return [facts.RoomAssigned(event["Uniqueid"], role, event["Value"])]
-    key = data_key(event["Variable"])
+    key = data_key(name)
     return [facts.VariableSet(event["Uniqueid"], key, _unescaped(event["Value"]))] if key else []
 
 
@@ -430,13 +431,15 @@ def _queue_left(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _member(event: AmiMessage) -> list[facts.Fact]:
-    interface = event.get("Interface") or event["Location"]
-    endpoint = endpoint_of_interface(interface, event.get("StateInterface") or "")
+    # Nearly all headers are looked at, and each queue tells each use of a phone.
+    told = event.fields()
+    interface = told.get("Interface") or event["Location"]
+    endpoint = endpoint_of_interface(interface, told.get("StateInterface", ""))
     if not endpoint:
         return []
-    member = event.get("MemberName") or event.get("Name") or ""
-    reason = event.get("PausedReason") or ""
-    penalty, dynamic = int(event.get("Penalty") or 0), event.get("Membership") in {None, "dynamic"}
+    member = told.get("MemberName") or told.get("Name", "")
+    reason = told.get("PausedReason", "")
+    penalty, dynamic = int(told.get("Penalty") or 0), told.get("Membership") in {None, "dynamic"}
     paused = event["Paused"] == "1"
     return [facts.MemberChanged(event["Queue"], endpoint, member, paused, reason, penalty, dynamic)]
 

@@ -51,6 +51,8 @@ class Exchange:
         self._listeners: list[_Listening[Change]] = []
         self._attending: list[_Listening[Change]] = []
         self._followers: list[_Listening[Fact]] = []
+        self._followers_of: dict[type, list[_Listening[Fact]]] = {}
+        """The same by kinds of facts: for most there are none."""
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._woke = False
         self._chores: deque[Callable[[], None]] = deque()
@@ -73,6 +75,7 @@ class Exchange:
         has changed goes on first: an answer does not wait for chores.
         """
         self._followers.append((follower, kinds or (object,)))
+        self._followers_of.clear()
 
     def on_event(self, event: AmiMessage) -> bool:
         """Take one manager event in; tell whether it showed something that was waited for."""
@@ -104,11 +107,19 @@ class Exchange:
             _tell_each(self._listeners, change)
             self._chores.append(partial(_tell_each, self._attending, change))
         if fact is not None:
-            self._chores.append(partial(_tell_each, self._followers, fact))
+            kind = type(fact)
+            followers = self._followers_of.get(kind)
+            if followers is None:
+                followers = self._followers_of[kind] = [
+                    one for one in self._followers if issubclass(kind, one[1])
+                ]
+            if followers:
+                self._chores.append(partial(_tell_each, followers, fact))
         if self._wake():
             self._woke = True
-            asyncio.get_running_loop().call_soon(self._do_chores)
-        else:
+            if self._chores:
+                asyncio.get_running_loop().call_soon(self._do_chores)
+        elif self._chores:
             self._do_chores()
 
     def _do_chores(self) -> None:

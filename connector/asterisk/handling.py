@@ -372,8 +372,11 @@ class AnsweredCalls:
             )
 
     async def _until(self, conversation: Conversation, state: ConversationState) -> None:
+        ends = (state, ConversationState.RELEASED)
+
         def reached() -> bool:
-            return conversation.state is state or conversation.released
+            # Asked with every event.
+            return conversation.state in ends
 
         try:
             await self._exchange.until(reached, f"{conversation.role} conversation {state}")

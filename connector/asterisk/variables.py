@@ -36,8 +36,8 @@ class LegVariables:
     def on_event(self, event: AmiMessage) -> None:
         """Note a variable that was set, and forget legs that ended."""
         try:
-            if event.name == "VarSet" and event["Variable"] in RESERVED_VARIABLES:
-                self._known.setdefault(event["Uniqueid"], {})[event["Variable"]] = event["Value"]
+            if event.name == "VarSet" and (name := event["Variable"]) in RESERVED_VARIABLES:
+                self._known.setdefault(event["Uniqueid"], {})[name] = event["Value"]
             elif event.name == "Hangup":
                 self._known.pop(event["Uniqueid"], None)
         except AmiFieldMissing:

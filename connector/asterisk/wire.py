@@ -165,6 +165,10 @@ class AmiMessage:
         split = (value.partition("=") for value in self.all(header))
         return {name: value for name, _, value in split}
 
+    def fields(self) -> Mapping[str, str]:
+        """Give the first value of every header by its exact name: for who looks at many of them."""
+        return self._first
+
     @property
     def is_event(self) -> bool:
         """Whether it is an event, be it also the late answer of an action."""
@@ -199,15 +203,6 @@ class AmiMessage:
         return self._first.get("Message", "")
 
 
-def _value_at(text: str, start: int) -> str | None:
-    """Return the value that begins there, if a plain header or nothing follows its line."""
-    end = text.find("\r\n", start)
-    if end < 0:
-        return text[start:]
-    colon = text.find(": ", end)
-    return text[start:end] if colon >= 0 and text[end + 2 : colon].isalnum() else None
-
-
 def parse_message(text: str) -> AmiMessage:
     """Read one message: the text between two empty lines, its lines ended by CR LF.
 
@@ -218,8 +213,13 @@ def parse_message(text: str) -> AmiMessage:
         AmiWireError: the text holds no header, or does not begin with one.
 
     """
-    if text.startswith(_EVENT) and (name := _value_at(text, len(_EVENT))):
-        return AmiMessage(event=name, text=text)
+    if text.startswith(_EVENT):
+        end = text.find("\r\n")
+        name = text[len(_EVENT) : end] if end >= 0 else text[len(_EVENT) :]
+        # What follows must be a plain header: else it goes on with the name.
+        colon = text.find(": ", end) if end >= 0 else -1
+        if name and (end < 0 or (colon >= 0 and text[end + 2 : colon].isalnum())):
+            return AmiMessage(event=name, text=text)
     return parse_lines(text.split("\r\n"))
 
 

@@ -66,6 +66,9 @@ def _consults_for(calls: Calls, leg: Leg) -> Interaction | None:
 
 def consult_of_the_pbx(calls: Calls, touched: set[str]) -> None:
     """Begin the consult that the PBX dials for an agent by its own attended transfer."""
+    live = calls.legs.legs
+    if not [leg for leg in touched if leg in live and live[leg].joint is not None]:
+        return
     for interaction in calls.about(*touched):
         agent = calls.legs.get(interaction.leg)
         joint = calls.legs.get(agent.joint) if agent is not None else None

@@ -10,10 +10,13 @@ from connector.telephony.states import InteractionState
 def update(calls: Calls, interaction: Interaction) -> None:
     """Tell what changed in the data of an interaction."""
     # Asked with every event of the call, most of which are about something else.
-    made_of = _made_of(calls, interaction) if interaction.state is InteractionState.STARTED else ()
-    if made_of and made_of == interaction.data_of:
-        return
-    interaction.data_of = made_of
+    if interaction.state is InteractionState.STARTED:
+        made_of = _made_of(calls, interaction)
+        if made_of == interaction.data_of:
+            return
+        interaction.data_of = made_of
+    else:
+        interaction.data_of = ()
     data = collect(calls, interaction)
     if data == interaction.data:
         return

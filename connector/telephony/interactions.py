@@ -164,7 +164,8 @@ class Interaction:
     def legs(self) -> tuple[str, ...]:
         """The agent's legs: one, or two while the phone itself runs a consult."""
         legs: tuple[str, ...] = (self.leg,)
-        if self.consult is None and self.primary.leg == self.leg:
+        consult = self.consult
+        if self.primary.leg == self.leg and (consult is None or consult.leg == self.leg):
             return legs
         for one in self.live_conversations:
             if one.leg not in legs:
@@ -183,7 +184,7 @@ class Interaction:
     def on_leg(self, leg: str) -> tuple[Conversation, ...]:
         """Return the live conversations that run on one of the agent's legs."""
         live = self.live_conversations
-        if len(live) == 1:
+        if len(live) == 1 or (live and live[0].leg == live[1].leg):
             return live if live[0].leg == leg else ()
         return tuple([one for one in live if one.leg == leg])
 

@@ -86,9 +86,9 @@ def is_forsaken(
     itself runs for the leg may have a program as its party.
     """
     primary = interaction.primary
-    if conversation is primary or conversation.leg != primary.leg or primary.released:
+    if conversation is primary or conversation.leg != primary.leg:
         return False
-    if graph.get(agent.joint) is not None:
+    if primary.state is ConversationState.RELEASED or agent.joint in graph.legs:
         return False
     back = bool(heard.parties & primary.parties.keys())
-    return back and all(graph.get(leg) is None for leg in conversation.parties)
+    return back and graph.legs.keys().isdisjoint(conversation.parties)

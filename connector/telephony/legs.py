@@ -219,6 +219,8 @@ class LegGraph:
                 return self._join(leg, bridge)
             case facts.LegLeft(leg=leg, bridge=bridge, waits=waits):
                 return self._leave(leg, bridge, waits=waits)
+            case facts.RoomOpened(bridge=bridge, room=room) if self._rooms.get(bridge) == room:
+                return set()
             case facts.RoomOpened(bridge=bridge, room=room):
                 self._rooms[bridge] = room
                 return set(self._bridges.get(bridge, ()))
@@ -364,9 +366,15 @@ class LegGraph:
         Nobody is told to have dialled that joint, and the hold is the PBX's, not the phone's.
         """
         members = [self.legs[leg] for leg in self._bridges[bridge] if leg in self.legs]
-        joint = next((one for one in members if one.internal and not one.rung), None)
+        joint = None
+        for one in members:
+            if one.internal and not one.rung:
+                joint = one
+                break
+        if joint is None:
+            return
         for leg in members:
-            if joint is None or leg.internal or not leg.phone_hold:
+            if leg.internal or not leg.phone_hold:
                 continue
             leg.phone_hold = False
             if leg.joint != joint.id:

@@ -26,6 +26,7 @@ from connector.telephony.legs import Leg
 from connector.telephony.presence import PresenceBoard
 from connector.telephony.resuming import resume_call
 from connector.telephony.states import (
+    ENDED_STATES,
     Cause,
     ConversationState,
     InteractionState,
@@ -201,8 +202,18 @@ class TelephonyModel:
 
     def _apply_leg(self, fact: facts.Fact) -> None:
         ending = self.legs.get(fact.leg) if isinstance(fact, facts.LegEnded) else None
-        supervised = self._supervision_by(fact)
+        supervises = isinstance(fact, _SUPERVISING)
+        supervised = self._supervision_by(fact) if supervises else None
         touched = self.legs.apply(fact)
+        self._go_on(fact, ending, touched)
+        if supervises:
+            self._supervision_told(supervised, self._supervision_by(fact))
+        for interaction in self._calls.about(*touched):
+            if interaction.state not in ENDED_STATES:
+                settling.look_at(self._calls, interaction)
+
+    def _go_on(self, fact: facts.Fact, ending: Leg | None, touched: set[str]) -> None:
+        """Begin or end what a fact about a leg begins or ends; `ending` is a leg whose end it tells."""
         match fact:
             case facts.LegCreated(endpoint=endpoint) if endpoint in self._calls.watched:
                 self._leg_created(fact)
@@ -221,10 +232,6 @@ class TelephonyModel:
         if isinstance(fact, facts.LegEnded):
             self._calls.destinations.pop(fact.leg, None)
             self._supervised.pop(fact.leg, None)
-        self._supervision_told(supervised, self._supervision_by(fact))
-        for interaction in self._calls.about(*touched):
-            if not interaction.over:
-                settling.look_at(self._calls, interaction)
 
     def _leg_created(self, fact: facts.LegCreated) -> None:
         created = self.legs.get(fact.leg)

@@ -51,6 +51,9 @@ class PresenceBoard:
 
     def apply(self, fact: facts.MemberChanged | facts.MemberGone) -> list[PresenceChanged]:
         """Take a membership fact in. Return the change of presence, if any."""
+        # A queue tells its members whenever their phones are used, with nothing new about who is ready.
+        if self._members.get(fact.endpoint, {}).get(fact.queue) == fact:
+            return []
         before = self.presence(fact.endpoint)
         members = self._members.setdefault(fact.endpoint, {})
         members.pop(fact.queue, None)

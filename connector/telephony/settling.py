@@ -21,10 +21,13 @@ _NOTHING_HEARD = Hearing(frozenset(), program=False)
 
 def look_at(calls: Calls, interaction: Interaction) -> None:
     """Look at an interaction anew, and tell the difference."""
-    agents = [agent for leg in interaction.legs if (agent := calls.legs.get(leg)) is not None]
-    if not agents:
-        return
-    for agent in agents:
+    live = calls.legs.legs
+    agents = []
+    for leg in interaction.legs:
+        agent = live.get(leg)
+        if agent is None:
+            continue
+        agents.append(agent)
         interaction.answered = interaction.answered or agent.answered
         heard = calls.legs.hearing(agent.id) if agent.answered else _NOTHING_HEARD
         if heard.parties:
@@ -33,6 +36,8 @@ def look_at(calls: Calls, interaction: Interaction) -> None:
             _merge_conference(calls, interaction, interaction.consult, heard)
         for conversation in interaction.on_leg(agent.id):
             _settle(calls, interaction, conversation, agent, heard)
+    if not agents:
+        return
     if interaction.primary.state is ConversationState.TALKING and interaction.state in {
         InteractionState.ALERTING,
         InteractionState.DIALING,
@@ -97,8 +102,8 @@ def _is_handed_over(calls: Calls, conversation: Conversation, leg: str) -> bool:
 
 def _merge_conference(calls: Calls, interaction: Interaction, consult: Conversation, heard: Hearing) -> None:
     """Parties of both conversations heard at once: the consult is part of the primary from now on."""
-    primary = interaction.primary
-    if consult.released or primary.released or consult.leg != primary.leg:
+    primary, over = interaction.primary, ConversationState.RELEASED
+    if consult.state is over or primary.state is over or consult.leg != primary.leg:
         return
     if interaction.departure is not None:
         # Whom a transfer joins may hear the leaving agent for a moment: that is no conference.
@@ -143,7 +148,9 @@ def _settle(
         calls.legs, interaction, conversation, agent, heard
     ):
         conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)
-    elif judging.has_failed(interaction, conversation, agent):
+    elif conversation.state is ConversationState.DIALING and judging.has_failed(
+        interaction, conversation, agent
+    ):
         number = agent.reported[1] if agent.reported is not None else 0
         outcome = agent.reported[0] if agent.reported is not None else agent.reached
         cause = interaction.departure or causes.of_dial(outcome or DialOutcome.FAILED, number)
