@@ -65,7 +65,10 @@ class Exchange:
         return lambda: self._listeners.remove(entry)
 
     def attend(self, chore: Listener, *kinds: type[Change]) -> None:
-        """Tell `chore` every change of these kinds (none: of all), as `follow` does with facts."""
+        """Tell `chore` every change of these kinds (none: of all), as `follow` does with facts.
+
+        By then who listens may have done things: an interaction that ended may be completed and forgotten.
+        """
         self._attending.append((chore, kinds or (object,)))
 
     def follow(self, follower: Callable[[Fact], None], *kinds: type[Fact]) -> None:

@@ -26,7 +26,7 @@ class FormerAgents:
         self._variables = variables
         self._left: set[str] = set()
         self._chores = Chores()
-        exchange.attend(self._on_change, PresenceChanged)
+        exchange.subscribe(self._on_change, PresenceChanged)
 
     def back(self, endpoint: str) -> str:
         """Return the interface to which callers of a phone come back; empty if its agent has logged out."""

@@ -246,9 +246,9 @@ class AnsweredCalls:
         return started(self._exchange, interaction_id)
 
     def _find(self, interaction_id: str, conversation_id: str) -> tuple[Interaction, Conversation]:
-        interaction = self._started(interaction_id)
+        interaction = started(self._exchange, interaction_id)
         conversation = interaction.conversation(conversation_id)
-        if conversation is None or conversation.released:
+        if conversation is None or conversation.state is ConversationState.RELEASED:
             raise Refused("The conversation is over already.")
         return interaction, conversation
 
@@ -310,7 +310,10 @@ class AnsweredCalls:
         return consult
 
     def _other(self, interaction: Interaction, conversation: Conversation) -> Conversation | None:
-        return next((one for one in interaction.live_conversations if one is not conversation), None)
+        for one in interaction.live_conversations:
+            if one is not conversation:
+                return one
+        return None
 
     def _party_or_none(self, conversation: Conversation) -> str | None:
         return next(iter(conversation.parties), None) if not conversation.released else None

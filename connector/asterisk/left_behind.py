@@ -46,7 +46,7 @@ class LeftBehind:
         self._make_orphan = make_orphan
         self._hang_up = hang_up
         self._chores = Chores()
-        exchange.attend(self._on_change, InteractionEnded)
+        exchange.subscribe(self._on_change, InteractionEnded)
 
     def close(self) -> None:
         """Let go of chores that are under way."""

@@ -63,11 +63,11 @@ class Meetings:
 
     def _room_with_agent(self, conversation: Conversation, party: str) -> str:
         legs = self._exchange.model.legs
-        own, theirs = legs.get(conversation.leg), self.counterpart(conversation, party)
-        noted = own.rooms.get(conversation.role) if own is not None else None
-        if not noted and theirs is not None and (there := legs.get(party)) is not None:
-            noted = there.rooms.get(theirs.role)
-        if noted:
+        own = legs.get(conversation.leg)
+        if own is not None and (noted := own.rooms.get(conversation.role)):
+            return noted
+        theirs, there = self.counterpart(conversation, party), legs.get(party)
+        if theirs is not None and there is not None and (noted := there.rooms.get(theirs.role)):
             return noted
         if party in legs.hearing(conversation.leg).parties and (shared := legs.room_of(party)):
             return shared
@@ -86,10 +86,12 @@ class Meetings:
 
     def counterpart(self, conversation: Conversation, party: str) -> Conversation | None:
         """Return the same talk as the other agent, whose leg `party` is, has it."""
-        interaction = self._exchange.model.interaction_on(party)
-        if interaction is None:
-            return None
-        return next((one for one in interaction.on_leg(party) if conversation.leg in one.parties), None)
+        interaction = self._is_on(party)
+        if interaction is not None:
+            for one in interaction.on_leg(party):
+                if conversation.leg in one.parties:
+                    return one
+        return None
 
     def has_other_calls(self, conversation: Conversation, party: str) -> bool:
         """Whether a party is another agent who has a conversation besides this one."""
@@ -153,8 +155,10 @@ class Meetings:
 
     def entrance(self, room: str, *conversations: Conversation) -> str:
         """Return the extension for an agent who meets these parties; other agents may leave it alone."""
-        with_agents = any(self.is_agents(party) for one in conversations for party in one.parties)
-        return f"{'v' if with_agents else 'a'}{room}"
+        for one in conversations:
+            if any(map(self._is_on, one.parties)):
+                return f"v{room}"
+        return f"a{room}"
 
     def is_at(self, conversation: Conversation, party: str) -> bool:
         """Whether a party is where this conversation is, and not with somebody else or waiting."""
@@ -191,7 +195,7 @@ class Meetings:
     def notes(self, conversation: Conversation, room: str) -> Iterator[tuple[str, dict[str, str]]]:
         """Iterate over other agents' legs in a conversation, with what tells them its room."""
         for party in conversation.parties:
-            own = self.counterpart(conversation, party) if self.is_agents(party) else None
+            own = self.counterpart(conversation, party)
             if own is not None:
                 yield party, {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}
 

@@ -52,6 +52,9 @@ _FACTS = (
 )
 """What a phone may have done, or what calls for something of ours."""
 
+_CHANGES = (ConversationAdded, InteractionStarted, PartiesLeftTogether, InteractionEnded)
+"""What is looked into while the model has it: an interaction that ended may be forgotten at once."""
+
 
 class PhoneSide:
     """Follows the facts, and does its chores one after the other for each leg."""
@@ -73,7 +76,8 @@ class PhoneSide:
         self._chores = Chores()
         self._prepared: dict[str, str] = {}
         exchange.follow(self._on_fact, *_FACTS)
-        exchange.attend(self._on_change)
+        exchange.subscribe(self._on_change, *_CHANGES)
+        exchange.attend(self._on_change, ConversationChanged)
 
     def close(self) -> None:
         """Let go of chores that are under way."""

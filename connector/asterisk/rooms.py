@@ -64,7 +64,7 @@ class PartyRooms(RoomTransfers, RoomPhoneSide):
         held = [one for one in (interaction.primary, consult) if one.state is ConversationState.HELD]
         if consult.state is ConversationState.DIALING or not held:
             raise Refused(f"There is nothing to alternate: the consult call is {consult.state}.")
-        target = next(one for one in held if len(held) == 1 or one is not interaction.active)
+        target = held[0] if len(held) == 1 or held[0] is not interaction.active else held[1]
         other = self._other(interaction, target)
         await self._gather(interaction)
         await self._no_phone_hold(interaction, target)

@@ -61,7 +61,8 @@ class Supervisors:
         self._phones = phones
         self._locks: dict[str, asyncio.Lock] = {}
         self._chores = Chores()
-        exchange.attend(self._on_change)
+        exchange.subscribe(self._on_change, InteractionEnded, SupervisionChanged)
+        exchange.attend(self._on_change, ConversationChanged, MemberJoined, MemberLeft)
         exchange.follow(self._on_fact, LegEnded)
         exchange.when_back.append(self._look_at_all)
 

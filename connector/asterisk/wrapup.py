@@ -36,7 +36,7 @@ class WrapUp:
         self._phones: dict[str, str] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._chores = Chores()
-        exchange.attend(self._on_change)
+        exchange.subscribe(self._on_change)
         exchange.follow(self._on_fact, facts.LegAnswered, facts.MemberChanged)
         exchange.when_back.append(self._look_at_all)
 

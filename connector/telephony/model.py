@@ -47,6 +47,8 @@ class TelephonyModel:
         self._interactions = self._calls.interactions
         self._phones: dict[str, EndpointState] = {}
         self._supervised: dict[str, str] = {}
+        self.interaction_on = self._calls.interaction_on
+        """Returns the interaction, not over, that one of the agent's legs belongs to."""
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -65,10 +67,6 @@ class TelephonyModel:
     def occupied(self, endpoint: str) -> bool:
         """Tell whether a call that the phone picked up goes on, or has ended and is not completed."""
         return any(one.answered for one in self.interactions(endpoint))
-
-    def interaction_on(self, leg: str) -> Interaction | None:
-        """Return the interaction, not over, that one of the agent's legs belongs to."""
-        return self._calls.interaction_on(leg)
 
     def about(self, leg: str) -> list[Interaction]:
         """Return the interactions, over or not, about a leg: an agent's, a party's, one that is rung."""
