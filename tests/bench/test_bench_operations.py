@@ -33,6 +33,8 @@ TALKING, HELD = ConversationState.TALKING, ConversationState.HELD
 START = 60.0
 """Seconds that the connector may take to start, on a machine that does other things too."""
 ROUNDS = 200
+SCRIPTS = 4
+"""Processes of the script that share the rounds: where the system runs one makes a tenth of its time."""
 TRANSFERS = 25
 CEILING = 1.5
 """Ours may take this many times as long as the script, at the median."""
@@ -183,6 +185,14 @@ async def timed(at: Bench, raw: Script, request: Callable[[], Awaitable[object]]
     return ended - began
 
 
+async def in_turn(at: Bench, rounds: int) -> AsyncIterator[Script]:
+    """Iterate over rounds, each with a script that is logged in; it is another process now and then."""
+    for turn in range(SCRIPTS):
+        async with script(at.info) as raw:
+            for _ in range(rounds * turn // SCRIPTS, rounds * (turn + 1) // SCRIPTS):
+                yield raw
+
+
 async def talk(at: Bench, session: Session) -> Call:
     """Have them talk, by the queue."""
     agent, customer = await at.phones.phone("1001"), await at.phones.phone("2001")
@@ -216,29 +226,28 @@ async def over(at: Bench, call: Call) -> None:
 async def test_hold_and_retrieve(at: Bench) -> None:
     hold, retrieve = Times(), Times()
     session = await at.login()
-    async with script(at.info) as raw:
-        call = await talk(at, session)
-        primary = call.interaction.primary
-        await primary.hold()
-        await primary.retrieve()
-        for _ in range(ROUNDS):
-            hold.ours.append(await timed(at, raw, primary.hold))
-            retrieve.ours.append(await timed(at, raw, primary.retrieve))
-            took = await raw.run(
-                [redirect((call.agent, "harmony-didle", "s"))],
-                {"Event": "BridgeLeave", "Uniqueid": call.agent},
-                {"Event": "MusicOnHoldStart", "Uniqueid": call.customer},
-            )
-            hold.raw.append(took)
-            await primary.wait_state(HELD)
-            took = await raw.run(
-                [redirect((call.agent, "harmony-room", f"a{call.customer}"))],
-                {"Event": "BridgeEnter", "Uniqueid": call.agent},
-                {"Event": "MusicOnHoldStop", "Uniqueid": call.customer},
-            )
-            retrieve.raw.append(took)
-            await primary.wait_state(TALKING)
-        await over(at, call)
+    call = await talk(at, session)
+    primary = call.interaction.primary
+    await primary.hold()
+    await primary.retrieve()
+    async for raw in in_turn(at, ROUNDS):
+        hold.ours.append(await timed(at, raw, primary.hold))
+        retrieve.ours.append(await timed(at, raw, primary.retrieve))
+        took = await raw.run(
+            [redirect((call.agent, "harmony-didle", "s"))],
+            {"Event": "BridgeLeave", "Uniqueid": call.agent},
+            {"Event": "MusicOnHoldStart", "Uniqueid": call.customer},
+        )
+        hold.raw.append(took)
+        await primary.wait_state(HELD)
+        took = await raw.run(
+            [redirect((call.agent, "harmony-room", f"a{call.customer}"))],
+            {"Event": "BridgeEnter", "Uniqueid": call.agent},
+            {"Event": "MusicOnHoldStop", "Uniqueid": call.customer},
+        )
+        retrieve.raw.append(took)
+        await primary.wait_state(TALKING)
+    await over(at, call)
     await session.close()
     ratios = [hold.show("hold"), retrieve.show("retrieve")]
     assert max(ratios) <= CEILING
@@ -247,29 +256,28 @@ async def test_hold_and_retrieve(at: Bench) -> None:
 async def test_alternate(at: Bench) -> None:
     times = Times()
     session = await at.login()
-    async with script(at.info) as raw:
-        call = await talk(at, session)
-        await consult(at, call)
-        primary = call.interaction.primary
-        await call.interaction.alternate()
-        await call.interaction.alternate()
-        for _ in range(ROUNDS // 2):
-            # Twice each, so that both have both directions.
-            for _ in range(2):
-                times.ours.append(await timed(at, raw, call.interaction.alternate))
-            for to, left, state in (
-                (call.customer, call.target, TALKING),
-                (call.target, call.customer, HELD),
-            ):
-                took = await raw.run(
-                    [redirect((call.agent, "harmony-room", f"a{to}"))],
-                    {"Event": "BridgeEnter", "Uniqueid": call.agent},
-                    {"Event": "MusicOnHoldStop", "Uniqueid": to},
-                    {"Event": "MusicOnHoldStart", "Uniqueid": left},
-                )
-                times.raw.append(took)
-                await primary.wait_state(state)
-        await over(at, call)
+    call = await talk(at, session)
+    await consult(at, call)
+    primary = call.interaction.primary
+    await call.interaction.alternate()
+    await call.interaction.alternate()
+    async for raw in in_turn(at, ROUNDS // 2):
+        # Twice each, so that both have both directions.
+        for _ in range(2):
+            times.ours.append(await timed(at, raw, call.interaction.alternate))
+        for to, left, state in (
+            (call.customer, call.target, TALKING),
+            (call.target, call.customer, HELD),
+        ):
+            took = await raw.run(
+                [redirect((call.agent, "harmony-room", f"a{to}"))],
+                {"Event": "BridgeEnter", "Uniqueid": call.agent},
+                {"Event": "MusicOnHoldStop", "Uniqueid": to},
+                {"Event": "MusicOnHoldStart", "Uniqueid": left},
+            )
+            times.raw.append(took)
+            await primary.wait_state(state)
+    await over(at, call)
     await session.close()
     assert times.show("alternate") <= CEILING
 
@@ -277,27 +285,28 @@ async def test_alternate(at: Bench) -> None:
 async def test_consult_transfer(at: Bench) -> None:
     times = Times()
     session = await at.login()
-    async with script(at.info) as raw:
-        for number in range(2 * TRANSFERS):
-            call = await talk(at, session)
-            await consult(at, call)
-            if number % 2:
-                times.ours.append(await timed(at, raw, call.interaction.consult_transfer))
-            else:
-                took = await raw.run(
-                    [
-                        setvar(call.target, HARMONY_AGENT=call.customer),
-                        setvar(call.customer, HARMONY_AGENT=call.target),
-                        setvar(call.agent, HARMONY_P1="", HARMONY_P2=""),
-                        redirect(
-                            (call.target, "harmony-room", f"p{call.customer}"),
-                            (call.agent, "harmony-bye", "s"),
-                        ),
-                    ],
-                    {"Event": "BridgeEnter", "Uniqueid": call.target},
-                    {"Event": "Hangup", "Uniqueid": call.agent},
-                )
-                times.raw.append(took)
-            await over(at, call)
+    number = 0
+    async for raw in in_turn(at, 2 * TRANSFERS):
+        call = await talk(at, session)
+        await consult(at, call)
+        if number % 2:
+            times.ours.append(await timed(at, raw, call.interaction.consult_transfer))
+        else:
+            took = await raw.run(
+                [
+                    setvar(call.target, HARMONY_AGENT=call.customer),
+                    setvar(call.customer, HARMONY_AGENT=call.target),
+                    setvar(call.agent, HARMONY_P1="", HARMONY_P2=""),
+                    redirect(
+                        (call.target, "harmony-room", f"p{call.customer}"),
+                        (call.agent, "harmony-bye", "s"),
+                    ),
+                ],
+                {"Event": "BridgeEnter", "Uniqueid": call.target},
+                {"Event": "Hangup", "Uniqueid": call.agent},
+            )
+            times.raw.append(took)
+        await over(at, call)
+        number += 1
     await session.close()
     assert times.show("consult transfer") <= CEILING
