@@ -4,7 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from connector.asterisk.events import channel_parts, is_furniture, room_of_row
+from connector.asterisk.channel_names import channel_parts, is_furniture
+from connector.asterisk.events import room_of_row
 from connector.asterisk.found_legs import data_of
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from connector.asterisk.events import DIALPLANS_DATA, VARIABLE_PREFIX, data_key
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.variable_names import DIALPLANS_DATA, VARIABLE_PREFIX, data_key
 from connector.telephony.data import check_data
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import Refused

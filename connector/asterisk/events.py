@@ -7,75 +7,21 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from connector.asterisk.channel_names import (
+    channel_parts,
+    endpoint_of_channel,
+    endpoint_of_interface,
+    endpoint_of_mobile,
+    is_furniture,
+)
+from connector.asterisk.variable_names import data_key
 from connector.asterisk.wire import AmiFieldMissing, AmiMessage
 from connector.telephony import facts
 from connector.telephony.facts import EndpointState
-from connector.telephony.mobile import mobile_endpoint
 from connector.telephony.states import SUPERVISION_MODES, DialOutcome, Recording, Role, Supervision
 
-VARIABLE_PREFIX = "HARMONY_"
-"""Channel variables of this prefix are interaction data, but for the connector's own."""
-
-RESERVED_VARIABLES = frozenset(
-    {
-        "HARMONY_AGENT",
-        "HARMONY_BACK",
-        "HARMONY_BESIDE",
-        "HARMONY_CALLERID",
-        "HARMONY_CAUSE",
-        "HARMONY_CONSULT",
-        "HARMONY_CONSULTS",
-        "HARMONY_CTX",
-        "HARMONY_CUR",
-        "HARMONY_DEST",
-        "HARMONY_DIALLED",
-        "HARMONY_FALLBACK_QUEUE",
-        "HARMONY_HOLD_LIMIT",
-        "HARMONY_ID",
-        "HARMONY_LEFT",
-        "HARMONY_MOBILE_CTX",
-        "HARMONY_SIDE",
-        "HARMONY_NUMBER",
-        "HARMONY_ORPHANS",
-        "HARMONY_ORPHAN_QUEUE",
-        "HARMONY_P1",
-        "HARMONY_P2",
-        "HARMONY_QUEUED_FOR",
-        "HARMONY_QUEUED_IN",
-        "HARMONY_REFER",
-        "HARMONY_RESUME",
-        "HARMONY_ROLE",
-        "HARMONY_STATUS",
-        "HARMONY_TIMEOUT",
-        "HARMONY_X_FILE",
-        "HARMONY_X_HEARD",
-        "HARMONY_X_MUTED",
-        "HARMONY_X_RECORDER",
-        "HARMONY_X_RECORDING",
-        "HARMONY_X_SPEAKER",
-        "HARMONY_X_SPIED",
-        "HARMONY_PATIENCE",
-        "HARMONY_RETURN",
-        "HARMONY_TRIED",
-        "HARMONY_UNTIL",
-        "HARMONY_WAIT",
-        "HARMONY_WAYS",
-    }
-)
-"""Variables with which connector and dialplan speak to one another: never interaction data."""
-
-DIALPLANS_DATA = frozenset({"RETURNED_BECAUSE", "RETURNED_FROM"})
-"""Interaction data that the dialplan alone sets: it works with them."""
-
-_CHANNEL = re.compile(r"^(?P<technology>[A-Za-z0-9]+)/(?P<rest>.+)-(?P<serial>[0-9a-f]+)(?P<half>;[12])?$")
-_INTERFACE = re.compile(r"^PJSIP/(?P<endpoint>[^/@]+)$")
-_MOBILE = re.compile(
-    r"^Local/(?P<number>\+?[0-9*#]{1,32})@harmony-(?P<kind>mobile|nailed)(?:/n|-[0-9a-f]+;[12])?$"
-)
-"""A mobile agent's phone, as interface or device, or (with a serial number) a channel of it."""
-_JOINTS = frozenset({"Local"})
-_FURNITURE = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Surrogate", "Message", "Bridge"})
-"""Channels that Asterisk makes for itself inside bridges: nobody is at their far end."""
+_JOINT = "Local"
+"""Technology of the channels that join others."""
 
 _IDLE, _CONSULTING, _VISITING = "harmony-didle", "harmony-dconsult", "harmony-room"
 """Contexts in which an agent's leg is while its parties are on hold."""
@@ -128,55 +74,11 @@ _STATE_UP = "6"
 _REASON_TIMEOUT = "3"
 
 
-def channel_parts(channel: str) -> tuple[str, str] | None:
-    """Return technology and resource of a channel name (`PJSIP/1001-0000002a`: PJSIP, 1001), if it is one."""
-    match = _CHANNEL.match(channel)
-    return (match["technology"], match["rest"]) if match is not None else None
-
-
-def is_furniture(channel: str) -> bool:
-    """Whether a channel of that name is one of those that Asterisk makes for itself in a bridge."""
-    parts = channel_parts(channel)
-    return parts is not None and parts[0] in _FURNITURE
-
-
 def room_of_row(row: AmiMessage) -> str:
     """Return the extension by which a listed leg is in one of our rooms (`aROOM`, `pROOM`), else ''."""
     extension = row.get("Exten") or ""
     joined = row.get("BridgeId") or row.get("BridgeID")
     return extension if joined and row.get("Context") == _VISITING and extension[:1] in _ENTRANCES else ""
-
-
-def endpoint_of_channel(channel: str) -> str:
-    """Return the phone of a channel name (`PJSIP/1001-0000002a` is phone 1001), or an empty string."""
-    if mobile := _mobile_endpoint(channel):
-        return mobile if channel.endswith(";1") else ""
-    parts = channel_parts(channel)
-    return parts[1] if parts is not None and parts[0] == "PJSIP" else ""
-
-
-def endpoint_of_interface(interface: str, state_interface: str = "") -> str:
-    """Return the phone behind a queue member's interface, else behind its state interface, else ''."""
-    for name in (interface, state_interface):
-        if mobile := _mobile_endpoint(name):
-            return mobile
-        match = _INTERFACE.match(name)
-        if match is not None:
-            return match["endpoint"]
-    return ""
-
-
-def _mobile_endpoint(name: str) -> str:
-    match = _MOBILE.match(name)
-    return mobile_endpoint(match["number"], nailed=match["kind"] == "nailed") if match is not None else ""
-
-
-def data_key(variable: str) -> str:
-    """Return the interaction data key of a channel variable, or an empty string if it is none."""
-    bare = variable.lstrip("_")
-    if not bare.startswith(VARIABLE_PREFIX) or bare in RESERVED_VARIABLES:
-        return ""
-    return bare[len(VARIABLE_PREFIX) :]
 
 
 def translate(event: AmiMessage) -> list[facts.Fact]:
@@ -262,13 +164,13 @@ def _at(event: AmiMessage) -> float:
 
 
 def _created(event: AmiMessage) -> list[facts.LegCreated]:
-    match = _CHANNEL.match(event["Channel"])
-    technology = match["technology"] if match is not None else ""
+    parts = channel_parts(event["Channel"])
+    technology = parts[0] if parts is not None else ""
     endpoint = endpoint_of_channel(event["Channel"])
     # The far half of a mobile agent's leg is plumbing outside of the picture.
-    if technology in _FURNITURE or (not endpoint and _mobile_endpoint(event["Channel"])):
+    if is_furniture(event["Channel"]) or (not endpoint and endpoint_of_mobile(event["Channel"])):
         return []
-    internal = technology in _JOINTS and not endpoint
+    internal = technology == _JOINT and not endpoint
     placed = event["ChannelState"] == _STATE_RING and not internal
     told = event.variables()
     variables = {key: value for name, value in told.items() if value and (key := data_key(name)) and key}

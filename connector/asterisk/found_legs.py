@@ -8,14 +8,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from connector.asterisk.events import (
-    DIAL_OUTCOMES,
-    RESERVED_VARIABLES,
-    ROOMS,
-    data_key,
-    translate_channel_row,
-    translate_named_row,
-)
+from connector.asterisk.events import DIAL_OUTCOMES, ROOMS, translate_channel_row, translate_named_row
+from connector.asterisk.variable_names import RESERVED_VARIABLES, data_key
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
 from connector.telephony.legs import Leg

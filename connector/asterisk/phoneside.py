@@ -14,12 +14,12 @@ from functools import partial
 import structlog
 
 from connector.asterisk.chores import Chores
-from connector.asterisk.events import VARIABLE_PREFIX
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import CallHandling
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.turns import Turns
+from connector.asterisk.variable_names import VARIABLE_PREFIX
 from connector.asterisk.wire import AmiValueRejected
 from connector.telephony import facts
 from connector.telephony.changes import (

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from connector.asterisk.events import endpoint_of_interface
+from connector.asterisk.channel_names import endpoint_of_interface
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.queues import QueueMembership, add_member, pause_member

@@ -11,11 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 import structlog
 
 from connector.asterisk.channel_list import alone, kinship
-from connector.asterisk.events import (
-    translate,
-    translate_known_row,
-    translate_marks,
-)
+from connector.asterisk.events import translate, translate_known_row, translate_marks
 from connector.asterisk.exchange import Exchange, subject_of
 from connector.asterisk.found_legs import (
     TRUSTED,

@@ -4,12 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from connector.asterisk.events import (
-    endpoint_of_channel,
-    endpoint_of_interface,
-    translate,
-    translate_channel_row,
-)
+from connector.asterisk.channel_names import endpoint_of_channel, endpoint_of_interface
+from connector.asterisk.events import translate, translate_channel_row
 from connector.asterisk.trace import TraceReader
 from connector.asterisk.wire import AmiMessage
 from connector.telephony.changes import Anomaly, Change

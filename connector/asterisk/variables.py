@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from connector.asterisk.events import RESERVED_VARIABLES
 from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.variable_names import RESERVED_VARIABLES
 from connector.asterisk.wire import AmiFieldMissing, AmiMessage
 from connector.telephony.pbx import Refused
 

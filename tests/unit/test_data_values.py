@@ -6,7 +6,7 @@ import pytest
 from telephony_script import AGENT, agent_answers
 from test_destinations import INTERACTION, Bridge
 
-from connector.asterisk.events import data_key
+from connector.asterisk.variable_names import data_key
 from connector.bridge.codec import decode, encode
 from connector.bridge.messages import Result
 from connector.destinations.datavalues import SetValues

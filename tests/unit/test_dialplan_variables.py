@@ -7,8 +7,8 @@ import pytest
 from test_phone_chores import Link
 
 from connector.asterisk.data import CallData
-from connector.asterisk.events import DIALPLANS_DATA, RESERVED_VARIABLES, VARIABLE_PREFIX, data_key
 from connector.asterisk.exchange import Exchange
+from connector.asterisk.variable_names import DIALPLANS_DATA, RESERVED_VARIABLES, VARIABLE_PREFIX, data_key
 from connector.telephony import facts
 from connector.telephony.pbx import Refused
 

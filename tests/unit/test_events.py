@@ -4,14 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.asterisk.events import (
-    data_key,
-    endpoint_of_channel,
-    endpoint_of_interface,
-    translate,
-    translate_channel_row,
-    translate_known_row,
-)
+from connector.asterisk.channel_names import endpoint_of_channel, endpoint_of_interface
+from connector.asterisk.events import translate, translate_channel_row, translate_known_row
+from connector.asterisk.variable_names import data_key
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
 from connector.telephony.states import DialOutcome

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from connector.asterisk.events import endpoint_of_channel, endpoint_of_interface, translate
+from connector.asterisk.channel_names import endpoint_of_channel, endpoint_of_interface
+from connector.asterisk.events import translate
 from connector.asterisk.queues import interface_of
 from connector.asterisk.settings import AnswerMethod, DialSettings, PhoneModel
 from connector.asterisk.wire import AmiMessage
