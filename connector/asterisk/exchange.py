@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -16,6 +17,9 @@ from connector.telephony.model import TelephonyModel
 from connector.telephony.pbx import Listener, PbxDown, TimedOut
 
 log = structlog.get_logger(__name__)
+
+_NAMING = 0.1
+"""Seconds within which a room that somebody entered is named."""
 
 _T = TypeVar("_T")
 _Listening: TypeAlias = tuple[Callable[[_T], None], tuple[type, ...]]
@@ -177,6 +181,20 @@ class Exchange:
         finally:
             late.cancel()
             self._waiters.remove(entry)
+
+    async def named_room(self, leg: str) -> str | None:
+        """Return the name of the room that a leg is in; None if it is in none.
+
+        Asterisk may tell the name a moment after somebody entered; a plain bridge never gets one.
+
+        Raises:
+            PbxDown: the link broke meanwhile.
+
+        """
+        legs = self.model.legs
+        with suppress(TimedOut):
+            await self.until(lambda: legs.room_of(leg) is not None, "room", _NAMING)
+        return legs.room_of(leg)
 
     def _wake(self) -> bool:
         """Let those go on who see what they waited for; tell whether there were any."""

@@ -8,7 +8,6 @@ what fails is logged, and the call stays as the phone left it.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -32,16 +31,13 @@ from connector.telephony.changes import (
 )
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
-from connector.telephony.pbx import PbxProblem, Seat, TimedOut
+from connector.telephony.pbx import PbxProblem, Seat
 from connector.telephony.states import Cause, ConversationState, InteractionState
 
 log = structlog.get_logger(__name__)
 
 CONSULT_VARIABLE = "HARMONY_CONSULT"
 """On the second leg of a phone that consults: the interaction that it belongs to."""
-
-_NAMING = 0.1
-"""Seconds within which a room that was entered is named."""
 
 Chore = Callable[[], Coroutine[None, None, None]]
 
@@ -172,10 +168,8 @@ class PhoneSide:
         live = legs.get(leg)
         if live is None or live.bridge is None:
             return
-        # Asterisk may tell a room's name a moment after somebody entered it; a plain bridge never has one.
-        with suppress(TimedOut):
-            await self._exchange.until(lambda: legs.room_of(leg) is not None, "room", _NAMING)
-        if live.phone_hold and legs.room_of(leg) is not None:
+        room = await self._exchange.named_room(leg)
+        if live.phone_hold and room is not None:
             await self._handling.step_out(leg)
 
     def _leave_if_alone(self, leg: str) -> None:

@@ -8,7 +8,6 @@ second is lost.
 """
 
 import asyncio
-from contextlib import suppress
 
 import structlog
 
@@ -19,13 +18,11 @@ from connector.asterisk.recording import RECORDER, RECORDING_FILE
 from connector.asterisk.system_user import SystemUser
 from connector.asterisk.turns import Turns
 from connector.telephony import facts
-from connector.telephony.pbx import PbxProblem, TimedOut
+from connector.telephony.pbx import PbxProblem
 from connector.telephony.states import Recording
 
 log = structlog.get_logger(__name__)
 
-_NAMING = 0.1
-"""Seconds within which a room that was entered is named."""
 _CLEARED = 0.1
 """Seconds in which some packets pass, with which Asterisk clears away what was left of the old one."""
 _TOLD = 2.0
@@ -61,10 +58,9 @@ class RecorderRenewal:
     async def _renew_in_bridge(self, leg: str) -> None:
         legs = self._exchange.model.legs
         try:
-            with suppress(TimedOut):
-                await self._exchange.until(lambda: legs.room_of(leg) is not None, "room", _NAMING)
+            room = await self._exchange.named_room(leg)
             self._due.discard(leg)
-            if legs.room_of(leg) is None and legs.get(leg) is not None:
+            if room is None and legs.get(leg) is not None:
                 async with self._turns.of(leg):
                     await self._renew(leg)
         except (AmiError, PbxProblem) as problem:
