@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -94,7 +95,8 @@ class Exchange:
     def apply(self, fact: Fact) -> None:
         """Take one fact in, tell its changes, wake who waited for them."""
         if self._chores:
-            self._do_chores()
+            # They are nothing of the request in which this may happen to be.
+            Context().run(self._do_chores)
         if self.touched is not None and (subject := subject_of(fact)) is not None:
             self.touched.add(subject)
         if isinstance(fact, PlacementFailed) and fact.leg in self.failed_placements:
@@ -104,7 +106,7 @@ class Exchange:
     def publish(self, changes: list[Change]) -> None:
         """Tell changes to every listener; a listener's fault never stops the others."""
         if self._chores:
-            self._do_chores()
+            Context().run(self._do_chores)
         self._tell(changes, None)
 
     def _tell(self, changes: list[Change], fact: Fact | None) -> None:

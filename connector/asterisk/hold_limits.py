@@ -40,7 +40,8 @@ class HoldLimits:
         self._limit = limit
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._chores = Chores()
-        exchange.attend(self._on_change, ConversationChanged)
+        # Not `attend`: a timer that is due may come before chores do.
+        exchange.subscribe(self._on_change, ConversationChanged)
 
     def close(self) -> None:
         """Stop timing; who is on hold stays so."""

@@ -48,8 +48,8 @@ _FACTS = (
 )
 """What a phone may have done, or what calls for something of ours."""
 
-_CHANGES = (ConversationAdded, InteractionStarted, PartiesLeftTogether, InteractionEnded)
-"""What is looked into while the model has it: an interaction that ended may be forgotten at once."""
+_CHANGES = (ConversationAdded, ConversationChanged, InteractionStarted, PartiesLeftTogether)
+"""The same. An interaction that ended is looked into while the model has it: it may be forgotten at once."""
 
 
 class PhoneSide:
@@ -72,8 +72,8 @@ class PhoneSide:
         self._chores = Chores()
         self._prepared: dict[str, str] = {}
         exchange.follow(self._on_fact, *_FACTS)
-        exchange.subscribe(self._on_change, *_CHANGES)
-        exchange.attend(self._on_change, ConversationChanged)
+        exchange.subscribe(self._on_change, InteractionEnded)
+        exchange.attend(self._on_change, *_CHANGES)
 
     def close(self) -> None:
         """Let go of chores that are under way."""

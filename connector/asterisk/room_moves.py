@@ -21,7 +21,7 @@ from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
 from connector.asterisk.meeting import ON_ITS_WAY, ROOM_VARIABLES, Meetings, Move
 from connector.asterisk.notify import PhoneNotifier
-from connector.asterisk.settings import DialSettings
+from connector.asterisk.settings import DialSettings, HandlingSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
@@ -35,6 +35,16 @@ _NO_WAY = "none"
 """No extension of `harmony-fallback`: the call ends."""
 _NOT_YET = (0.02, 0.04, 0.08, 0.16)
 """Seconds after which a leg that was being moved can be moved again: on a busy PBX the later ones."""
+
+
+def _ways_of(handling: HandlingSettings) -> dict[str, str]:
+    """Return what tells the dialplan what becomes of a party that has nobody."""
+    return {
+        "HARMONY_RETURN": "-".join(handling.failed_transfer) or _NO_WAY,
+        "HARMONY_ORPHANS": "-".join(handling.orphans) or _NO_WAY,
+        "HARMONY_FALLBACK_QUEUE": handling.queue,
+        "HARMONY_PATIENCE": str(handling.patience),
+    }
 
 
 class RoomMoves(AnsweredCalls):
@@ -51,12 +61,7 @@ class RoomMoves(AnsweredCalls):
         super().__init__(exchange, link, settings, notifier, variables)
         handling = settings.handling
         self._limit = dialplan_limit(handling.hold_limit)
-        self._ways = {
-            "HARMONY_RETURN": "-".join(handling.failed_transfer) or _NO_WAY,
-            "HARMONY_ORPHANS": "-".join(handling.orphans) or _NO_WAY,
-            "HARMONY_FALLBACK_QUEUE": handling.queue,
-            "HARMONY_PATIENCE": str(handling.patience),
-        }
+        self._ways = handling, _ways_of(handling)
         self._meetings = Meetings(exchange)
         self._lone = LoneLegs(exchange, self._get, self._hang_up)
         self._left_behind = LeftBehind(
@@ -224,7 +229,13 @@ class RoomMoves(AnsweredCalls):
 
     def _fallback(self, interaction: Interaction) -> dict[str, str]:
         """Return what tells the dialplan who takes a primary party that has nobody (`harmony-fallback`)."""
-        return {"HARMONY_BACK": self._former_agents.back(interaction.endpoint), **self._ways}
+        handling, ways = self._ways
+        if handling is not self._settings.handling:
+            # The configuration was loaded anew.
+            handling = self._settings.handling
+            ways = _ways_of(handling)
+            self._ways = handling, ways
+        return {"HARMONY_BACK": self._former_agents.back(interaction.endpoint), **ways}
 
     def _where(self, destination: str) -> dict[str, str]:
         return {

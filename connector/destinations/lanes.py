@@ -36,6 +36,8 @@ class Lanes:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         # Apart from the tasks: what happens before a request has begun is told before its response.
         self._busy: set[str] = set()
+        """Lanes whose events are kept back: their request runs, or is to come again."""
+        self._running: set[str] = set()
         self._held: dict[str, list[_Held]] = {}
         self._places = itertools.count()
         self._place: int | None = None
@@ -74,7 +76,7 @@ class Lanes:
         """Wait until nothing runs in the lanes below, and let nothing begin there until the end."""
         gate = self._gates[lane] = asyncio.Event()
         try:
-            while any(one.startswith(f"{lane}.") for one in self._busy):
+            while any(one.startswith(f"{lane}.") for one in self._running):
                 self._stirred.clear()
                 await self._stirred.wait()
             yield
@@ -97,7 +99,7 @@ class Lanes:
 
     def let_go(self, lane: str) -> None:
         """Send what `keep_busy` has kept back, unless a request runs, which will do that."""
-        if lane not in self._tasks:
+        if lane not in self._running:
             self._let_go(lane)
 
     def tell_now(self, lane: str) -> None:
@@ -112,6 +114,7 @@ class Lanes:
         self._waiting.clear()
         self._tasks.clear()
         self._busy.clear()
+        self._running.clear()
         self._held.clear()
         self._gates.clear()
 
@@ -121,7 +124,9 @@ class Lanes:
                 while self._gates and (gate := self._gate_above(lane)):
                     await gate.wait()
                 self._busy.add(lane)
+                self._running.add(lane)
                 await waiting.popleft()()
+                self._running.discard(lane)
                 self._let_go(lane)
                 self._rest()
         finally:
@@ -129,6 +134,7 @@ class Lanes:
             if self._tasks.get(lane) is asyncio.current_task():
                 del self._tasks[lane]
                 self._waiting.pop(lane, None)
+                self._running.discard(lane)
                 self._let_go(lane)
 
     def _gate_above(self, lane: str) -> asyncio.Event | None:

@@ -257,6 +257,8 @@ class LegGraph:
 
     def _create(self, fact: facts.LegCreated) -> set[str]:
         leg = self.legs.setdefault(fact.leg, Leg(fact.leg))
+        if leg.endpoint != fact.endpoint:
+            self._take_from_phone(leg)
         leg.endpoint, leg.tree, leg.placed, leg.internal = (
             fact.endpoint,
             fact.tree,
@@ -288,14 +290,16 @@ class LegGraph:
         pair = self._pairs.pop(leg, None)
         if pair is not None:
             self._pairs.pop(pair, None)
-        if live.endpoint:
-            siblings = self._by_endpoint.get(live.endpoint, {})
-            siblings.pop(leg, None)
-            if not siblings:
-                self._by_endpoint.pop(live.endpoint, None)
+        self._take_from_phone(live)
         self._supervising.discard(leg)
         del self.legs[leg]
         return touched
+
+    def _take_from_phone(self, leg: Leg) -> None:
+        siblings = self._by_endpoint.get(leg.endpoint, {})
+        siblings.pop(leg.id, None)
+        if not siblings:
+            self._by_endpoint.pop(leg.endpoint, None)
 
     def _join(self, leg: str, bridge: str) -> set[str]:
         live = self.legs.get(leg)

@@ -133,6 +133,9 @@ def _settle(
     elif talking:
         conversation.step(interaction.id, ConversationState.TALKING, emit)
         interaction.talked_last = conversation.id
+        if agent.phone_hold:
+            # The phone held it before its party had come.
+            conversation.step(interaction.id, ConversationState.HELD, emit)
     elif (
         conversation.state is ConversationState.TALKING
         # Whom a leaving agent leaves behind may hear music for a moment: that is no hold.

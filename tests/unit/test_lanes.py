@@ -146,6 +146,30 @@ async def test_alone_waits_for_what_runs_below_and_nothing_begins_there() -> Non
     assert sorted(said[6:]) == ["group begins", "group ends", "ready begins", "ready ends"]
 
 
+async def test_alone_does_not_wait_for_a_lane_that_awaits_its_request() -> None:
+    lanes, said = make()
+    lanes.keep_busy("S.g.c")
+    over = asyncio.Event()
+
+    async def close() -> None:
+        async with lanes.alone("S"):
+            said.append("alone")
+            await over.wait()
+
+    closing = asyncio.create_task(close())
+    lanes.run("S.g.c", job(said, "again"))
+    await settle()
+    assert said == ["alone"]
+    lanes.hold("S.g.c", lambda: said.append("event"))
+    # It was kept back for too long; that its request has come and waits does not matter.
+    lanes.let_go("S.g.c")
+    assert said == ["alone", "event"]
+    over.set()
+    await closing
+    await settle()
+    assert said == ["alone", "event", "again begins", "again ends"]
+
+
 async def test_what_waits_to_be_alone_is_cancelled_with_the_rest() -> None:
     lanes, said = make()
 

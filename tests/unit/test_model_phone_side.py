@@ -66,6 +66,24 @@ def changed(conversation: str, state: ConversationState, cause: Cause | None = N
     return ConversationChanged(AGENT, conversation, state, cause)
 
 
+def test_a_phone_that_holds_before_its_party_has_come_holds_it() -> None:
+    model = watching()
+    feed(model, *customer_waits(), *agent_rings(), facts.LegAnswered(AGENT), facts.LegJoined(AGENT, "b1"))
+    feed(model, facts.PhoneHeld(AGENT), facts.MusicStopped(CUSTOMER))
+    told = feed(model, facts.LegJoined(CUSTOMER, "b1"))
+    states = [one.state for one in told if isinstance(one, ConversationChanged)]
+    assert states == [TALKING, HELD]
+
+
+def test_a_leg_that_turns_out_to_be_another_phones_is_that_phones_only() -> None:
+    model = on_a_call()
+    feed(model, facts.LegCreated(CUSTOMER, "2002", CUSTOMER, placed=True))
+    assert [leg.id for leg in model.legs.of_endpoint("2002")] == [CUSTOMER]
+    assert model.legs.of_endpoint("2001") == []
+    feed(model, facts.LegEnded(CUSTOMER, 16))
+    assert model.legs.of_endpoint("2001") == model.legs.of_endpoint("2002") == []
+
+
 def test_a_call_placed_while_the_phone_holds_is_a_consult_of_the_same_interaction() -> None:
     model = on_a_call(*PHONE_HOLDS)
     assert feed(model, *PHONE_DIALS) == [ConversationAdded(AGENT, CONSULT, Role.CONSULT)]

@@ -12,7 +12,7 @@ from connector.asterisk.invitations import Invitations
 from connector.asterisk.link import AmiLink, AmiRefused, Fields
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.rooms import PartyRooms
-from connector.asterisk.settings import DialSettings
+from connector.asterisk.settings import DialSettings, HandlingSettings, Way
 from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
@@ -100,6 +100,20 @@ async def settled() -> None:
     """Let every chore that was begun come to its end."""
     while others := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
         await asyncio.wait(others)
+
+
+async def test_a_configuration_that_is_loaded_anew_says_where_lost_callers_go() -> None:
+    bench, settings = Bench(), DialSettings(handling=HandlingSettings(queue="old", patience=10))
+    notifier = PhoneNotifier(bench.exchange, bench.link, settings, None)
+    rooms = PartyRooms(bench.exchange, bench.link, settings, notifier, bench.variables)
+    await rooms._introduce(bench.interaction, bench.interaction.primary)
+    before = bench.link.variables()
+    assert before[f"{CUSTOMER} HARMONY_FALLBACK_QUEUE"] == "old"
+    settings.adopt(DialSettings(handling=HandlingSettings(queue="new", patience=99, orphans=(Way.AGENT,))))
+    await rooms._introduce(bench.interaction, bench.interaction.primary)
+    now = bench.link.variables()
+    told = ("HARMONY_FALLBACK_QUEUE", "HARMONY_PATIENCE", "HARMONY_ORPHANS")
+    assert [now[f"{CUSTOMER} {name}"] for name in told] == ["new", "99", "agent"]
 
 
 GOES = {
