@@ -86,7 +86,10 @@ class Figures:
         say(f"longest gap in a witness' ear: {self.longest_gap:.2f} s ({control})")
         for what, values in (("tasks", self.tasks), ("files", self.files), ("KiB", self.kib)):
             if values:
-                say(f"{what}: first {values[0]}, last {values[-1]}, most {max(values)}")
+                course = " ".join(str(value) for value in values[:: max(1, len(values) // 20)])
+                say(
+                    f"{what}: first {values[0]}, last {values[-1]}, most {max(values)}; in their course {course}"
+                )
         for text in self.failures:
             say(f"FAILURE {text}")
 
