@@ -103,13 +103,13 @@ class CallControl:
             raise Refused(f"The call ended before the phone answered ({conversation.cause}).")
 
     async def reject(self, interaction_id: str, seat: Seat) -> None:
-        """Pause first (a queue would offer the call to the same agent for ever), then hang the leg up."""
+        """Hang the leg up. Pause first, if a queue would offer the call to the same agent for ever."""
         self._exchange.require_available()
         interaction = self._live(interaction_id)
         if interaction.primary.state is not ConversationState.ALERTING:
             raise Refused(f"Only a ringing call can be rejected: this one is {interaction.primary.state}.")
         presence = self._exchange.model.presence(seat.endpoint)
-        if presence.agent == seat.agent and presence.ready:
+        if interaction.is_of_a_queue and presence.agent == seat.agent and presence.ready:
             await self._membership.set_not_ready(seat, "")
         await self._hang_up(interaction, interaction.primary, _HANGUP_REJECTED)
 

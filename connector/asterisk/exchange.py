@@ -183,6 +183,8 @@ class Exchange:
         finally:
             late.cancel()
             self._waiters.remove(entry)
+            # Else what ended the wait and the wait itself would keep one another alive.
+            del waiter, entry, late
 
     async def named_room(self, leg: str) -> str | None:
         """Return the name of the room that a leg is in; None if it is in none.

@@ -94,12 +94,12 @@ class AsteriskPbx:
 
         notifier = PhoneNotifier(self._exchange, self._link, dial, self._system_link)
         self._handling = _handling(self._exchange, self._link, dial, notifier, self._variables)
+        turns = Turns()
         self._hold_limits: HoldLimits | None = None
         if isinstance(self._handling, PartyRooms):
             # Only our dialplan has a place for a caller who was on hold for too long.
-            give_up = self._handling.give_up
+            give_up = turns.taking(self._handling.give_up)
             self._hold_limits = HoldLimits(self._exchange, give_up, dial.handling.hold_limit)
-        turns = Turns()
         self.hold = _in_port_words(turns.taking(self._handling.hold))
         self.retrieve = _in_port_words(turns.taking(self._handling.retrieve))
         self.alternate = _in_port_words(turns.taking(self._handling.alternate))
@@ -117,7 +117,10 @@ class AsteriskPbx:
         phones = PhoneCalls(self._exchange, self._link, dial)
         control = CallControl(self._exchange, self._link, membership, self._handling, dial, phones, notifier)
         self.dial, self.answer = _in_port_words(control.dial), _in_port_words(control.answer)
-        self.reject, self.release = _in_port_words(control.reject), _in_port_words(control.release)
+        self.reject, self.release = (
+            _in_port_words(control.reject),
+            _in_port_words(turns.taking(control.release)),
+        )
 
         self.set_data = _in_port_words(CallData(self._exchange, self._link).set)
 

@@ -275,7 +275,7 @@ class PhoneSide:
 
     def _declined(self, interaction: Interaction | None) -> None:
         """Make who declines a queue's call on the phone not ready, as a request does: else it rings on."""
-        if interaction is None or "QUEUE" not in interaction.data:
+        if interaction is None or not interaction.is_of_a_queue:
             return
         endpoint = interaction.endpoint
         presence = self._exchange.model.presence(endpoint)

@@ -144,6 +144,11 @@ class Interaction:
         return self.state in ENDED_STATES
 
     @property
+    def is_of_a_queue(self) -> bool:
+        """Whether a queue offered the call: it offers it again to an agent who declines and stays ready."""
+        return "QUEUE" in self.data
+
+    @property
     def active(self) -> Conversation:
         """The live conversation that was the last to talk, else the primary (S0)."""
         consult = self.consult

@@ -106,6 +106,32 @@ async def test_reject_by_request_declines_and_keeps_the_next_offer_away(at_desk:
     await session.close()
 
 
+@pytest.mark.parametrize("by", ["request", "phone"])
+async def test_a_call_to_the_agents_own_number_is_declined_and_the_agent_stays_ready(
+    at_desk: Desk, by: str
+) -> None:
+    agent, customer = await at_desk.phones.phone("1001"), await at_desk.phones.phone("2001")
+    session = await at_desk.login("1001")
+    call = await customer.dial("1001")
+    interaction = await session.channel.next_interaction()
+    ringing = await agent.next_call(WAIT)
+    await (interaction.reject() if by == "request" else ringing.reject())
+    await interaction.wait_state(ENDED)
+    assert cause_of(interaction) is Cause.REJECTED
+    await call.wait_state("ended", WAIT)
+    assert session.channel.agent_state == "READY"
+    await interaction.complete()
+    # The next call of the queue comes.
+    await customer.dial("7000")
+    following = await session.channel.next_interaction()
+    await (await agent.next_call(WAIT)).answer()
+    await following.primary.wait_state(TALKING)
+    await expect_hears({agent: {"2001"}, customer: {"1001"}})
+    await customer.calls[0].hangup()
+    await following.wait_state(ENDED)
+    await session.close()
+
+
 async def test_an_agent_who_is_not_ready_gets_no_call(at_desk: Desk) -> None:
     first, second = await at_desk.phones.phone("1001"), await at_desk.phones.phone("1002")
     customer = await at_desk.phones.phone("2001")

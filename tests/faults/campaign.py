@@ -87,9 +87,7 @@ class Figures:
         for what, values in (("tasks", self.tasks), ("files", self.files), ("KiB", self.kib)):
             if values:
                 course = " ".join(str(value) for value in values[:: max(1, len(values) // 20)])
-                say(
-                    f"{what}: first {values[0]}, last {values[-1]}, most {max(values)}; in their course {course}"
-                )
+                say(f"{what}: first {values[0]}, last {values[-1]}, most {max(values)}; course: {course}")
         for text in self.failures:
             say(f"FAILURE {text}")
 

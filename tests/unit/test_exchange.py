@@ -1,12 +1,16 @@
 """Who is told what, and when: whoever waited goes on before the chores, facts stay in their order."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from connector.asterisk.exchange import Exchange
 from connector.telephony.facts import EndpointChanged, EndpointState, Fact
+from connector.telephony.pbx import TimedOut
 
 
 def changed(phone: str) -> EndpointChanged:
@@ -81,3 +85,23 @@ async def test_a_chore_that_fails_costs_the_others_nothing(capsys: pytest.Captur
     exchange.apply(changed("1002"))
     assert told.happened == ["chore for 1001", "chore for 1002"]
     assert "a listener failed" in capsys.readouterr().out
+
+
+async def test_a_wait_in_vain_leaves_nothing_for_the_search_for_garbage() -> None:
+    told = Told()
+    asked: list[weakref.ref[Callable[[], bool]]] = []
+
+    async def wait() -> None:
+        def proven() -> bool:
+            return False
+
+        asked.append(weakref.ref(proven))
+        with suppress(TimedOut):
+            await told.exchange.until(proven, "nothing", 0.01)
+
+    gc.disable()
+    try:
+        await asyncio.create_task(wait())
+        assert [one() for one in asked] == [None]
+    finally:
+        gc.enable()

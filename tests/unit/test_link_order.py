@@ -1,7 +1,10 @@
 """Who goes on when, as several messages of the PBX come in one piece."""
 
 import asyncio
+import gc
+import weakref
 
+from connector.asterisk.link_errors import AmiRefused
 from connector.asterisk.protocol import LinkProtocol
 from connector.asterisk.wire import AmiMessage
 
@@ -68,3 +71,26 @@ async def test_what_came_before_the_end_of_the_connection_is_taken_in() -> None:
     happened = await order(closed=True)
     assert happened[:3] == ["A", "B", "C"]
     assert {"accepted", "proven"} <= set(happened)
+
+
+async def test_a_refusal_leaves_nothing_for_the_search_for_garbage() -> None:
+    protocol = LinkProtocol(next_id=lambda: "1", max_pending=10)
+    protocol.connection_made(Sink())
+    protocol.data_received(b"Asterisk Call Manager/11.0.0\r\n")
+    refused: list[weakref.ref[AmiRefused]] = []
+
+    async def ask() -> None:
+        try:
+            await protocol.request("Redirect", {}, 5.0)
+        except AmiRefused as refusal:
+            refused.append(weakref.ref(refusal))
+
+    gc.disable()
+    try:
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(0)
+        protocol.data_received(b"Response: Error\r\nActionID: 1\r\nMessage: No such channel\r\n\r\n")
+        await asking
+        assert [one() for one in refused] == [None]
+    finally:
+        gc.enable()
