@@ -207,8 +207,8 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
             # Still there after a time-out or when the caller gave up.
             if self.responses.pop(action_id, None) is not None and wants_list:
                 self._abandon(action_id)
-            # The traceback of a refusal leads here, and must not lead on to what keeps the refusal: that circle
-            # would live until Python searches for garbage.
+            # The traceback of a refusal leads here, and must not lead on to what keeps the refusal: a circle
+            # lives until Python searches for garbage.
             del action, late
 
     def send(self, data: LinkAction, as_list: bool | None = False) -> asyncio.Future[list[AmiMessage]]:
