@@ -80,15 +80,17 @@ def _has_own_leg(interaction: Interaction, conversation: Conversation) -> bool:
 def is_forsaken(
     graph: LegGraph, interaction: Interaction, conversation: Conversation, agent: Leg, heard: Hearing
 ) -> bool:
-    """Whether an answered consult has no party, and the agent's leg is back with the primary's.
+    """Whether an answered consult has no party, and its dial is over or the agent back with the primary's.
 
-    Who answers as the agent goes back may be gone before the PBX has told of them. A consult that the PBX
-    itself runs for the leg may have a program as its party.
+    Who answers may be gone before the PBX has told of them. A consult that the PBX itself runs for the leg
+    may have a program as its party.
     """
     primary = interaction.primary
     if conversation is primary or conversation.leg != primary.leg:
         return False
     if primary.state is ConversationState.RELEASED or agent.joint in graph.legs:
         return False
+    if agent.reported is not None and not conversation.parties and not heard.program:
+        return True
     back = bool(heard.parties & primary.parties.keys())
     return back and graph.legs.keys().isdisjoint(conversation.parties)

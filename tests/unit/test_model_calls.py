@@ -6,6 +6,7 @@ from telephony_script import (
     CUSTOMER,
     agent_answers,
     agent_dials,
+    agent_in_call,
     agent_rings,
     customer_answers_dial,
     customer_waits,
@@ -326,3 +327,28 @@ def test_a_party_that_is_taken_away_ends_its_conversation_and_comes_back_as_anot
         model, facts.LegCreated(back, "1001", CUSTOMER, placed=False), facts.DialStarted(CUSTOMER, back)
     ) == [InteractionAdded(back, "1001")]
     assert feed(model, facts.LegEnded(AGENT, 16)) == [InteractionEnded(AGENT, Cause.NORMAL)]
+
+
+def test_who_answers_a_consult_and_is_gone_before_being_known_ends_it() -> None:
+    model = watching()
+    feed(model, *agent_in_call(), facts.LegLeft(AGENT, "b1", waits=True), facts.MusicStarted(CUSTOMER))
+    near, far = "near", "far"
+    feed(
+        model,
+        *(facts.LegCreated(half, "", AGENT, placed=False, internal=True) for half in (near, far)),
+        facts.LegsPaired(near, far),
+        facts.DialStarted(AGENT, near),
+        facts.LegAnswered(near),
+        facts.DialEnded(AGENT, near, DialOutcome.ANSWERED),
+        facts.LegJoined(AGENT, "b9"),
+        facts.LegJoined(near, "b9"),
+    )
+    interaction = model.interaction(AGENT)
+    assert interaction is not None
+    consult = interaction.consult
+    assert consult is not None
+    assert (consult.state, consult.parties) == (ConversationState.TALKING, {})
+    feed(model, facts.LegEnded(near, 16), facts.LegEnded(far, 16), facts.LegLeft(AGENT, "b9", waits=True))
+    feed(model, facts.DialReported(AGENT, DialOutcome.ANSWERED, 16))
+    assert consult.state is ConversationState.RELEASED
+    assert interaction.primary.state is ConversationState.HELD
