@@ -186,10 +186,6 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         """
         return (await self.ask(name, fields, timeout, wants_list=False))[0]
 
-    async def request_list(self, name: str, fields: Fields, timeout: float) -> list[AmiMessage]:
-        """Send an action and wait for all items of its list; errors as for `request`."""
-        return await self.ask(name, fields, timeout, wants_list=True)
-
     async def ask(self, name: str, fields: Fields, timeout: float, *, wants_list: bool) -> list[AmiMessage]:
         """Send an action and wait for its one reply or for the items of its list; errors as for `request`."""
         action_id = self._next_id()

@@ -151,9 +151,7 @@ def _settle(
         calls.legs, interaction, conversation, agent, heard
     ):
         conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)
-    elif conversation.state is ConversationState.DIALING and judging.has_failed(
-        interaction, conversation, agent
-    ):
+    elif judging.has_failed(interaction, conversation, agent):
         number = agent.reported[1] if agent.reported is not None else 0
         outcome = agent.reported[0] if agent.reported is not None else agent.reached
         cause = interaction.departure or causes.of_dial(outcome or DialOutcome.FAILED, number)
