@@ -440,11 +440,10 @@ class LegGraph:
             case facts.MusicStarted(waits=waits):
                 leg.music = True
                 leg.waits = leg.waits or waits
-            case facts.MusicStopped() if not leg.music:
-                # Asterisk tells it twice, and who is not concerned need not be looked at again.
-                return set()
             case facts.MusicStopped():
+                # Its beginning can be a hold. That one is over is judged by whom the agent hears then.
                 leg.music = False
+                return set()
             case facts.PhoneHeld():
                 leg.phone_hold = True
             case facts.PhoneResumed():
