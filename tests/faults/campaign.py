@@ -338,6 +338,11 @@ async def run(lab: LabProvider, info: LabInfo, faults: list[Fault], seed: int, t
     return figures
 
 
+def _write(report: Path, text: str) -> None:
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(text, "utf-8")
+
+
 async def run_episodes(campaign: Campaign, faults: list[Fault], what: str) -> None:
     """Run one episode after the other; a failure doesn't end it, but three in a row do."""
     figures, at, in_a_row = campaign.figures, campaign.world, 0
@@ -356,7 +361,7 @@ async def run_episodes(campaign: Campaign, faults: list[Fault], what: str) -> No
             say(f"FAILURE {told}")
             if folder := os.environ.get("FAULTS_LOG"):
                 report = Path(folder) / f"{what}, {place}.txt"
-                await asyncio.to_thread(report.write_text, await _report(at, told, mark), "utf-8")
+                await asyncio.to_thread(_write, report, await _report(at, told, mark))
             in_a_row += 1
             if in_a_row == _HOPELESS:
                 return
