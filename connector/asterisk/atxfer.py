@@ -132,6 +132,8 @@ class AttendedTransfers(AnsweredCalls):
             self._beyond(f"a consult call is dialled by tones, and {destination} is not only tones")
         await self._listening(interaction)
         before = interaction.consult
+        # By this a connector that is started meanwhile knows the consult's id.
+        await self._set(interaction.leg, HARMONY_CONSULTS=str(interaction.conversations_begun + 1))
         try:
             await self._link.send(
                 "Atxfer",

@@ -13,6 +13,7 @@ import structlog
 from connector.asterisk.channel_list import alone, kinship
 from connector.asterisk.events import translate, translate_known_row, translate_marks
 from connector.asterisk.exchange import Exchange, subject_of
+from connector.asterisk.found_consults import found_consults
 from connector.asterisk.found_legs import (
     TRUSTED,
     call_of,
@@ -141,6 +142,7 @@ def _take_legs(
     steady = [row for row in rows if row["Uniqueid"] not in newer]
     variables = {row["Uniqueid"]: variables_of(row) for row in steady}
     fresh = variables.keys() - legs.legs.keys()
+    consults = found_consults(steady, variables)
     for row in steady:
         leg = row["Uniqueid"]
         known = legs.get(leg)
@@ -151,10 +153,13 @@ def _take_legs(
         _apply_all(exchange, facts_of_data(row, known, variables[leg]))
     _apply_all(exchange, queue_offers([row for row in steady if row["Uniqueid"] in fresh], waiting))
     # Last: a call that is dialled is told from one that talks by where its legs are.
-    for fact in (*kinship(rows, fresh), *alone(rows)):
+    calls = {one.joint: one.call for one in consults.values()}
+    begun = [one.begun for one in consults.values() if one.joint in fresh]
+    music = [fact for one in consults.values() for fact in one.music]
+    for fact in (*music, *begun, *kinship(rows, fresh, calls), *alone(rows)):
         if getattr(fact, "leg", None) not in newer:
             exchange.apply(fact)
-    second = _take_calls(exchange, steady, variables, fresh)
+    second = _take_calls(exchange, steady, variables, fresh - consults.keys())
     # A mark may be about another row's leg: so they come when all legs are there.
     for row in steady:
         _apply_all(exchange, translate_marks(row))

@@ -20,6 +20,9 @@ def dial_started(calls: Calls, callee: str) -> None:
     if root is None or root == callee:
         return
     for interaction in calls.on_agents_leg(root):
+        if any(callee in one.parties for one in interaction.live_conversations):
+            # It was found as a party, and how it was reached is told only now.
+            continue
         conversation = _conversation_being_dialled(calls, interaction, root)
         if leg.internal:
             continue

@@ -27,6 +27,8 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
 
 def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> None:
     call = read_call(calls.legs, agent, fact)
+    if agent.joint is not None:
+        calls.link(agent.joint, interaction)
     if call.primary and interaction.state is InteractionState.ALERTING:
         # Whom a leg was connected with last need not be who called.
         interaction.primary.expect_nobody()
@@ -36,9 +38,11 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
         _bring(calls, interaction, interaction.primary, call.primary_state)
         interaction.step(InteractionState.STARTED, calls.emit)
     if call.consult_state is not None:
-        interaction.number_consult(fact.consult)
-        consult = beginnings.begin_consult(calls, interaction, agent.id)
-        consult.expect(fact.number, calls.type_of_number(fact.number))
+        consult = interaction.consult
+        if consult is None or consult.released:
+            interaction.number_consult(fact.consult)
+            consult = beginnings.begin_consult(calls, interaction, agent.id)
+            consult.expect(fact.number, calls.type_of_number(fact.number))
         _seat(calls, interaction, consult, call.consult)
         if call.consult_state is not ConversationState.DIALING:
             _bring(calls, interaction, consult, call.consult_state)
