@@ -1,7 +1,7 @@
 """Transfer and conference by rooms: who meets whom when the agent leaves, and how a third one comes in."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -60,7 +60,7 @@ class RoomTransfers(RoomMoves):
         for leg in {target, *coming}:
             wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": party}
         wanted[party] = wanted.get(party, {}) | {"HARMONY_AGENT": target} | fallback
-        await self._variables.set_all(wanted)
+        await self._note_down(wanted, wait=len(coming) != 1)
         if not coming:
             await self._leave(interaction, bye)
             return
@@ -79,6 +79,18 @@ class RoomTransfers(RoomMoves):
                     await self._variables.set_all(back)
             raise
         self._chores.start(self._return_if_alone(arrival, party, room))
+
+    async def _note_down(self, wanted: Mapping[str, Mapping[str, str]], *, wait: bool) -> None:
+        """Set these variables, or `wait` for no reply: the PBX does what it is told in its order.
+
+        What is sent next comes after them. Who is gone meanwhile makes the move fail that follows, or is
+        missed then as who hangs up a moment later.
+        """
+        noted = asyncio.gather(*self._variables.begin(wanted), return_exceptions=not wait)
+        if wait:
+            await noted
+        else:
+            await asyncio.sleep(0)
 
     async def _bring(self, parties: Sequence[str], room: str) -> None:
         """Bring parties of a conference into another room, each by a move of its own, and see them there.
