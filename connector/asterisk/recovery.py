@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 import structlog
 
 from connector.asterisk.channel_list import alone, kinship
+from connector.asterisk.channel_names import endpoint_of_interface
 from connector.asterisk.events import translate, translate_known_row, translate_marks
 from connector.asterisk.exchange import Exchange, subject_of
 from connector.asterisk.found_consults import found_consults
@@ -89,7 +90,8 @@ async def _read(
         channels = await link.send_list("Status", asked)
         rows = [row for row in channels if row.name == "Status"]
         queues = await link.send_list("QueueStatus")
-        devices = [row for row in await link.send_list("DeviceStateList") if row.name == "DeviceStateChange"]
+        # Asterisk remembers the device of each room that there ever was.
+        devices = await link.send_list("DeviceStateList", keep=_is_phone)
     finally:
         exchange.touched = None
 
@@ -113,6 +115,11 @@ async def _read(
     await project(exchange, link, kept.values())
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
     return not unsure
+
+
+def _is_phone(row: AmiMessage) -> bool:
+    """Whether a row tells the state of a phone."""
+    return row.name == "DeviceStateChange" and bool(endpoint_of_interface(row.get("Device") or ""))
 
 
 async def _ask_for_holds(exchange: Exchange, link: AmiLink) -> None:

@@ -282,7 +282,9 @@ class Moving(Link):
         self.lists = list(lists)
         self.read = 0
 
-    async def send_list(self, action: str, _fields: dict[str, str] | None = None) -> list[AmiMessage]:
+    async def send_list(
+        self, action: str, _fields: dict[str, str] | None = None, **_more: object
+    ) -> list[AmiMessage]:
         if action != "Status":
             return []
         self.read += 1
@@ -322,7 +324,9 @@ async def test_other_calls_do_not_wait_for_one_that_changes() -> None:
     there: list[int] = []
 
     class Counting(Moving):
-        async def send_list(self, action: str, _fields: dict[str, str] | None = None) -> list[AmiMessage]:
+        async def send_list(
+            self, action: str, _fields: dict[str, str] | None = None, **_more: object
+        ) -> list[AmiMessage]:
             if action == "Status":
                 there.append(len(found.exchange.model.interactions("1009")))
             return await super().send_list(action, _fields)

@@ -88,7 +88,9 @@ class Link:
             [("Response", "Success"), ("Value", self.answers[fields["Channel"], fields["Variable"]])]
         )
 
-    async def send_list(self, action: str, fields: dict[str, str] | None = None) -> list[AmiMessage]:
+    async def send_list(
+        self, action: str, fields: dict[str, str] | None = None, **_more: object
+    ) -> list[AmiMessage]:
         await asyncio.sleep(0)
         assert (fields is None) is (action != "Status")
         return self.rows if action == "Status" else []
