@@ -31,6 +31,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "e2e"), str(HERE.parent / "unit")]
 
 from kinds import OF, Fault, asterisk_restarted, new_connector_is_known  # noqa: E402
 from people import Cast, People  # noqa: E402
+from repertoire import OPERATIONS  # noqa: E402
 from truth import all_hear, read, rooms  # noqa: E402
 from witness import AGENTS, Witnesses, hang_up  # noqa: E402
 from world import START, World, world  # noqa: E402
@@ -44,6 +45,8 @@ _HOPELESS = 3
 """Failures in a row that end a campaign."""
 _LIVE_AT_LEAST = 2
 """Calls that should be under way when something breaks."""
+_CAME = ("done", "refused", "over", "connection gone")
+"""What may come of an operation; `over`: what it was about had ended."""
 
 
 @dataclass
@@ -52,7 +55,7 @@ class Figures:
 
     faults: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    outcomes: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     back: dict[str, list[float]] = field(default_factory=dict)
     """Seconds from a fault's end until every agent could work again."""
@@ -66,6 +69,11 @@ class Figures:
     kib: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def never_done(self) -> list[str]:
+        """The operations of which none was carried out."""
+        return [what for what in OPERATIONS if not self.outcomes[what, "done"]]
+
     def show(self) -> None:
         """Print it."""
         say(f"{self.faults.total()} faults in {self.seconds:.0f} s, {len(self.failures)} failures")
@@ -75,10 +83,11 @@ class Figures:
                 f"back after median {statistics.median(back):.2f} s, worst {max(back):.2f} s" if back else ""
             )
             say(f"  {kind:<20} {number:>4}  {worst}")
-        done = sum(number for what, number in self.outcomes.items() if what.endswith("done"))
+        done = sum(number for (_, came), number in self.outcomes.items() if came == "done")
         say(f"operations: {self.outcomes.total()}, carried out {done}")
-        for what, number in sorted(self.outcomes.items()):
-            say(f"  {what:<40} {number:>5}")
+        say(f"  {'':<26}" + "".join(f"{came:>16}" for came in _CAME))
+        for what in OPERATIONS:
+            say(f"  {what:<26}" + "".join(f"{self.outcomes[what, came]:>16}" for came in _CAME))
         for text, number in self.refusals.most_common():
             say(f"  refused {number:>4} x {text}")
         say(f"calls that survived: {self.survived}; phones listened to: {self.listened}")

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
+from agents import Agent
 from desk import WAIT
-from people import Agent
 from world import World
 
 from connector.bridge.catalogue.conversation import ConversationState

@@ -122,9 +122,11 @@ class World:
 def _settings(info: LabInfo, port: int, pbx_port: int, more: dict[str, Any]) -> str:
     plain = yaml.safe_load(connector_config(info, bridge_port=port))
     quick = {"reconnect_initial": 0.05, "reconnect_max": 0.3}
+    system = info.ami["harmony-system"]
     over: dict[str, Any] = {
         "bridge": quick,
         "asterisk": {
+            "system": {"username": system.username, "secret": system.secret},
             "host": "127.0.0.1",
             "port": pbx_port,
             "grace": GRACE,
@@ -134,6 +136,7 @@ def _settings(info: LabInfo, port: int, pbx_port: int, more: dict[str, Any]) -> 
         },
         "dial": {"agent_timeout": 4, "timeout": 4},
         "limits": {"drain": 0},
+        "extensions": {"enabled": True},
         "handling": {"fallback_patience": 5},
     }
     return yaml.safe_dump(deep_merge(deep_merge(plain, over), more))
