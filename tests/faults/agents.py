@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from calls import ENDED
-from repertoire import Repertoire
+from repertoire import Act, Repertoire
 from world import START
 
 from connector.bridge.catalogue.channel import AgentState, ChannelState, Dial
@@ -34,6 +34,8 @@ class Agent:
         self.session: Session | None = None
         self.here = asyncio.Event()
         self.lost = asyncio.Event()
+        self.busy = 0
+        """How many things the agent is doing with calls."""
         self._people = people
         self._world = people.world
         self._chance = people.world.chance
@@ -121,7 +123,7 @@ class Agent:
             while True:
                 await asyncio.sleep(self._chance.uniform(0, 4 * PACE))
                 await people.go.wait()
-                if not self._works or self.interactions:
+                if not self._works or self.interactions or self.number in people.resting:
                     if not session.link.alive:
                         return
                     continue
@@ -144,11 +146,18 @@ class Agent:
                 if not interaction.link.alive:
                     return
                 await asyncio.sleep(self._chance.uniform(0, PACE))
-                if self._works and people.go.is_set():
+                if self._works and people.go.is_set() and self.number not in people.resting:
                     chosen = self._repertoire.choose(interaction, only=self.interactions == [interaction])
                     if chosen is not None:
-                        await people.do(*chosen)
+                        await self._do(*chosen)
             if interaction.state is ENDED:
                 await people.do("complete", interaction.complete)
             if interaction.state is InteractionState.COMPLETED:
                 await people.do("dispose", interaction.dispose)
+
+    async def _do(self, what: str, act: Act) -> None:
+        self.busy += 1
+        try:
+            await self._people.do(what, act)
+        finally:
+            self.busy -= 1

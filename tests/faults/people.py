@@ -1,7 +1,9 @@
 """Who works and calls during the campaign: agents do all operations at random, customers call and hang up."""
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from agents import PACE, Agent
@@ -18,7 +20,7 @@ from connector.processor.problems import BridgeGone, BridgeRequestFailed, Bridge
 class Cast:
     """Who takes part: agents who work, customers who call, outsiders who are called."""
 
-    agents: tuple[str, ...] = ("1001", "1002", "1003", "1004")
+    agents: tuple[str, ...] = ("1001", "1002", "1003", "1004", "1005")
     customers: tuple[str, ...] = ("2001", "2002", "2003")
     outsiders: tuple[str, ...] = ("2004", "2005")
     control: str = "2006"
@@ -44,6 +46,10 @@ class People:
     """How often the bridge asked for a call to a number."""
     tones: Counter[str] = field(default_factory=Counter)
     """How many tones the bridge asked to be sent to a number at most."""
+    ended: dict[str, float] = field(default_factory=dict)
+    """When somebody last did what may end calls of a number (time.monotonic)."""
+    resting: set[str] = field(default_factory=set)
+    """Who does nothing for a while."""
     faults: list[str] = field(default_factory=list)
     busy: int = 0
     agents: dict[str, Agent] = field(default_factory=dict)
@@ -130,6 +136,25 @@ class People:
         finally:
             self.busy -= 1
 
+    def ending(self, act: Act, whom: Callable[[], Iterable[str]]) -> Act:
+        """Have it noted whose calls it may end: when it begins, and when it is done, whatever came of it."""
+
+        def note() -> None:
+            self.ended |= dict.fromkeys(whom(), time.monotonic())
+
+        async def done() -> None:
+            note()
+            try:
+                await act()
+            finally:
+                note()
+
+        return done
+
+    def recent(self, since: float) -> set[str]:
+        """Return whose calls somebody may have ended since then."""
+        return {number for number, when in self.ended.items() if when >= since}
+
     def idle(self, *numbers: str) -> str | None:
         """Choose one of the numbers whose phone is on no call."""
         free = [phone.extension for phone in self.world.phones.phones if not phone.calls]
@@ -159,5 +184,6 @@ class People:
                 agent = self.idle(*self.cast.agents)
                 called = "7000" if agent is None or chance.random() < 0.5 else agent
                 await self.do("customer: call", lambda to=called: phone.dial(to))
-            elif chance.random() < self.cast.hang_up:
-                await self.do("customer: hang up", phone.calls[0].hangup)
+            elif chance.random() < self.cast.hang_up and number not in self.resting:
+                hang_up = self.ending(phone.calls[0].hangup, lambda: (number,))
+                await self.do("customer: hang up", hang_up)

@@ -26,6 +26,15 @@ AT_THE_PHONE = (
 OPERATIONS = (*AT_THE_DESKTOP, *AT_THE_PHONE, "customer: call", "customer: hang up")
 """All that people do. The figures tell of each how often."""
 
+ENDING = frozenset(
+    {
+        *("reject", "release", "release consult", "consulttransfer", "transfer while it rings"),
+        *("blindtransfer", "x-dropmember", "phone: hang up", "phone: blind transfer"),
+        *("phone: end consult", "phone: attended transfer"),
+    }
+)
+"""Those of them that may end a call of anybody who takes part."""
+
 STEP = "STEP"
 """The key of the interaction data that agents set and delete."""
 _REFERRED = 3.0
@@ -57,7 +66,13 @@ class Repertoire:
         if not any(weights):
             return None
         what, act, _ = self._chance.choices(choices, weights)[0]
-        return None if act is None else (what, act)
+        if act is None:
+            return None
+        return what, self._people.ending(act, lambda: self.party(interaction)) if what in ENDING else act
+
+    def party(self, interaction: Interaction) -> set[str]:
+        """Return the agent and all members of an interaction."""
+        return {self._number, *members(interaction)}
 
     # -- the desktop -----------------------------------------------------------------------------------
 
@@ -275,6 +290,11 @@ async def _join(first: PhoneCall, second: PhoneCall) -> None:
             for call in (first, second):
                 await call.hangup()
             raise
+
+
+def members(interaction: Interaction) -> set[str]:
+    """Return the addresses of all members of an interaction."""
+    return {one.address for each in interaction.conversations.values() for one in each.members}
 
 
 def _live(consult: Conversation | None) -> Conversation | None:

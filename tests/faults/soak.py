@@ -47,7 +47,7 @@ async def soak(lab: LabProvider, info: LabInfo, minutes: float, seed: int) -> Fi
     """Run it and return the figures; the rate, the growth and what nobody did count as failures, too."""
     figures, began = Figures(), time.monotonic()
     async with world(lab, info, random.Random(seed), "tcp") as at:  # noqa: S311
-        campaign = Campaign(at, figures, _CAST)
+        campaign = Campaign(at, figures, _CAST, listens=False)
         await campaign.begin()
         spells = max(1, round(60 * minutes / SPELL))
         await run_episodes(campaign, [nothing_fails] * spells, f"soak, seed {seed}")

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from agents import Agent
 from repertoire import STEP
@@ -21,6 +21,8 @@ from connector.telephony.presence import WRAP_UP
 _PHONE = re.compile(r"PJSIP/(\d+)-([0-9a-f]+)")
 _PATIENCE = 12.0
 """Seconds in which everything must have settled: a number that lets it ring is given up after 4."""
+_LISTEN = 6.0
+"""Seconds in which phones must hear what they should."""
 
 
 class Truth:
@@ -87,6 +89,11 @@ class Truth:
         if leg in self.holding:
             return set()
         numbers = {self.number(self.rows[other]) for other in self._beside(leg) - self.holding}
+        return {number for number in numbers if number is not None}
+
+    def together(self, leg: str) -> set[str]:
+        """Return the numbers of the phones that are joined to a leg, whoever holds."""
+        numbers = {self.number(self.rows[other]) for other in self._beside(leg)}
         return {number for number in numbers if number is not None}
 
     def waits(self, leg: str) -> bool:
@@ -205,8 +212,8 @@ async def agree(world: World, agents: Mapping[str, Agent]) -> Truth:
         raise AssertionError(f"bridge and PBX differ: {'; '.join(found)}") from None
 
 
-async def all_hear(world: World, agents: Mapping[str, Agent]) -> int:
-    """Wait until view and truth agree and each phone hears that; return how many were listened to.
+async def all_hear(world: World, agents: Mapping[str, Agent]) -> set[str]:
+    """Wait until view and truth agree and each phone hears that; return whose were listened to.
 
     What changes by itself meanwhile (a queue hands somebody to an agent) is listened to anew.
     """
@@ -215,13 +222,36 @@ async def all_hear(world: World, agents: Mapping[str, Agent]) -> int:
         expected = _expected(world, truth, agents)
         try:
             if expected:
-                await expect_hears(expected, 6.0)
+                await expect_hears(expected, _LISTEN)
         except HearingError as problem:
             before, truth = truth, await agree(world, agents)
             if truth.joints() == before.joints():
                 raise AssertionError(f"the phones do not hear what the PBX's lists say: {problem}") from None
         else:
-            return len(expected)
+            return {phone.extension for phone in expected}
+
+
+async def these_hear(
+    world: World, agents: Mapping[str, Agent], numbers: Collection[str]
+) -> dict[Phone, frozenset[str]]:
+    """Wait until these phones hear what the PBX says, while others work; return what that is.
+
+    That is nothing if not all of them are in a call.
+    """
+    before: dict[Phone, frozenset[str]] = {}
+    while True:
+        heard = _expected(world, await read(world), agents)
+        expected = {phone: frozenset(heard[phone]) for phone in heard if phone.extension in numbers}
+        if len(expected) < len(numbers):
+            return {}
+        try:
+            await expect_hears(expected, _LISTEN)
+        except HearingError as problem:
+            if expected == before:
+                raise AssertionError(f"the phones do not hear what the PBX's lists say: {problem}") from None
+            before = expected
+        else:
+            return expected
 
 
 def _expected(world: World, truth: Truth, agents: Mapping[str, Agent]) -> dict[Phone, set[str]]:
