@@ -225,7 +225,7 @@ class Campaign:
             wire.thaw()
         self.world.bridge_wire.doubling = self.world.bridge_wire.shuffling = False
         await self.witnesses.stop()
-        await self.world.kill()
+        await self.world.kill_all()
         await hang_up(self.world, but=set())
         for leg in await self.world.rows():
             await asyncio.to_thread(self.world.lab.asterisk_cli, f"channel request hangup {leg['Channel']}")
