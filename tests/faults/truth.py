@@ -47,7 +47,7 @@ class Truth:
         for phone in phones:
             legs, calls = self.legs(phone.extension), phone.calls
             if len(legs) != len(calls):
-                self.unlike.append(f"{phone.extension} has {len(calls)} calls, and the legs {legs}")
+                self.unlike.append(f"{phone.extension} has {list(calls)}, and the legs {legs}")
                 continue
             pairs = zip(legs, calls, strict=True)
             self.holding |= {leg for leg, call in pairs if call.state is CallState.HELD}
