@@ -69,7 +69,7 @@ class Conversation:
         return f"{self.id}.{self._numbered}"
 
     def expect(self, address: str, member_type: MemberType, *, invited: bool = False) -> None:
-        """Show the dialled number, or who invites into a conference, as the party until a leg stands there."""
+        """Show the dialled number, or who invites into a conference, as the party until a leg is."""
         self.placeholder = Member(self.next_member_id(), address, "", member_type)
         self.invited = invited
 

@@ -238,7 +238,7 @@ class Repertoire:
             return [_wait(6), end]
         choices: list[Choice] = [
             end,
-            ("phone: attended transfer", lambda: _join(first, second), 1),
+            ("phone: attended transfer", lambda: _join(first, second), 4),
             ("phone: hang up", first.hangup, 1),
         ]
         if first.state is second.state:
@@ -250,19 +250,19 @@ class Repertoire:
             await talks.hold()
             await held.resume()
 
-        return [*choices, ("phone: alternate", alternate, 3)]
+        return [*choices, ("phone: alternate", alternate, 5)]
 
 
 def _of_recording(interaction: Interaction) -> list[Choice]:
     match interaction.data.get("X_RECORDING"):
         case "ON":
             return [
-                ("x-pauserecording", interaction.pause_recording, 1),
+                ("x-pauserecording", interaction.pause_recording, 2),
                 ("x-stoprecording", interaction.stop_recording, 1),
             ]
         case "PAUSED":
             return [
-                ("x-resumerecording", interaction.resume_recording, 1),
+                ("x-resumerecording", interaction.resume_recording, 3),
                 ("x-stoprecording", interaction.stop_recording, 1),
             ]
         case _:

@@ -176,7 +176,7 @@ def _holds(colleague: Agent, number: str) -> bool:
 def _notes(truth: Truth, one: Interaction) -> Iterator[str]:
     """Yield in what data and recording are not what stands on the legs."""
     written = truth.variables(one.nativeid)
-    if STEP in written and one.data.get(STEP, "") != written[STEP]:
+    if STEP in written and (one.data.get(STEP) or "") != written[STEP]:
         yield f"{one.nativeid} has {STEP} {one.data.get(STEP)}, on its leg it is {written[STEP]}"
     parties = {leg for member in one.primary.members for leg in truth.legs(member.address)}
     recorded = {state for leg in parties if (state := truth.variables(leg).get("X_RECORDING"))}
