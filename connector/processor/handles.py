@@ -61,9 +61,11 @@ class Conversation(CallHandle[ConversationNode, ConversationState]):
         await self._do(conversation_wire.BlindConference(destination=destination), timeout)
 
     async def drop_member(self, member: conversation_wire.Member, *, timeout: float | None = None) -> None:
-        """End one member's part in a conference, and wait for the event that tells so."""
+        """End one member's part in a conference, and wait for the event that tells so, or of its end."""
         await self._do(conversation_wire.DropMember(id=member.id), timeout)
-        await self.wait_members(lambda now: member.id not in {one.id for one in now}, timeout=timeout)
+        await self.wait_members(
+            lambda now: self.state in self.final or member.id not in {one.id for one in now}, timeout=timeout
+        )
 
     async def send_dtmf(self, tones: str, *, timeout: float | None = None) -> None:
         """Send tones."""

@@ -119,7 +119,7 @@ def appear(calls: Calls, leg: Leg) -> None:
             primary.admit(interaction.id, caller, kind, calls.emit, silent=True)
             calls.link(caller.id, interaction)
         else:
-            primary.expect(leg.connected_number, MemberType.CUSTOMER)
+            primary.expect(leg.connected_number, MemberType.CUSTOMER, invited=True)
     interaction.data = call_data.collect(calls, interaction)
     calls.interactions[interaction.id] = interaction
     calls.link(leg.id, interaction)

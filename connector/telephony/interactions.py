@@ -47,6 +47,8 @@ class Conversation:
     """Remote legs of the conversation, by leg id."""
     placeholder: Member | None = None
     """The party that was dialled, until a leg stands for it."""
+    invited: bool = False
+    """Whether the placeholder is whom the ringing phone shows, and any other party may be the first."""
     _numbered: int = 0
 
     @property
@@ -66,9 +68,10 @@ class Conversation:
         self._numbered += 1
         return f"{self.id}.{self._numbered}"
 
-    def expect(self, address: str, member_type: MemberType) -> None:
-        """Show the dialled number as the party until somebody answers."""
+    def expect(self, address: str, member_type: MemberType, *, invited: bool = False) -> None:
+        """Show the dialled number, or who invites into a conference, as the party until a leg is."""
         self.placeholder = Member(self.next_member_id(), address, "", member_type)
+        self.invited = invited
 
     def expect_nobody(self) -> None:
         """Take back what was expected, as the parties themselves are known."""
@@ -78,14 +81,18 @@ class Conversation:
         """Make a leg a party; it takes the dialled party's place when nobody stands for that yet."""
         if leg.id in self.parties:
             return
-        if self.placeholder is not None and not self.parties:
-            expected = self.placeholder
+        expected = self.placeholder if not self.parties else None
+        another = self.invited and expected is not None and leg.number not in {"", expected.address}
+        self.invited = False
+        if expected is not None and not (another and expected.address):
             self.parties[leg.id] = Member(expected.id, expected.address or leg.number, leg.name, member_type)
             return
         member = Member(self.next_member_id(), leg.number, leg.name, member_type)
         self.parties[leg.id] = member
         if not silent:
             emit(MemberJoined(interaction, self.id, member))
+            if expected is not None:
+                emit(MemberLeft(interaction, self.id, expected))
 
     def dismiss(self, interaction: str, leg: str, emit: Emit) -> None:
         """Take a party out; the last one's going is told by the release instead."""

@@ -67,7 +67,14 @@ def _update_marks(calls: Calls, interaction: Interaction, agents: Sequence[Leg])
 def _admit(calls: Calls, interaction: Interaction, agent: Leg, heard: Hearing) -> None:
     """Whoever the agent hears is a party of one of the conversations."""
     known = interaction.transferred.union(*[one.parties for one in interaction.live_conversations])
-    for leg_id in sorted(heard.parties - known):
+    expected = interaction.primary.placeholder
+    number = expected.address if expected is not None else ""
+
+    def unexpected(leg_id: str) -> tuple[bool, str]:
+        leg = calls.legs.get(leg_id)
+        return leg is None or leg.number != number, leg_id
+
+    for leg_id in sorted(heard.parties - known, key=unexpected):
         leg = calls.legs.get(leg_id)
         conversation = _home_of(calls, interaction, agent, leg_id, heard)
         if leg is None or conversation is None:
