@@ -178,8 +178,12 @@ def _notes(truth: Truth, one: Interaction) -> Iterator[str]:
     written = truth.variables(one.nativeid)
     if STEP in written and (one.data.get(STEP) or "") != written[STEP]:
         yield f"{one.nativeid} has {STEP} {one.data.get(STEP)}, on its leg it is {written[STEP]}"
-    parties = {leg for member in one.primary.members for leg in truth.legs(member.address)}
-    recorded = {state for leg in parties if (state := truth.variables(leg).get("X_RECORDING"))}
+    parties = [truth.legs(member.address) for member in one.primary.members]
+    if any(len(legs) > 1 for legs in parties):
+        return  # which of them is in this call the bridge is not told
+    recorded = {
+        state for legs in parties for leg in legs if (state := truth.variables(leg).get("X_RECORDING"))
+    }
     shown = one.data.get("X_RECORDING")
     if shown != next((state for state in ("ON", "PAUSED") if state in recorded), None):
         yield f"the recording of {one.nativeid} is {shown}, on the legs of its parties {recorded}"
