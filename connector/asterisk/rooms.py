@@ -4,12 +4,14 @@ The first operation on a call moves its outside party into a conference room of 
 party's leg; alone in it one hears music), and the agent's leg visits rooms or waits. The contexts are in
 `asterisk-conf/harmony.conf`.
 
-Here are hold, consult, alternate and release; `room_transfers` has transfer and conference, `room_phoneside`
-what the phone's own keys ask for, and `room_moves` the steps that all of them are made of.
+Here are hold, consult, alternate and release; `room_transfers` has transfer and conference, `private_words`
+the word with one member of a conference, `room_phoneside` what the phone's own keys ask for, and `room_moves`
+the steps that all of them are made of.
 """
 
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.meeting import ROOM_VARIABLES
+from connector.asterisk.private_words import PrivateWords
 from connector.asterisk.room_moves import BYE, IDLE, ORPHAN
 from connector.asterisk.room_phoneside import RoomPhoneSide
 from connector.asterisk.room_transfers import RoomTransfers
@@ -22,7 +24,7 @@ _CONSULT = "harmony-dconsult"
 """Context in which the agent's leg dials a consult call."""
 
 
-class PartyRooms(RoomTransfers, RoomPhoneSide):
+class PartyRooms(RoomTransfers, RoomPhoneSide, PrivateWords):
     """`CallHandling` by rooms."""
 
     async def hold(self, interaction_id: str, conversation_id: str) -> None:
