@@ -53,11 +53,17 @@ class PartyRooms(RoomTransfers, RoomPhoneSide, PrivateWords):
         await self._swapped(conversation, other)
 
     async def ready_for_tones(self, interaction_id: str, conversation_id: str) -> None:
-        """Bring a call from a plain bridge into a room, where the codes of `features.conf` mean nothing."""
+        """Bring a call from a plain bridge into a room, where the codes of `features.conf` mean nothing.
+
+        It is the site that dials a consult, too, whoever asked for it; what its Dial lets the caller press
+        holds for the agent. A call that the phone holds meanwhile gets a room as well: a phone never has
+        calls of both kinds.
+        """
         interaction, conversation = self._find(interaction_id, conversation_id)
-        talks = conversation.state is ConversationState.TALKING
-        if talks and conversation is interaction.primary and self._party_or_none(conversation) is not None:
-            await self._share_room(interaction, conversation)
+        if conversation.state is not ConversationState.TALKING or self._party_or_none(conversation) is None:
+            return
+        await self.ready_for_listeners(interaction_id)
+        await self._share_room(interaction, conversation)
 
     async def alternate(self, interaction_id: str) -> None:
         """Swap the active and the inactive conversation: where both are held, the last to talk is active."""
