@@ -25,12 +25,15 @@ _LIMIT = "This telephone system is used without the connector's dialplan (consul
 LIMITS = (
     "A call is held by a consult call only, or on the phone.",
     "Nobody is called into a conference: consult first; more than three cannot talk.",
-    "There is no consult call out of a conference.",
+    "There is no consult call out of a conference, and no private word with one member of it.",
     "A consult call that the agent began on the phone can be released; all else is done on the phone.",
     "A blind transfer to somebody who does not answer ends the call.",
     "If the customer hangs up while the agent talks to them in a consult, all calls end.",
 )
 """What this strategy cannot do, for `connector check` and desktops; at length in docs/call-handling.md."""
+
+_NEVER = frozenset({"blind_conference", "private_word"})
+"""Procedures of `Pbx` that are refused whatever the phone can do."""
 
 _BEGUN = 2.0
 """Seconds in which Asterisk holds the call after Atxfer, if it lets the agent transfer (usually 0.25)."""
@@ -77,7 +80,7 @@ class AttendedTransfers(AnsweredCalls):
     def limits(self, endpoint: str) -> Limits:
         """Return what Asterisk's own attended transfer has no code for."""
         by_phone = self._notifier.can_hold(endpoint)
-        return Limits(frozenset({"blind_conference"} if by_phone else {"blind_conference", "hold"}), LIMITS)
+        return Limits(_NEVER if by_phone else _NEVER | {"hold"}, LIMITS)
 
     # -- hold ----------------------------------------------------------------------------------------
 
@@ -215,6 +218,12 @@ class AttendedTransfers(AnsweredCalls):
         _interaction, conversation = self._find(interaction_id, conversation_id)
         self._require(conversation, ConversationState.TALKING, "extended")
         self._beyond("nobody joins a call unasked: consult the number, then make a conference")
+
+    async def private_word(self, interaction_id: str, conversation_id: str, _member_id: str) -> None:
+        """Refuse: nobody who was joined by Asterisk's own conference can be taken out of it again."""
+        _interaction, conversation = self._find(interaction_id, conversation_id)
+        self._require(conversation, ConversationState.TALKING, "left for a private word")
+        self._beyond("there is no private word with one member of a conference")
 
     # -- small ones ----------------------------------------------------------------------------------
 

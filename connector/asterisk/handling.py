@@ -79,6 +79,10 @@ class CallHandling(Protocol):
         """See `Pbx.drop_member`."""
         ...
 
+    async def private_word(self, interaction_id: str, conversation_id: str, member_id: str) -> None:
+        """See `Pbx.private_word`."""
+        ...
+
     async def release_primary(self, interaction: Interaction) -> None:
         """End the primary: the consult goes on if there is one, a conference goes on without the agent."""
         ...

@@ -5,7 +5,7 @@ safety net must know if the connector dies in between.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from connector.asterisk.chores import Chores
@@ -25,7 +25,7 @@ from connector.asterisk.settings import DialSettings, HandlingSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import PbxProblem, Refused, TimedOut
 from connector.telephony.states import ConversationState
 
 IDLE, ORPHAN, BYE = "harmony-didle", "harmony-orphan", "harmony-bye"
@@ -154,6 +154,33 @@ class RoomMoves(AnsweredCalls):
                 "common room",
                 timeout,
             )
+
+    async def _bring(self, parties: Sequence[str], room: str) -> None:
+        """Bring parties of a conference into another room, each by a move of its own, and see them there.
+
+        The agent stays until they are there: nobody is left with nobody. Who is gone meanwhile is not missed.
+        """
+        for leg in parties:
+            self._lone.bind(leg, room)
+            with suppress(Refused):
+                await self._move(self._meetings.seat(leg, room))
+                await self._arrives(leg, room)
+
+    async def _arrives(self, target: str, room: str) -> bool:
+        """Wait for a leg on its way to a room. Return whether it came there; when in doubt it did."""
+        legs = self._exchange.model.legs
+        arrived = False
+
+        def settled() -> bool:
+            nonlocal arrived
+            arrived = arrived or target in legs.in_room(room)
+            return arrived or legs.get(target) is None
+
+        try:
+            await self._exchange.until(settled, "arrival in the room", ON_ITS_WAY)
+        except PbxProblem:
+            return True
+        return arrived
 
     async def _visit(
         self, interaction: Interaction, conversation: Conversation, *, leaving: Conversation | None

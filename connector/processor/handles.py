@@ -154,6 +154,20 @@ class Interaction(CallHandle[InteractionNode, InteractionState]):
         nativeid = reply.body.nativeid if isinstance(reply.body, interaction_wire.ConsultReply) else ""
         return await self._conversation(nativeid, timeout)
 
+    async def private_word(
+        self, member: conversation_wire.Member, *, timeout: float | None = None
+    ) -> Conversation:
+        """Take a member of the conference aside; returns the consult conversation, initialised."""
+        before = self.node.consult
+        reply = await self.link.perform(
+            self.primary.target, conversation_wire.PrivateWord(id=member.id), timeout=timeout
+        )
+        del reply
+        await self.link.until(
+            lambda: self.node.consult != before, timeout, lambda: f"interaction.consult of {self.target}"
+        )
+        return await self.wait_consult(timeout=timeout)
+
     async def consult_transfer(self, *, timeout: float | None = None) -> None:
         """Connect the primary's parties with the consult's."""
         await self._do(interaction_wire.ConsultTransfer(), timeout)

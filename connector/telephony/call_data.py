@@ -27,10 +27,13 @@ def update(calls: Calls, interaction: Interaction) -> None:
         calls.emit(DataChanged(interaction.id, changed))
 
 
-def collect(calls: Calls, interaction: Interaction) -> dict[str, str]:
-    """Return what the call itself says, then what the dialplan put on it."""
+def collect(calls: Calls, interaction: Interaction, aside: Leg | None = None) -> dict[str, str]:
+    """Return what the call itself says, then what the dialplan put on it.
+
+    `aside` is a caller who was taken aside, as long as the conversation for that is not there.
+    """
     agent = calls.legs.get(interaction.leg)
-    caller = next((calls.legs.get(leg) for leg in interaction.primary.parties), None)
+    caller = aside if aside is not None else calls.legs.get(interaction.caller)
     data = dict(interaction.data)
     if agent is not None and interaction.state is InteractionState.DIALING:
         data["DIRECTION"] = "OUTBOUND"
@@ -71,10 +74,8 @@ def _of_queue(*legs: Leg | None) -> dict[str, str]:
 def _made_of(calls: Calls, interaction: Interaction) -> tuple[str | int, ...]:
     legs = calls.legs.legs
     agent = legs.get(interaction.leg)
-    caller = None
-    for leg in interaction.primary.parties:
-        caller = legs.get(leg)
-        break
+    first = interaction.caller
+    caller = legs.get(first) if first is not None else None
     of_agent = (agent.id, agent.revision) if agent is not None else ("", 0)
     return of_agent if caller is None else (*of_agent, caller.id, caller.revision)
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from connector.telephony import beginnings, call_data, facts, settling
 from connector.telephony.calls import Calls
-from connector.telephony.found_calls import read_call
+from connector.telephony.found_calls import FoundCall, read_call
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Leg
-from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, InteractionState
+from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, InteractionState, Role
 
 
 def resume_call(calls: Calls, fact: facts.CallFound) -> None:
@@ -32,18 +32,18 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
     if call.primary and interaction.state is InteractionState.ALERTING:
         # Whom a leg was connected with last need not be who called.
         interaction.primary.expect_nobody()
-    _seat(calls, interaction, interaction.primary, call.primary)
-    interaction.data = call_data.collect(calls, interaction)
+    whose = _whose(interaction, agent, call, fact)
+    if whose in call.consult:
+        interaction.primary.expect_nobody()
+    _seat(calls, interaction, interaction.primary, call.primary, whose)
+    aside = calls.legs.get(whose) if whose in call.consult else None
+    interaction.data = call_data.collect(calls, interaction, aside)
     if call.primary_state is not None and interaction.primary.state not in ANSWERED_STATES:
         _bring(calls, interaction, interaction.primary, call.primary_state)
         interaction.step(InteractionState.STARTED, calls.emit)
     if call.consult_state is not None:
-        consult = interaction.consult
-        if consult is None or consult.released:
-            interaction.number_consult(fact.consult)
-            consult = beginnings.begin_consult(calls, interaction, agent.id)
-            consult.expect(fact.number, calls.type_of_number(fact.number))
-        _seat(calls, interaction, consult, call.consult)
+        consult = _consult(calls, interaction, agent, fact)
+        _seat(calls, interaction, consult, call.consult, whose)
         if call.consult_state is not ConversationState.DIALING:
             _bring(calls, interaction, consult, call.consult_state)
     for conversation in interaction.on_leg(agent.id):
@@ -53,11 +53,43 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
                 calls.link(leg, interaction)
 
 
-def _seat(calls: Calls, interaction: Interaction, conversation: Conversation, parties: Iterable[str]) -> None:
+def _consult(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> Conversation:
+    """Return the interaction's consult; a new one if that began while nobody looked."""
+    consult = interaction.consult
+    if consult is None or consult.released:
+        interaction.number_consult(fact.consult)
+        consult = beginnings.begin_consult(calls, interaction, agent.id)
+        consult.expect(fact.number, calls.type_of_number(fact.number))
+    return consult
+
+
+def _whose(interaction: Interaction, agent: Leg, call: FoundCall, fact: facts.CallFound) -> str | None:
+    """Return the party whom the call is about, if that can be told: who began it, or was dialled first.
+
+    Such a one may have been taken aside; then the number that was consulted last is the first one dialled.
+    """
+    if agent.tree in {*call.primary, *call.consult}:
+        return agent.tree
+    dialled = interaction.primary.placeholder
+    again = dialled is not None and dialled.address == fact.number and not fact.consulting
+    return call.consult[0] if again and fact.number and len(call.consult) == 1 else None
+
+
+def _seat(
+    calls: Calls,
+    interaction: Interaction,
+    conversation: Conversation,
+    parties: Iterable[str],
+    whose: str | None,
+) -> None:
+    """Make legs parties. The call is about whom it began with (`whose`), in whichever conversation."""
     for leg_id in parties:
         leg = calls.legs.get(leg_id)
         if leg is not None:
-            kind = calls.type_of(leg, conversation.role)
+            role = conversation.role
+            if whose is not None:
+                role = Role.PRIMARY if leg_id == whose else Role.CONSULT
+            kind = calls.type_of(leg, role)
             conversation.admit(interaction.id, leg, kind, calls.emit, silent=True)
             calls.link(leg_id, interaction)
 

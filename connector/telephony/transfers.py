@@ -70,6 +70,20 @@ def _exchange_party(
         own.dismiss(interaction.id, gone, calls.emit)
 
 
+def set_aside(calls: Calls, conference: Conversation, party: str) -> None:
+    """Where members of a conference are agents too: who was taken aside and the others have parted.
+
+    Whom an agent hears again is a party of theirs again.
+    """
+    agent, others = conference.leg, set(conference.parties)
+    for leg in sorted({party, *others}):
+        gone = others if leg == party else {party}
+        for interaction in calls.on_agents_leg(leg):
+            for own in interaction.on_leg(leg):
+                for other in sorted(gone & own.parties.keys()) if agent in own.parties else ():
+                    own.dismiss(interaction.id, other, calls.emit)
+
+
 def same_agent(calls: Calls, conversation: Conversation, before: str, now: str) -> None:
     """Let the other agents of a conversation know that its own agent is on another leg from now on."""
     for party in conversation.parties:

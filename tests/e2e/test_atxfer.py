@@ -390,6 +390,8 @@ async def test_what_the_strategy_cannot_do_is_refused(queue_call: Call) -> None:
     await call.interaction.consult_conference()
     with pytest.raises(BridgeRequestFailed, match="no consult call out of a conference"):
         await call.interaction.consult("2002")
+    with pytest.raises(BridgeRequestFailed, match="no private word with one member of a conference"):
+        await call.interaction.private_word(call.primary.members[0])
     await expect_hears({call.agent: {"2001", "1002"}})
     await targets_call.hangup()
     await call.customers_call.hangup()
@@ -469,7 +471,11 @@ async def test_a_desktop_can_ask_what_the_strategy_cannot_do(at_desk: Desk) -> N
     session = await at_desk.login(ready=False)
     reply = await at_desk.bridge.request(session.channel.target, "channel.query.x-capabilities", {})
     assert isinstance(reply.body, CapabilitiesReply)
-    assert reply.body.unsupported == ("conversation.request.blindconference", "conversation.request.hold")
+    assert reply.body.unsupported == (
+        "conversation.request.blindconference",
+        "conversation.request.hold",
+        "conversation.request.x-privateword",
+    )
     assert reply.body.limits == LIMITS
     await session.close()
 

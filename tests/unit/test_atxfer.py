@@ -147,3 +147,12 @@ async def test_a_transfer_that_fails_is_not_announced_any_more() -> None:
     with pytest.raises(Refused):
         await handling.consult_transfer(AGENT)
     assert interaction.departure is None
+
+
+async def test_no_private_word_out_of_a_conference() -> None:
+    link = SilentLink({})
+    handling = at_work(link)
+    with pytest.raises(Refused, match="there is no private word with one member of a conference"):
+        await handling.private_word(AGENT, f"{AGENT}-1", "m")
+    assert handling.limits("1001").refused >= {"private_word"}
+    assert link.sent == []
