@@ -294,15 +294,15 @@ class AnsweredCalls:
         await self._until(conversation, ConversationState.TALKING)
         return True
 
-    async def _await_party(self, consult: Conversation) -> None:
-        """Wait a moment for who answered a consult call: the PBX tells the answer first.
+    async def _await_party(self, call: Conversation) -> None:
+        """Wait a moment for who answered a call that was dialled: the PBX tells the answer first.
 
         There may be nobody, but a program of the PBX.
         """
-        if consult.state is ConversationState.TALKING and not consult.parties:
+        if call.state is ConversationState.TALKING and not call.parties:
             with suppress(TimedOut):
                 await self._exchange.until(
-                    lambda: bool(consult.parties) or consult.released, "party of the consult call", _ANSWERING
+                    lambda: bool(call.parties) or call.released, "party of the call", _ANSWERING
                 )
 
     def _live_consult(self, interaction: Interaction) -> Conversation:

@@ -106,6 +106,8 @@ class RoomMoves(AnsweredCalls):
         self, interaction: Interaction, conversation: Conversation, agent: str | None = None
     ) -> None:
         """Let agent's and party's legs know of each other, for the dialplan's safety net."""
+        if not conversation.parties:
+            await self._await_party(conversation)
         first = conversation is interaction.primary
         party, leg = self._party(conversation), agent or conversation.leg
         room = self._meetings.room(conversation)
@@ -141,8 +143,8 @@ class RoomMoves(AnsweredCalls):
         self, interaction: Interaction, conversation: Conversation, timeout: float | None = None
     ) -> None:
         """Bring agent and party of a call that talks into the party's room; they may be there already."""
-        legs, party = self._exchange.model.legs, self._party(conversation)
         await self._introduce(interaction, conversation)
+        legs, party = self._exchange.model.legs, self._party(conversation)
         if legs.room_of(party) is not None:
             return
         room = self._meetings.room(conversation)

@@ -99,6 +99,7 @@ class RoomTransfers(RoomMoves):
             raise Refused(f"The call cannot be transferred: it is {conversation.state}.")
         if len(conversation.parties) > 1 or len(interaction.live_conversations) > 1:
             raise Refused("Only a call with one party can be transferred to a number.")
+        await self._await_party(conversation)
         self._meetings.require_free(conversation)
         destination = await self._checked(number)
         party = self._party(conversation)
@@ -137,6 +138,7 @@ class RoomTransfers(RoomMoves):
         interaction, conversation = self._find(interaction_id, conversation_id)
         self._require(conversation, ConversationState.TALKING, "extended")
         await self._no_phone_hold(interaction, conversation)
+        await self._await_party(conversation)
         await self._arrived(conversation)
         self._meetings.require_attendance(conversation)
         destination = await self._checked(number)

@@ -62,6 +62,15 @@ async def make_call(desk: Desk, origin: Origin, *, stack: Stack = "baresip") -> 
     agent, customer = await desk.agent_phone(stack=stack), await desk.phones.phone("2001")
     target = await desk.phones.phone("1002")
     session = await desk.login("1001", ready=origin == "queue")
+    interaction, customers_call = await connect(session, agent, customer, origin)
+    await expect_hears({agent: {"2001"}, customer: {"1001"}})
+    return Call(desk, session, interaction, agent, customer, target, customers_call, origin)
+
+
+async def connect(
+    session: Session, agent: Phone, customer: Phone, origin: Origin
+) -> tuple[Interaction, PhoneCall]:
+    """Have a logged-in agent 1001 and customer 2001 answer a call; return it and the customer's end of it."""
     if origin in {"queue", "direct"}:
         agent.answer_mode = "auto"
         customers_call = await customer.dial("7000" if origin == "queue" else "1001")
@@ -76,5 +85,4 @@ async def make_call(desk: Desk, origin: Origin, *, stack: Stack = "baresip") -> 
         await customers_call.answer()
     await interaction.primary.wait_state(TALKING)
     await interaction.wait_state(InteractionState.STARTED)
-    await expect_hears({agent: {"2001"}, customer: {"1001"}})
-    return Call(desk, session, interaction, agent, customer, target, customers_call, origin)
+    return interaction, customers_call

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 from calls import DIALING, ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, Origin, make_call
 from desk import WAIT, Desk, cause_of
+from members import members, until_queues
 
 from connector.bridge.catalogue.conversation import Cause, ConversationState
 from connector.lab.phones.base import Phone
@@ -122,8 +123,7 @@ async def test_somebody_hangs_up(at_desk: Desk, state: State, who: Who, origin: 
     assert cause_of(call.interaction) is Cause.NORMAL
     for each in calls.values():
         await each.wait_state("ended", WAIT)
-    if origin == "queue":
-        await _next_call_arrives(call)
+    await _next_call_arrives(call)
     await call.session.close()
 
 
@@ -139,7 +139,12 @@ async def _end(call: Call, state: State, who: Who) -> None:
 
 
 async def _next_call_arrives(call: Call) -> None:
-    """See that the agent is free: the queue offers the next call."""
+    """See that the agent is free: no leg is left, no queue pauses the phone, and one offers the next call."""
+    await call.desk.nobody_left()
+    if call.origin != "queue":
+        # Who was ready for that call must be so by now without a word.
+        await call.session.channel.ready()
+    await until_queues(call.desk, lambda: _paused(call.desk))
     call.agent.answer_mode = "auto"
     caller = await call.desk.phones.phone(LATER_CALLER)
     later = await caller.dial("7000")
@@ -149,3 +154,9 @@ async def _next_call_arrives(call: Call) -> None:
     await later.hangup()
     await interaction.wait_state(ENDED)
     await interaction.complete()
+
+
+async def _paused(at: Desk) -> str | None:
+    """Say how it is if the agent's phone is not in both its queues, or is paused in one."""
+    found = {queue: one.paused for queue, one in (await members(at, "1001")).items()}
+    return None if found == {"support": False, "sales": False} else f"paused by queue: {found}"
