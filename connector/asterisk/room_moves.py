@@ -149,7 +149,7 @@ class RoomMoves(AnsweredCalls):
             return
         room = self._meetings.room(conversation)
         enter = (conversation.leg, ROOM, self._meetings.extension(conversation))
-        with self._meeting(interaction):
+        with self._meeting(interaction, *conversation.parties):
             await self._move(*self._meetings.into_room(conversation), enter)
             await self._exchange.until(
                 lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == room,
@@ -197,14 +197,17 @@ class RoomMoves(AnsweredCalls):
         await self._move(*moves)
 
     @contextmanager
-    def _meeting(self, interaction: Interaction) -> Iterator[None]:
-        """Let nobody's music on the way to a common room count as a hold."""
+    def _meeting(self, interaction: Interaction, *parties: str) -> Iterator[None]:
+        """Let nobody's music on the way to a common room count as a hold, nor to parties who are agents."""
         model = self._exchange.model
-        model.expect_meeting(interaction.id, under_way=True)
+        others = [other.id for leg in parties if (other := model.interaction_on(leg)) is not None]
+        for one in (interaction.id, *others):
+            model.expect_meeting(one, under_way=True)
         try:
             yield
         finally:
-            model.expect_meeting(interaction.id, under_way=False)
+            for one in (interaction.id, *others):
+                model.expect_meeting(one, under_way=False)
 
     async def _gather(self, interaction: Interaction, *, leaving: bool = False) -> None:
         """Bring both conversations onto one leg, if the phone runs a consult on a leg of its own.
