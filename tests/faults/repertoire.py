@@ -273,7 +273,7 @@ def _of_recording(interaction: Interaction) -> list[Choice]:
 async def _refer(call: PhoneCall, number: str) -> None:
     """Press the transfer key. Out of a room Asterisk refuses it to the phone, and the connector does it.
 
-    Who still has a call after that puts the phone down, also if it is the phone only that has it: now and then
+    Who still has a call after that puts the phone down, also if only the phone has it: now and then
     Asterisk ends the leg and leaves the phone's call open.
     """
     with suppress(PhoneError):
