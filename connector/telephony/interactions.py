@@ -239,14 +239,16 @@ class Interaction:
         """How many conversations there have been."""
         return self._conversations
 
-    def number_consult(self, number: int) -> None:
-        """Have the next consult bear this number, unless another one had it already."""
-        self._conversations = max(self._conversations, number - 1)
+    def consults_numbered(self, number: int) -> None:
+        """Have the next consult bear a higher number than this: another one has had it."""
+        self._conversations = max(self._conversations, number)
 
-    def next_conversation_id(self) -> str:
-        """Return the id of the next conversation after the primary."""
-        self._conversations += 1
-        return f"{self.id}-{self._conversations}"
+    def next_conversation_id(self, number: int = 0) -> str:
+        """Return the id of the next conversation after the primary: of that number, or the next free one."""
+        if number <= 1:
+            number = self._conversations + 1
+        self.consults_numbered(number)
+        return f"{self.id}-{number}"
 
     def step(self, state: InteractionState, emit: Emit, cause: Cause | None = None) -> None:
         """Go to another state along the table; an illegal step is reported and not taken."""

@@ -16,7 +16,7 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
     if agent is None or agent.endpoint not in calls.watched or not (agent.placed or agent.answered):
         return
     if calls.interaction_on(agent.id) is None:
-        beginnings.appear(calls, agent)
+        beginnings.appear(calls, agent, fact.consult if agent.consult_of else 0)
     interaction = calls.interaction_on(agent.id)
     if interaction is None:
         return
@@ -46,6 +46,8 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
         _seat(calls, interaction, consult, call.consult, whose)
         if call.consult_state is not ConversationState.DIALING:
             _bring(calls, interaction, consult, call.consult_state)
+    # One that is over had its number too, and the bridge may know it.
+    interaction.consults_numbered(fact.consult)
     for conversation in interaction.on_leg(agent.id):
         if conversation.state is ConversationState.DIALING:
             for leg in calls.legs.rung_by(agent.id):
@@ -57,8 +59,7 @@ def _consult(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Cal
     """Return the interaction's consult; a new one if that began while nobody looked."""
     consult = interaction.consult
     if consult is None or consult.released:
-        interaction.number_consult(fact.consult)
-        consult = beginnings.begin_consult(calls, interaction, agent.id)
+        consult = beginnings.begin_consult(calls, interaction, agent.id, fact.consult)
         consult.expect(fact.number, calls.type_of_number(fact.number))
     return consult
 

@@ -1,6 +1,7 @@
 """What an agent may do next with a call: at the desktop, and with the phone's own keys."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from calls import DIALING, HELD, RELEASED, TALKING
@@ -270,11 +271,18 @@ def _of_recording(interaction: Interaction) -> list[Choice]:
 
 
 async def _refer(call: PhoneCall, number: str) -> None:
-    """Press the transfer key. Out of a room Asterisk refuses it to the phone, and the connector does it."""
-    try:
+    """Press the transfer key. Out of a room Asterisk refuses it to the phone, and the connector does it.
+
+    Who still has a call after that puts the phone down, also if only the phone has it: now and then
+    Asterisk ends the leg and leaves the phone's call open.
+    """
+    with suppress(PhoneError):
         await call.transfer(number)
-    except PhoneError:
+    try:
         await call.wait_state(CallState.ENDED, _REFERRED)
+    except PhoneError:
+        await call.hangup()
+        raise
 
 
 async def _join(first: PhoneCall, second: PhoneCall) -> None:

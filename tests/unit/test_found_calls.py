@@ -225,6 +225,15 @@ async def test_ids_numbers_and_data_of_a_consult() -> None:
     assert (theirs.state, theirs.data["ANI"]) == (InteractionState.ALERTING, "1001")
 
 
+async def test_a_consult_that_is_over_had_its_number() -> None:
+    """The bridge may know that conversation: the next one is another."""
+    found = Found()
+    agent = row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", HARMONY_P1=CUSTOMER, HARMONY_CONSULTS="3")
+    await found.read(agent, customer())
+    assert found.interaction.consult is None
+    assert found.interaction.next_conversation_id() == f"{AGENT}-4"
+
+
 async def test_what_the_bridge_dialled_is_told_from_whom_it_consulted() -> None:
     found = Found()
     agent = row(

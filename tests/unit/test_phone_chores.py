@@ -226,6 +226,8 @@ async def test_a_consult_is_marked_and_its_target_learns_the_data() -> None:
     await bench.settled()
     assert set(bench.link.sent) == {
         (SECOND, "HARMONY_CONSULT", AGENT),
+        (SECOND, "HARMONY_CONSULTS", "2"),
+        (AGENT, "HARMONY_CONSULTS", "2"),
         (SECOND, "__HARMONY_SKILL", "gold"),
         (TARGET, "__HARMONY_SKILL", "gold"),
     }
@@ -291,16 +293,17 @@ async def test_a_resync_asks_who_holds_and_who_consults_and_asks_again_later() -
     exchange, link = Exchange(proof_timeout=0.2), Link()
     exchange.model.watch("1001")
     link.rows = [
-        row(SECOND, "1001", "b2", f"HARMONY_CONSULT={AGENT}"),
+        row(SECOND, "1001", "b2", f"HARMONY_CONSULT={AGENT}", "HARMONY_CONSULTS=3"),
         row(TARGET, "2002", "b2"),
         row(CUSTOMER, "2001", "b1"),
-        row(AGENT, "1001", "b1"),
+        row(AGENT, "1001", "b1", "HARMONY_CONSULTS=3"),
     ]
     hold = "CHANNEL(rtp,hold)"
     link.answers = {(AGENT, hold): "1", (SECOND, hold): "0"}
     await resync(exchange, link)  # type: ignore[arg-type]
     (interaction,) = exchange.model.interactions("1001")
     assert interaction.consult is not None
+    assert interaction.consult.id == f"{AGENT}-3"
     assert (interaction.primary.state, interaction.consult.state) == (
         ConversationState.HELD,
         ConversationState.TALKING,
