@@ -26,10 +26,11 @@ class PrivateWords(RoomMoves):
         stays = room == party
         if stays:
             self._invitations.require_none_into(room)
-        await self._introduce(interaction, conference)
         moving = [one for one in self._meetings.coming(conference) if one != party]
         # Whose room it will be goes first: the door is open then for those who follow.
         elsewhere = (moving or others)[0] if stays else room
+        notes = self._apart(interaction, conference, party, elsewhere)
+        await self._introduce(interaction, conference)
 
         def settled() -> bool:
             if interaction.consult is not before:
@@ -38,7 +39,7 @@ class PrivateWords(RoomMoves):
 
         with self._meeting(interaction):
             try:
-                await self._variables.set_all(self._apart(interaction, conference, party, elsewhere))
+                await self._variables.set_all(notes)
                 if stays:
                     await self._bring(moving, elsewhere)
                 else:

@@ -112,19 +112,17 @@ def _is_handed_over(calls: Calls, conversation: Conversation, leg: str) -> bool:
 
 
 def _take_aside(calls: Calls, interaction: Interaction, agent: Leg, heard: Hearing) -> None:
-    """One member of a conference is alone with the agent in the consult's room: a consult from now on.
+    """One member of a conference is alone with the agent in the own room: a consult from now on.
 
-    Nobody else is in that room, and the agent's leg was told of it before.
+    The agent's leg was told before that it is the consult's room.
     """
-    primary, consult, room = interaction.primary, interaction.consult, agent.rooms.get(Role.CONSULT)
-    aside = heard.parties & primary.parties.keys()
-    if not room or len(aside) != 1 or aside != heard.parties or calls.legs.room_of(agent.id) != room:
+    primary, consult, party = interaction.primary, interaction.consult, agent.rooms.get(Role.CONSULT)
+    if not party or heard.parties != {party} or party not in primary.parties:
         return
     if primary.leg != agent.id or primary.state not in ANSWERED_STATES or interaction.departure is not None:
         return
-    (party,) = aside
     leg = calls.legs.get(party)
-    if leg is None or (consult is not None and not consult.released):
+    if leg is None or calls.legs.room_of(agent.id) != party or (consult is not None and not consult.released):
         return
     member = primary.parties[party]
     primary.dismiss(interaction.id, party, calls.emit)

@@ -145,6 +145,17 @@ def test_the_others_may_leave_the_room_one_by_one() -> None:
     assert [(one.address, one.type) for one in play.word.members] == [("2001", MemberType.CUSTOMER)]
 
 
+def test_where_the_member_hangs_up_first_nobody_else_is_taken_aside() -> None:
+    """The others were about to leave the room of the one who stays."""
+    play = Play()
+    play.tell(facts.RoomAssigned(AGENT, Role.CONSULT, CUSTOMER), facts.LegLeft(CUSTOMER, "b1"))
+    assert play.interaction.consult is None
+    play.tell(facts.LegLeft(TARGET, "b1"), facts.LegJoined(TARGET, "b3"), facts.LegEnded(CUSTOMER, 16))
+    play.tell(facts.RoomOpened("b3", TARGET), facts.MusicStarted(TARGET))
+    assert play.interaction.consult is None
+    assert (play.interaction.primary.state, list(play.interaction.primary.parties)) == (HELD, [TARGET])
+
+
 def test_without_a_room_for_it_nobody_is_taken_aside() -> None:
     """Where members hold the conference themselves they are members still."""
     play = Play()

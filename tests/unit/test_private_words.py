@@ -110,6 +110,23 @@ async def test_who_hangs_up_on_the_way_is_missed_and_the_agent_is_back() -> None
     assert bench.link.variables()[f"{AGENT} HARMONY_P2"] == ""
 
 
+async def test_who_hangs_up_before_the_move_is_missed() -> None:
+    bench = Conference()
+
+    def gone(action: str, fields: Fields) -> None:
+        if action == "Setvar" and bench.exchange.model.legs.get(TARGET) is not None:
+            bench.tell(facts.LegEnded(TARGET, 16))
+            bench.link.refused = {"Redirect"}
+        if action == "Setvar":
+            bench.moves_them(action, fields)
+
+    bench.link.on_send = gone
+    with pytest.raises(Refused):
+        await bench.ask(TARGET)
+    assert bench.states() == (TALKING, None)
+    assert bench.link.variables()[f"{AGENT} HARMONY_P2"] == ""
+
+
 async def test_where_the_others_hang_up_the_member_is_left() -> None:
     bench = Conference()
     bench.lost = {TARGET}
