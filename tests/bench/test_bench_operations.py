@@ -35,7 +35,8 @@ START = 60.0
 ROUNDS = 200
 SCRIPTS = 4
 """Processes of the script that share the rounds: where the system runs one makes a tenth of its time."""
-TRANSFERS = 25
+SAMPLES = 25
+"""Of what a call can have once only: its first hold, its transfer."""
 CEILING = 1.5
 """Ours may take this many times as long as the script, at the median."""
 
@@ -223,6 +224,49 @@ async def over(at: Bench, call: Call) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_first_hold(at: Bench) -> None:
+    """Out of the plain bridge: both legs are told of each other, then moved by one Redirect."""
+    times = Times()
+    session = await at.login()
+    number = 0
+    async for raw in in_turn(at, 2 * SAMPLES):
+        call = await talk(at, session)
+        primary = call.interaction.primary
+        if number % 2:
+            times.ours.append(await timed(at, raw, primary.hold))
+        else:
+            took = await raw.run(
+                [
+                    setvar(
+                        call.agent, HARMONY_P1=call.customer, HARMONY_SIDE="agent", HARMONY_HOLD_LIMIT="3602"
+                    ),
+                    setvar(
+                        call.customer,
+                        HARMONY_AGENT=call.agent,
+                        HARMONY_BACK="PJSIP/1001",
+                        HARMONY_RETURN="agent-queue",
+                        HARMONY_ORPHANS="queue",
+                        HARMONY_FALLBACK_QUEUE="",
+                        HARMONY_PATIENCE="120",
+                        HARMONY_QUEUED_IN="support",
+                        HARMONY_QUEUED_FOR="0",
+                    ),
+                    redirect(
+                        (call.customer, "harmony-room", f"p{call.customer}"),
+                        (call.agent, "harmony-didle", "s"),
+                    ),
+                ],
+                {"Event": "BridgeLeave", "Uniqueid": call.agent},
+                {"Event": "MusicOnHoldStart", "Uniqueid": call.customer},
+            )
+            times.raw.append(took)
+            await primary.wait_state(HELD)
+        await over(at, call)
+        number += 1
+    await session.close()
+    assert times.show("first hold") <= CEILING
+
+
 async def test_hold_and_retrieve(at: Bench) -> None:
     hold, retrieve = Times(), Times()
     session = await at.login()
@@ -286,7 +330,7 @@ async def test_consult_transfer(at: Bench) -> None:
     times = Times()
     session = await at.login()
     number = 0
-    async for raw in in_turn(at, 2 * TRANSFERS):
+    async for raw in in_turn(at, 2 * SAMPLES):
         call = await talk(at, session)
         await consult(at, call)
         if number % 2:

@@ -6,6 +6,7 @@ time counts as ours. In the gap before each turn half of the calls end and as ma
 
 import asyncio
 import itertools
+import os
 import statistics
 import sys
 import time
@@ -27,7 +28,7 @@ from connector.telephony.states import ConversationState
 
 AGENTS, CALLS, TURNS = 2000, 500, 9
 CEILING = 2.0
-"""Seconds of processor time, at the median."""
+"""Seconds, of processor time and elapsed, at the median."""
 WAIT = 60.0
 QUEUES = ("support", "sales")
 
@@ -307,10 +308,11 @@ async def test_a_resync_of_two_thousand_agents_and_five_hundred_calls() -> None:
         f"\nresync of {AGENTS} agents and {CALLS} calls: "
         f"start {start:5.2f} s ({start_cpu:5.2f} s of processor); "
         f"after a gap median {statistics.median(waited):5.2f} s ({statistics.median(worked):5.2f} s), "
-        f"worst {max(waited):5.2f} s ({max(worked):5.2f} s), n={len(later)}"
+        f"worst {max(waited):5.2f} s ({max(worked):5.2f} s), n={len(later)}, load {os.getloadavg()[0]:.1f}"
     )
-    # Nothing here waits for another process: on a machine that does nothing else the two are one.
+    # Nothing here waits for another process: the two differ by what others took of the processors.
     assert statistics.median(worked) < CEILING
+    assert statistics.median(waited) < CEILING
 
 
 async def _measure(script: Pbx, pbx: AsteriskPbx, bridge: Bridge) -> list[tuple[float, float]]:
