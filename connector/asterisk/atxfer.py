@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import AnsweredCalls
+from connector.asterisk.held_by_nobody import HeldByNobody
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings
@@ -79,6 +80,11 @@ class AttendedTransfers(AnsweredCalls):
         self._pressed: dict[str, tuple[str, float]] = {}
         """The last tones that each interaction was asked to send, and when."""
         exchange.subscribe(self._note_end_of_consult)
+        self._held_by_nobody = HeldByNobody(exchange, self._hang_up)
+
+    def close(self) -> None:
+        """Let go of chores that are under way."""
+        self._held_by_nobody.close()
 
     def limits(self, endpoint: str) -> Limits:
         """Return what Asterisk's own attended transfer has no code for."""

@@ -292,3 +292,39 @@ async def test_a_call_left_at_a_busy_tone_ends_without_a_transfer_to_it() -> Non
     exchange.apply(facts.LegEnded(CUSTOMER, 16))
     await releasing
     assert sent(link) == [("Hangup", CUSTOMER), ("Hangup", AGENT)]
+
+
+# -- whom a transfer leaves on hold -------------------------------------------------------------------
+
+
+async def after_the_phones_transfer(link: SilentLink, *then: facts.Fact) -> None:
+    """Let the phone hand the consulted party on, while the customer is on hold; then more happens."""
+    handling = at_work(link, consulting=True)
+    exchange = handling._exchange
+    for fact in (
+        facts.PartiesTransferred((AGENT,), ("l1",)),
+        *(facts.LegLeft(AGENT, "b2"), facts.LegEnded(AGENT, 16), *then),
+    ):
+        exchange.apply(fact)
+    async with asyncio.timeout(3):
+        await asyncio.gather(*handling._held_by_nobody._chores)
+    handling.close()
+
+
+async def test_whom_a_transfer_by_the_phone_leaves_on_hold_is_let_go() -> None:
+    link = SilentLink({})
+    await after_the_phones_transfer(link)
+    assert sent(link) == [("Hangup", CUSTOMER)]
+
+
+async def test_who_is_with_somebody_after_a_transfer_is_left_alone() -> None:
+    link = SilentLink({})
+    other = facts.LegCreated("o-leg", "2002", "o-leg", placed=False, answered=True)
+    await after_the_phones_transfer(link, other, facts.LegJoined("o-leg", "b1"))
+    assert sent(link) == []
+
+
+async def test_who_is_gone_after_a_transfer_is_not_hung_up() -> None:
+    link = SilentLink({})
+    await after_the_phones_transfer(link, facts.LegEnded(CUSTOMER, 16))
+    assert sent(link) == []
