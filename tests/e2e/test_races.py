@@ -1,36 +1,22 @@
 """Races: two things at the same moment. No call is lost, no state is wrong, nobody is left over.
 
-Offsets are drawn from a fixed seed, so that a run can be repeated; what came of them is printed (see -rP).
+Offsets are drawn from a fixed seed; what came of them is printed (see `offsets.py`).
 """
 
 import asyncio
-import random
-import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
 from calls import ENDED, HELD, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, desk
+from offsets import after, offsets, print_outcomes
 
 from connector.lab.phones.base import CallState, PhoneCall
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.problems import BridgeRequestFailed
 from connector.processor.server import Session
-
-_SEED = 20261121
-_OFFSET = 0.010
-
-
-def _print(race: str, outcomes: Mapping[str, int]) -> None:
-    sys.stdout.write(f"{race}, seed {_SEED}: {dict(outcomes)}\n")
-
-
-async def _after(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-    await asyncio.sleep(max(0.0, seconds))
-    await act()
 
 
 @pytest.fixture
@@ -40,13 +26,11 @@ async def call(at_desk: Desk) -> Call:
 
 @pytest.mark.parametrize("verb", ["hold", "retrieve"])
 async def test_the_customer_hangs_up_as_the_agent_moves(at_desk: Desk, verb: str) -> None:
-    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
     outcomes: Counter[str] = Counter()
     agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
     agent.answer_mode = "auto"
     session = await at_desk.login("1001")
-    for _ in range(25):
-        offset = offsets.uniform(-_OFFSET, _OFFSET)
+    for offset in offsets(25):
         call = await customer.dial("7000")
         interaction = await session.channel.next_interaction()
         primary = interaction.primary
@@ -56,7 +40,7 @@ async def test_the_customer_hangs_up_as_the_agent_moves(at_desk: Desk, verb: str
             await primary.hold()
         act = primary.hold if verb == "hold" else primary.retrieve
         moved, _ = await asyncio.gather(
-            _after(-offset, act), _after(offset, call.hangup), return_exceptions=True
+            after(-offset, act), after(offset, call.hangup), return_exceptions=True
         )
         assert moved is None or isinstance(moved, BridgeRequestFailed)
         outcomes["carried out" if moved is None else str(moved).partition("harmony-lab")[0]] += 1
@@ -64,19 +48,17 @@ async def test_the_customer_hangs_up_as_the_agent_moves(at_desk: Desk, verb: str
         await interaction.wait_state(ENDED)
         await agents_call.wait_state("ended", WAIT)
         await interaction.complete()
-    _print(f"customer hangs up within 10 ms of {verb}", outcomes)
+    print_outcomes(f"customer hangs up within 10 ms of {verb}", outcomes)
     await session.close()
 
 
 async def test_the_consulted_answers_as_the_consult_is_cancelled(call: Call) -> None:
-    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
     outcomes: Counter[str] = Counter()
-    for _ in range(20):
-        offset = offsets.uniform(-_OFFSET, _OFFSET)
+    for offset in offsets(20):
         consult = await call.interaction.consult("1002")
         ringing = await call.target.next_call(WAIT)
         # Whose answer comes too late has nothing left to answer.
-        answer, cancel = _after(offset, ringing.answer), _after(-offset, consult.release)
+        answer, cancel = after(offset, ringing.answer), after(-offset, consult.release)
         _, cancelled = await asyncio.gather(answer, cancel, return_exceptions=True)
         assert cancelled is None
         await consult.wait_state(RELEASED)
@@ -84,7 +66,7 @@ async def test_the_consulted_answers_as_the_consult_is_cancelled(call: Call) -> 
         await ringing.wait_state("ended", WAIT)
         await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}}, stable=0.1)
         outcomes["answered before" if TALKING in consult.states else "never talked"] += 1
-    _print("consulted answers within 10 ms of the cancel", outcomes)
+    print_outcomes("consulted answers within 10 ms of the cancel", outcomes)
     await call.primary.release()
     await call.over()
 
@@ -118,15 +100,13 @@ async def test_the_agent_hangs_up_as_the_call_is_held(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, origin: str
 ) -> None:
     """Whoever was put on hold is an orphan then, even on the way into the room: no music for ever."""
-    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
     outcomes: Counter[str] = Counter()
     async with desk(provider, lab, tmp_path, ORPHANS_TO_SALES) as at:
         agent, taker = await at.agent_phone(), await at.agent_phone("1003")
         customer = await at.phones.phone("2001")
         agent.answer_mode = taker.answer_mode = customer.answer_mode = "auto"
         session, colleague = await at.login("1001"), await at.login("1003")
-        for _ in range(15):
-            offset = offsets.uniform(0, _OFFSET)
+        for offset in offsets(15, earliest=0.0):
             if origin == "queue":
                 call = await customer.dial("7000")
                 interaction = await session.channel.next_interaction()
@@ -136,7 +116,7 @@ async def test_the_agent_hangs_up_as_the_call_is_held(
             await interaction.primary.wait_state(TALKING)
             agents_call = agent.calls[-1]
             held, _ = await asyncio.gather(
-                interaction.primary.hold(), _after(offset, agents_call.hangup), return_exceptions=True
+                interaction.primary.hold(), after(offset, agents_call.hangup), return_exceptions=True
             )
             assert held is None or isinstance(held, BridgeRequestFailed)
             await interaction.wait_state(ENDED)
@@ -144,22 +124,20 @@ async def test_the_agent_hangs_up_as_the_call_is_held(
             await interaction.complete()
         await session.close()
         await colleague.close()
-    _print(f"agent hangs up within 10 ms of hold, {origin}", outcomes)
+    print_outcomes(f"agent hangs up within 10 ms of hold, {origin}", outcomes)
 
 
 async def test_the_consulted_hangs_up_as_the_call_is_transferred(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
     """The caller is with nobody then: the agent's leaving makes an orphan, whom another agent gets."""
-    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
     outcomes: Counter[str] = Counter()
     async with desk(provider, lab, tmp_path, ORPHANS_TO_SALES) as at:
         agent, taker = await at.agent_phone(), await at.agent_phone("1003")
         customer, target = await at.phones.phone("2001"), await at.phones.phone("1002")
         agent.answer_mode = taker.answer_mode = "auto"
         session, colleague = await at.login("1001"), await at.login("1003")
-        for _ in range(20):
-            offset = offsets.uniform(-_OFFSET, _OFFSET)
+        for offset in offsets(20):
             call = await customer.dial("7000")
             interaction = await session.channel.next_interaction()
             await interaction.primary.wait_state(TALKING)
@@ -168,7 +146,7 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(
             targets = await target.next_call(WAIT)
             await targets.answer()
             await consult.wait_state(TALKING)
-            transfer, hang_up = _after(-offset, interaction.consult_transfer), _after(offset, targets.hangup)
+            transfer, hang_up = after(-offset, interaction.consult_transfer), after(offset, targets.hangup)
             transferred, hung_up = await asyncio.gather(transfer, hang_up, return_exceptions=True)
             assert hung_up is None
             assert transferred is None or isinstance(transferred, BridgeRequestFailed)
@@ -187,7 +165,7 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(
             await interaction.complete()
         await session.close()
         await colleague.close()
-    _print("consulted hangs up within 10 ms of consulttransfer", outcomes)
+    print_outcomes("consulted hangs up within 10 ms of consulttransfer", outcomes)
 
 
 async def test_alternate_forty_times_back_to_back(call: Call) -> None:
