@@ -11,13 +11,16 @@ from contextlib import suppress
 from itertools import product
 from typing import NoReturn
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.held_by_nobody import HeldByNobody
-from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.notify import PhoneNotifier
+from connector.asterisk.phoneside import phone_holds
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
+from connector.telephony import facts
 from connector.telephony.changes import Change, ConversationChanged, InteractionEnded
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import Limits, Refused, TimedOut
@@ -81,10 +84,12 @@ class AttendedTransfers(AnsweredCalls):
         """The last tones that each interaction was asked to send, and when."""
         exchange.subscribe(self._note_end_of_consult)
         self._held_by_nobody = HeldByNobody(exchange, self._hang_up)
+        self._chores = Chores()
 
     def close(self) -> None:
         """Let go of chores that are under way."""
         self._held_by_nobody.close()
+        self._chores.cancel()
 
     def limits(self, endpoint: str) -> Limits:
         """Return what Asterisk's own attended transfer has no code for."""
@@ -313,8 +318,24 @@ class AttendedTransfers(AnsweredCalls):
                     and not interaction.over
                 ):
                     self._deaf_until[one] = time.monotonic() + _DEAF
+                    self._chores.start(self._see_hold(interaction))
             case _:
                 pass
+
+    async def _see_hold(self, interaction: Interaction) -> None:
+        """Ask whether the phone holds the first call, now that Asterisk itself holds nothing any more.
+
+        What it tells of its own holds hides the phone's, which outlasts the consult.
+        """
+        await self._listening(interaction)
+        if interaction.over or interaction.primary.released:
+            return
+        with suppress(AmiError):
+            if await phone_holds(self._link, interaction.leg):
+                self._exchange.apply(facts.PhoneHeld(interaction.leg))
+                # It may have taken the call back as it was asked.
+                if not await phone_holds(self._link, interaction.leg):
+                    self._exchange.apply(facts.PhoneResumed(interaction.leg))
 
     async def _listening(self, interaction: Interaction) -> None:
         """Wait until Asterisk listens to the agent's tones again."""

@@ -112,13 +112,24 @@ async def test_the_bridge_transfers_blind_what_the_phone_holds(call: Call) -> No
     await gone(call)
 
 
-async def test_a_consult_that_the_phone_holds_is_released(call: Call) -> None:
+@pytest.mark.parametrize("by", ["bridge", "target"])
+async def test_a_consult_that_the_phone_holds_ends(call: Call, by: str) -> None:
     consult = await call.consult()
     first, targets_call = call.agent.calls[0], call.target.calls[0]
     await first.hold()
     await consult.wait_state(HELD)
-    await consult.release()
+    await (consult.release() if by == "bridge" else targets_call.hangup())
+    await consult.wait_state(RELEASED)
     await targets_call.wait_state(CallState.ENDED, WAIT)
+    # The agent's leg is back, but the phone still holds: now the customer.
+    await call.primary.link.until(
+        lambda: call.primary.states[-2:] == [TALKING, HELD],
+        WAIT,
+        lambda: "the phone's hold of the first call",
+    )
+    assert await asked(call, call.primary.target, "conversation.request.retrieve") == HELD_BY_PHONE
+    # Asterisk plays no music for this hold: it began elsewhere.
+    await expect_hears({call.agent: set(), call.customer: set()})
     await first.resume()
     await agent_and_customer_talk(call)
     await gone(call)

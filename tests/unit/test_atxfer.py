@@ -275,6 +275,25 @@ async def test_a_consult_that_the_phone_holds_is_dropped() -> None:
     assert interaction.primary.state is ConversationState.HELD
 
 
+@pytest.mark.parametrize("holds", [True, False])
+async def test_the_phones_hold_outlasts_a_consult(holds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.asterisk.atxfer._DEAF", 0.01)
+    link = SilentLink({"CHANNEL(rtp,hold)": str(int(holds))})
+    handling = at_work(link, consulting=True)
+    exchange = handling._exchange
+    for fact in (
+        facts.PhoneHeld(AGENT),
+        *(facts.LegEnded("l1", 16), facts.LegEnded("l2", 16), facts.LegEnded(TARGET, 16)),
+        *(facts.LegLeft(AGENT, "b2"), facts.LegJoined(AGENT, "b1"), facts.PhoneResumed(AGENT)),
+        facts.MusicStopped(CUSTOMER),
+    ):
+        exchange.apply(fact)
+    primary = handling._started(AGENT).primary
+    assert primary.state is ConversationState.TALKING
+    await asyncio.gather(*handling._chores)
+    assert primary.state is (ConversationState.HELD if holds else ConversationState.TALKING)
+
+
 async def test_a_call_left_at_a_busy_tone_ends_without_a_transfer_to_it() -> None:
     link = SilentLink({})
     handling = at_work(link)
