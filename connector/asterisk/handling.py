@@ -35,6 +35,10 @@ class CallHandling(Protocol):
     Every procedure returns when the PBX has shown the outcome, and raises a `PbxProblem` if it did not.
     """
 
+    def close(self) -> None:
+        """Let go of chores that are under way."""
+        ...
+
     def limits(self, endpoint: str) -> Limits:
         """See `Pbx.limits`."""
         ...

@@ -176,8 +176,7 @@ class AsteriskPbx:
         self._mobile.close()
         self._wrap_up.close()
         await self._extensions.close()
-        if isinstance(self._handling, PartyRooms):
-            self._handling.close()
+        self._handling.close()
         if self._hold_limits is not None:
             self._hold_limits.close()
         await self._link.close()
