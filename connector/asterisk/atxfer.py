@@ -21,10 +21,10 @@ from connector.asterisk.phoneside import phone_holds
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony import facts
-from connector.telephony.changes import Change, ConversationChanged, InteractionEnded
+from connector.telephony.changes import Change, ConversationAdded, ConversationChanged, InteractionEnded
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import Limits, Refused, TimedOut
-from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState
+from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
 
 _LIMIT = "This telephone system is used without the connector's dialplan (consult: atxfer), so"
 
@@ -85,7 +85,7 @@ class AttendedTransfers(AnsweredCalls):
         self._deaf_until: dict[str, float] = {}
         self._pressed: dict[str, tuple[str, float]] = {}
         """The last tones that each interaction was asked to send, and when."""
-        exchange.subscribe(self._note_end_of_consult)
+        exchange.subscribe(self._note_consult)
         self._held_by_nobody = HeldByNobody(exchange, self._hang_up)
         self._chores = Chores()
 
@@ -155,8 +155,6 @@ class AttendedTransfers(AnsweredCalls):
             self._beyond(f"a consult call is dialled by tones, and {destination} is not only tones")
         await self._listening(interaction)
         before = interaction.consult
-        # By this a connector that is started meanwhile knows the consult's id.
-        await self._set(interaction.leg, HARMONY_CONSULTS=str(interaction.conversations_begun + 1))
         try:
             await self._link.send(
                 "Atxfer",
@@ -316,8 +314,10 @@ class AttendedTransfers(AnsweredCalls):
         answer = await self._link.send("Getvar", {"Channel": interaction.leg, "Variable": name})
         return answer.get("Value") or ""
 
-    def _note_end_of_consult(self, change: Change) -> None:
+    def _note_consult(self, change: Change) -> None:
         match change:
+            case ConversationAdded(interaction=one, role=Role.CONSULT):
+                self._chores.start(self._note_number(one))
             case InteractionEnded(interaction=ended):
                 self._deaf_until.pop(ended, None)
                 self._pressed.pop(ended, None)
@@ -332,6 +332,13 @@ class AttendedTransfers(AnsweredCalls):
                     self._chores.start(self._see_hold(interaction))
             case _:
                 pass
+
+    async def _note_number(self, interaction_id: str) -> None:
+        """Note a consult's number on the agent's leg: a connector that is started anew knows its id by it."""
+        interaction = self._exchange.model.interaction(interaction_id)
+        if interaction is not None and not interaction.over:
+            with suppress(AmiError, Refused):
+                await self._set(interaction.leg, HARMONY_CONSULTS=str(interaction.conversations_begun))
 
     async def _see_hold(self, interaction: Interaction) -> None:
         """Ask whether the phone holds the first call, now that Asterisk itself holds nothing any more.
