@@ -256,9 +256,9 @@ class PhoneSide:
         for name, value in own.items():
             await self._link.send("Setvar", {"Channel": leg, "Variable": name, "Value": value})
         await self._set_data(leg, interaction)
-        await self._link.send(
-            "Setvar", {"Channel": interaction.primary.leg, "Variable": NUMBER_VARIABLE, "Value": number}
-        )
+        first = interaction.primary.leg
+        if self._exchange.model.legs.get(first) is not None:
+            await self._link.send("Setvar", {"Channel": first, "Variable": NUMBER_VARIABLE, "Value": number})
 
     def _tell_data(self, caller: str | None, callee: str) -> None:
         """Let the interaction's data travel to whom the phone consults, as they do with a consult of ours."""

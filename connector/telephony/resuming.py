@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from connector.telephony import beginnings, call_data, facts, settling
 from connector.telephony.calls import Calls
+from connector.telephony.changes import InteractionAdded
 from connector.telephony.found_calls import FoundCall, read_call
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Leg
@@ -16,13 +17,36 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
     if agent is None or agent.endpoint not in calls.watched or not (agent.placed or agent.answered):
         return
     if calls.interaction_on(agent.id) is None:
-        beginnings.appear(calls, agent, fact.consult if agent.consult_of else 0)
+        if agent.consult_of and calls.legs.get(agent.consult_of) is None and not fact.primary_room:
+            _go_on(calls, agent, fact)
+        else:
+            beginnings.appear(calls, agent, fact.consult if agent.consult_of else 0)
     interaction = calls.interaction_on(agent.id)
     if interaction is None:
         return
     if interaction.primary.leg == agent.id:
         _resume(calls, interaction, agent, fact)
     settling.look_at(calls, interaction)
+
+
+def _go_on(calls: Calls, agent: Leg, fact: facts.CallFound) -> None:
+    """Begin the interaction of a phone's consult whose first call is over: the consult is all there is."""
+    interaction_id = agent.consult_of
+    taken = calls.interactions.get(interaction_id)
+    if taken is not None and not taken.over:
+        return
+    primary = Conversation(
+        f"{interaction_id}-1", Role.PRIMARY, ConversationState.RELEASED, interaction_id, Cause.NORMAL
+    )
+    state = InteractionState.STARTED
+    interaction = Interaction(interaction_id, agent.endpoint, agent.id, state, primary, answered=True)
+    interaction.data = call_data.collect(calls, interaction)
+    calls.interactions[interaction_id] = interaction
+    calls.link(agent.id, interaction)
+    calls.emit(InteractionAdded(interaction_id, agent.endpoint))
+    consult = beginnings.begin_consult(calls, interaction, agent.id, fact.consult)
+    consult.expect(agent.dialled, calls.type_of_number(agent.dialled))
+    _listen_for(calls, interaction, consult)
 
 
 def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> None:
@@ -50,9 +74,14 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
     interaction.consults_numbered(fact.consult)
     for conversation in interaction.on_leg(agent.id):
         if conversation.state is ConversationState.DIALING:
-            for leg in calls.legs.rung_by(agent.id):
-                conversation.candidates.add(leg)
-                calls.link(leg, interaction)
+            _listen_for(calls, interaction, conversation)
+
+
+def _listen_for(calls: Calls, interaction: Interaction, conversation: Conversation) -> None:
+    """Note who is being rung for a conversation."""
+    for leg in calls.legs.rung_by(conversation.leg):
+        conversation.candidates.add(leg)
+        calls.link(leg, interaction)
 
 
 def _consult(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> Conversation:

@@ -150,6 +150,21 @@ async def test_a_consult_after_a_restart_is_another_conversation(kept: ProcessDe
     await call.over()
 
 
+async def test_a_consult_of_the_phone_outlives_the_first_call_and_the_connector(kept: ProcessDesk) -> None:
+    call = await make_call(kept, "queue")
+    found, second = await phone_keys.consult(call)
+    await call.customers_call.hangup()
+    await call.primary.wait_state(RELEASED)
+    await kept.end(signal.SIGKILL)
+    await kept.start()
+    await call.interaction.set_data({"ORDER": "4711"})
+    assert (call.interaction.state, found.state) == (InteractionState.STARTED, TALKING)
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}})
+    await second.hangup()
+    await found.wait_state(RELEASED)
+    await call.over()
+
+
 async def test_a_release_that_was_half_done_leaves_nobody_behind(
     kept: ProcessDesk, provider: LabProvider
 ) -> None:
