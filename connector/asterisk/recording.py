@@ -35,7 +35,7 @@ def file_name(settings: RecordingSettings, interaction: Interaction, agent: str,
 
     Of a field letters, digits, `-` and `_` are kept, 40 at most; nothing of it can leave the directory.
     """
-    member = next(iter(interaction.primary.members), None)
+    member = interaction.contact
     values = {
         "date": f"{now:%Y-%m-%d}",
         "time": f"{now:%H%M%S}",

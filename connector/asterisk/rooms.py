@@ -60,7 +60,9 @@ class PartyRooms(RoomTransfers, RoomPhoneSide, PrivateWords):
         calls of both kinds.
         """
         interaction, conversation = self._find(interaction_id, conversation_id)
-        if conversation.state is not ConversationState.TALKING or self._party_or_none(conversation) is None:
+        legs, leg = self._exchange.model.legs, conversation.leg
+        together = self._party_or_none(conversation) in legs.hearing(leg).parties
+        if conversation.state is not ConversationState.TALKING or not together or legs.room_of(leg):
             return
         await self.ready_for_listeners(interaction_id)
         await self._share_room(interaction, conversation)

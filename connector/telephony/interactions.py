@@ -195,6 +195,15 @@ class Interaction:
         return None
 
     @property
+    def contact(self) -> Member | None:
+        """The member whom this is about in the first place: the `caller`, or who is expected."""
+        caller = self.caller
+        for one in self.conversations():
+            if caller in one.parties and not one.released:
+                return one.parties[caller]
+        return next(iter(self.primary.members), None)
+
+    @property
     def legs(self) -> tuple[str, ...]:
         """The agent's legs: one, or two while the phone itself runs a consult."""
         legs: tuple[str, ...] = (self.leg,)

@@ -194,8 +194,14 @@ async def test_tones_to_a_colleague_who_is_an_agent(at_desk: Desk) -> None:
     await tones_arrive(pair.theirs.primary, pair.agents_call)
     await pair.talk()
     assert (len(pair.consult.states), len(pair.theirs.primary.states)) == told
+    # Nobody is there who could hear tones, and that is no fault.
+    await pair.theirs.primary.hold()
+    await pair.hear({"MOH"}, set(), {"MOH"})
+    await pair.consult.send_dtmf("5")
+    await pair.theirs.primary.retrieve()
     await pair.call.interaction.alternate()
     await pair.hear({"2001"}, {"MOH"}, {"1001"})
+    await pair.theirs.primary.send_dtmf("5")
     await pair.call.interaction.alternate()
     await pair.talk()
     await pair.theirs.primary.release()

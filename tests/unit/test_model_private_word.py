@@ -200,6 +200,7 @@ def test_a_recording_of_the_customer_is_told_while_they_are_aside() -> None:
     play.tell(facts.RoomAssigned(AGENT, Role.CONSULT, CUSTOMER), facts.LegLeft(TARGET, "b1"))
     assert play.interaction.recording is Recording.ON
     assert play.interaction.contacts == (CUSTOMER, TARGET)
+    assert play.interaction.contact is play.word.members[0]
     play.tell(facts.LegEnded(CUSTOMER, 16))
     assert (play.interaction.recording, play.interaction.contacts) == (Recording.OFF, (TARGET,))
 

@@ -3,9 +3,10 @@
 from moving_bench import MovingBench
 from telephony_script import AGENT, CUSTOMER, TARGET
 from test_model_phone_side import PHONE_DIALS, PHONE_HOLDS, SECOND, TARGET_ANSWERS
+from test_rooms_chores import ROOM
 
 from connector.telephony import facts
-from connector.telephony.states import ConversationState
+from connector.telephony.states import ConversationState, Role
 
 TALKING, HELD, RELEASED = ConversationState.TALKING, ConversationState.HELD, ConversationState.RELEASED
 
@@ -76,3 +77,17 @@ async def test_a_consult_of_the_bridge_which_the_site_has_dialled() -> None:
     assert bench.states() == (HELD, TALKING)
     known = bench.link.variables()
     assert (known[f"{AGENT} HARMONY_P2"], known[f"{TARGET} HARMONY_AGENT"]) == (TARGET, AGENT)
+
+
+async def test_a_colleague_who_holds_is_not_waited_for() -> None:
+    """The agent's leg is alone where the two meet: nobody hears the tones, and nobody moves for them."""
+    bench = MovingBench()
+    bench.exchange.model.watch("2001")
+    bench.tell(
+        facts.RoomAssigned(AGENT, Role.PRIMARY, CUSTOMER),
+        facts.RoomAssigned(CUSTOMER, Role.PRIMARY, CUSTOMER),
+    )
+    bench.tell(facts.LegLeft(CUSTOMER, ROOM, waits=True), facts.MusicStarted(AGENT))
+    assert bench.states() == (TALKING, None)
+    await bench.strategy.ready_for_tones(AGENT, bench.interaction.primary.id)
+    assert bench.moves() == []
