@@ -1,19 +1,20 @@
 """A member of a conference hangs up as one is taken aside: whoever is left talks to the agent in the end."""
 
 import asyncio
-import random
 from collections import Counter
 
 import pytest
 from calls import ENDED, HELD, RELEASED, TALKING
 from desk import WAIT, Desk
+from offsets import after, offsets, print_outcomes
 from test_private_word import NAME, member_of
-from test_races import _OFFSET, _SEED, _after, _print
 
 from connector.lab.phones.hearing import expect_hears
 from connector.processor.handles import Interaction
 
 ROUNDS = 8
+LATER = 0.010
+"""Seconds after the request around which the member hangs up."""
 
 
 def only_one_left(interaction: Interaction, number: str) -> bool:
@@ -28,13 +29,12 @@ def only_one_left(interaction: Interaction, number: str) -> bool:
 @pytest.mark.parametrize("who", ["1002", "2001"])
 @pytest.mark.parametrize("number", ["1002", "2001"])
 async def test_a_member_hangs_up_as_one_is_taken_aside(at_desk: Desk, number: str, who: str) -> None:
-    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
     outcomes: Counter[str] = Counter()
     agent = await at_desk.agent_phone()
     customer, target = await at_desk.phones.phone("2001"), await at_desk.phones.phone("1002")
     agent.answer_mode = target.answer_mode = "auto"
     session = await at_desk.login("1001", ready=False)
-    for _ in range(ROUNDS):
+    for offset in offsets(ROUNDS):
         await customer.dial("1001")
         interaction = await session.channel.next_interaction()
         primary = interaction.primary
@@ -46,9 +46,8 @@ async def test_a_member_hangs_up_as_one_is_taken_aside(at_desk: Desk, number: st
         leaving, left = (customer, target) if who == "2001" else (target, customer)
         calls = [leaving.calls[0], left.calls[0], agent.calls[0]]
         body = {"id": member_of(interaction, number).id}
-        offset = offsets.uniform(-_OFFSET, _OFFSET)
         asked = asyncio.create_task(at_desk.bridge.request(primary.target, NAME, body))
-        await _after(offset + _OFFSET, calls[0].hangup)
+        await after(LATER + offset, calls[0].hangup)
         reply = await asked
         outcomes["carried out" if reply.ok else str(reply.error_message).partition("harmony-lab")[0]] += 1
         await interaction.link.until(
@@ -65,5 +64,5 @@ async def test_a_member_hangs_up_as_one_is_taken_aside(at_desk: Desk, number: st
             await each.wait_state("ended", WAIT)
         await interaction.wait_state(ENDED)
         await interaction.complete()
-    _print(f"{who} hangs up within 20 ms of a private word with {number}", outcomes)
+    print_outcomes(f"{who} hangs up within 20 ms of a private word with {number}", outcomes)
     await session.close()
