@@ -427,13 +427,14 @@ class LegGraph:
         return {owner.id}
 
     def _consult_ended(self, leg: str, cause: int) -> None:
-        """Note the end of such a joint; unless it was answered, this is how the consult failed."""
+        """Note the end of such a joint; unless somebody talked behind it, this is how the consult failed."""
         joint = self.get(leg)
         owner = self.get(joint.dialled_by) if joint is not None else None
         if owner is None or owner.joint != leg:
             return
         owner.joint = None
-        if leg in owner.ringing:
+        # It may be answered as it is given up: then whoever answered is never joined.
+        if leg in owner.ringing or owner.reported is None:
             unknown = DialOutcome.CANCELLED if cause == _NORMAL_CLEARING else DialOutcome.UNREACHABLE
             owner.reported = (owner.joint_outcome or unknown, cause)
 

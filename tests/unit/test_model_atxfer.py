@@ -184,3 +184,14 @@ def test_the_phone_hands_on_whom_it_talks_to(alternated: bool) -> None:
     causes = (Cause.TRANSFERRED, Cause.NORMAL) if alternated else (Cause.NORMAL, Cause.TRANSFERRED)
     assert (interaction.primary.cause, consult.cause) == causes
     assert interaction.over
+
+
+@pytest.mark.parametrize("answered", [1, 2, 3, 4])
+def test_a_consult_that_is_answered_as_it_is_given_up(answered: int) -> None:
+    """Asterisk has the agent back with the customer already, and joins whoever answered to nobody."""
+    late = target_answers_consult()[:answered]
+    gone = (*JOINT_GOES, facts.LegEnded(TARGET, 16))
+    _model, interaction, consult = consulting(*BACK_TO_CUSTOMER, *late, *gone)
+    assert consult.state is RELEASED
+    assert consult.cause is (Cause.CANCELLED if answered == 1 else Cause.NORMAL)
+    assert interaction.primary.state is TALKING
