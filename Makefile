@@ -1,7 +1,7 @@
 # Everything a newcomer types. Each target sets up what it needs and says what it does.
 #   make demo         a real call through a real Asterisk, with a readable timeline
 #   make test         all tests: unit, replay, end to end on the laboratory
-#   make check        linters, types, import table, security linter, dialplan
+#   make check        linters, types, import table, security linter, dialplan, audit where its data can be had
 #   make audit        known vulnerabilities of the locked dependencies (needs the network)
 #   make test-amqp    the end-to-end suite with the bridge behind a message broker
 #   make test-dialect the end-to-end suite with a bridge that calls everything otherwise
@@ -50,6 +50,8 @@ check: venv
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive connector docker
 	@echo "== dialplan"
 	@$(BIN)/python tests/lint_dialplan.py
+	@echo "== pip-audit"
+	@$(BIN)/python tests/audit.py || [ $$? -eq 2 ]
 
 # Exit status 0: none known; 1: some are; 2: nobody could be asked.
 audit: venv

@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
-PATIENCE = 300
+PATIENCE = 60
 SERVICES = ("pypi", "osv")
 """Where pip-audit may ask; the second is asked when the first cannot be."""
 

@@ -7,36 +7,47 @@ complete. What it has no code for (a plain hold, a third party) is refused in a 
 
 import asyncio
 import time
+from contextlib import suppress
+from itertools import product
 from typing import NoReturn
 
+from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import AnsweredCalls
-from connector.asterisk.link import AmiLink, AmiRefused
+from connector.asterisk.held_by_nobody import HeldByNobody
+from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.notify import PhoneNotifier
+from connector.asterisk.phoneside import phone_holds
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
-from connector.telephony.changes import Change, ConversationChanged, InteractionEnded
+from connector.telephony import facts
+from connector.telephony.changes import Change, ConversationAdded, ConversationChanged, InteractionEnded
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import Limits, Refused, TimedOut
-from connector.telephony.states import ANSWERED_STATES, ConversationState
+from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
 
 _LIMIT = "This telephone system is used without the connector's dialplan (consult: atxfer), so"
 
 LIMITS = (
     "A call is held by a consult call only, or on the phone.",
     "Nobody is called into a conference: consult first; more than three cannot talk.",
-    "There is no consult call out of a conference.",
+    "There is no consult call out of a conference, and no private word with one member of it.",
     "A consult call that the agent began on the phone can be released; all else is done on the phone.",
     "A blind transfer to somebody who does not answer ends the call.",
     "If the customer hangs up while the agent talks to them in a consult, all calls end.",
+    "After a conference that the agent has left a queue counts the call for the agent until the caller goes.",
 )
 """What this strategy cannot do, for `connector check` and desktops; at length in docs/call-handling.md."""
+
+_NEVER = frozenset({"blind_conference", "private_word"})
+"""Procedures of `Pbx` that are refused whatever the phone can do."""
 
 _BEGUN = 2.0
 """Seconds in which Asterisk holds the call after Atxfer, if it lets the agent transfer (usually 0.25)."""
 _COLLECTING = 5.0
 """Seconds in which it then dials: it waits `transferdigittimeout` (3) if the number might go on."""
 _RELEASED = ConversationState.RELEASED
+_BACK = {ConversationState.TALKING, _RELEASED}
 
 _DEAF = 0.6
 """Seconds after a consult in which Asterisk obeys no code: 0.4 on 22.10, while the agent hears a beep."""
@@ -45,9 +56,10 @@ _FORGOTTEN = 5.0
 """Seconds after which Asterisk surely looks for a code anew (`featuredigittimeout`, 1 by default)."""
 _LONGEST_CODE = 16
 
+_BEGIN = "FEATUREMAP(atxfer)"
 _SWAP, _COMPLETE, _JOIN = "FEATURE(atxferswap)", "FEATURE(atxfercomplete)", "FEATURE(atxferthreeway)"
 _CODES = (
-    "FEATUREMAP(atxfer)",
+    _BEGIN,
     "FEATUREMAP(blindxfer)",
     "FEATUREMAP(disconnect)",
     "FEATURE(atxferabort)",
@@ -55,6 +67,7 @@ _CODES = (
     _COMPLETE,
     _JOIN,
 )
+_OTHER_CODES = ("FEATUREMAP(automixmon)", "FEATUREMAP(parkcall)")
 
 
 class AttendedTransfers(AnsweredCalls):
@@ -72,12 +85,19 @@ class AttendedTransfers(AnsweredCalls):
         self._deaf_until: dict[str, float] = {}
         self._pressed: dict[str, tuple[str, float]] = {}
         """The last tones that each interaction was asked to send, and when."""
-        exchange.subscribe(self._note_end_of_consult)
+        exchange.subscribe(self._note_consult)
+        self._held_by_nobody = HeldByNobody(exchange, self._hang_up)
+        self._chores = Chores()
+
+    def close(self) -> None:
+        """Let go of chores that are under way."""
+        self._held_by_nobody.close()
+        self._chores.cancel()
 
     def limits(self, endpoint: str) -> Limits:
         """Return what Asterisk's own attended transfer has no code for."""
         by_phone = self._notifier.can_hold(endpoint)
-        return Limits(frozenset({"blind_conference"} if by_phone else {"blind_conference", "hold"}), LIMITS)
+        return Limits(_NEVER if by_phone else _NEVER | {"hold"}, LIMITS)
 
     # -- hold ----------------------------------------------------------------------------------------
 
@@ -123,7 +143,10 @@ class AttendedTransfers(AnsweredCalls):
         primary = interaction.primary
         if interaction.consult is not None and not interaction.consult.released:
             raise Refused("There is a consult call already.")
+        await self._no_phone_hold(interaction, primary)
         self._require(primary, ConversationState.TALKING, "consulted about")
+        # A program of the PBX shows no hold by which the consult's beginning could be seen.
+        self._party(primary)
         if len(primary.parties) > 1:
             self._beyond("there is no consult call out of a conference")
         self._not_consulting(interaction)
@@ -140,6 +163,7 @@ class AttendedTransfers(AnsweredCalls):
         except AmiRefused as refusal:
             raise Refused(f"The telephone system refused the consult call: {refusal}.") from refusal
         await self._held(interaction)
+        await self._set_codes_apart(interaction)
         await self._exchange.until(
             lambda: (
                 interaction.over
@@ -168,16 +192,23 @@ class AttendedTransfers(AnsweredCalls):
             return
         await self._abort(interaction)
         await self._until(consult, ConversationState.RELEASED)
-        if not interaction.primary.released:
-            await self._until(interaction.primary, ConversationState.TALKING)
+        primary = interaction.primary
+        await self._exchange.until(
+            lambda: primary.state in _BACK or self._is_with(interaction, primary), "return to the first call"
+        )
 
     async def consult_transfer(self, interaction_id: str) -> None:
         """Let the others go on without the agent. If the target does not answer, Asterisk rings the agent."""
         interaction = self._started(interaction_id)
-        self._live_consult(interaction)
+        consult, primary = self._live_consult(interaction), interaction.primary
         with self._departing(interaction):
             await self._press_code(interaction, _COMPLETE)
-            await self._exchange.until(lambda: interaction.over, "transfer")
+            await self._exchange.until(
+                lambda: interaction.over or (consult.released and primary.state is ConversationState.TALKING),
+                "transfer",
+            )
+            if not interaction.over:
+                raise Refused(f"The consult call ended meanwhile ({consult.cause}).")
 
     async def consult_conference(self, interaction_id: str) -> None:
         """Join all three."""
@@ -185,16 +216,21 @@ class AttendedTransfers(AnsweredCalls):
         consult = self._live_consult(interaction)
         if consult.state not in ANSWERED_STATES:
             raise Refused(f"The consult call cannot join: it is {consult.state}.")
+        self._own(interaction)
+        await self._no_phone_hold(interaction)
         await self._press_code(interaction, _JOIN)
         await self._until(consult, ConversationState.RELEASED)
         await self._until(interaction.primary, ConversationState.TALKING)
+        if consult.cause is not Cause.CONFERENCED:
+            raise Refused(f"The consult call ended meanwhile ({consult.cause}).")
 
     # -- blind ---------------------------------------------------------------------------------------
 
     async def blind_transfer(self, interaction_id: str, conversation_id: str, number: str) -> None:
         """Send the party to a number that the dialplan has (others would end the call); the agent leaves."""
         interaction, conversation = self._find(interaction_id, conversation_id)
-        self._require(conversation, ConversationState.TALKING, "transferred")
+        if not self._phone_holds(conversation.leg):
+            self._require(conversation, ConversationState.TALKING, "transferred")
         if len(conversation.parties) > 1 or len(interaction.live_conversations) > 1:
             raise Refused("Only a call with one party can be transferred to a number.")
         destination = await self._checked(number)
@@ -214,12 +250,22 @@ class AttendedTransfers(AnsweredCalls):
         self._require(conversation, ConversationState.TALKING, "extended")
         self._beyond("nobody joins a call unasked: consult the number, then make a conference")
 
+    async def private_word(self, interaction_id: str, conversation_id: str, _member_id: str) -> None:
+        """Refuse: nobody who was joined by Asterisk's own conference can be taken out of it again."""
+        _interaction, conversation = self._find(interaction_id, conversation_id)
+        self._require(conversation, ConversationState.TALKING, "left for a private word")
+        self._beyond("there is no private word with one member of a conference")
+
     # -- small ones ----------------------------------------------------------------------------------
 
     async def release_primary(self, interaction: Interaction) -> None:
         """End the primary: the consult goes on if there is one, a conference goes on without the agent."""
         primary, consult = interaction.primary, interaction.consult
         if consult is None or consult.released:
+            if primary.parties and not self._is_with(interaction, primary):
+                # Left at a busy tone: if the agent's leg went first, that would be a transfer to it.
+                await self._hang_up(*primary.parties)
+                await self._until(primary, ConversationState.RELEASED)
             await self._hang_up(interaction.leg)
         elif consult.leg != primary.leg:
             await self._hang_up(*primary.parties, primary.leg)
@@ -228,8 +274,9 @@ class AttendedTransfers(AnsweredCalls):
                 "While the consult call rings, the first call cannot end alone: release that first."
             )
         else:
-            # Asterisk ends everything if the party goes while the agent talks to it.
-            if consult.state is ConversationState.HELD:
+            # Asterisk ends everything if the party goes while the agent is with it.
+            if self._is_with(interaction, primary):
+                await self._no_phone_hold(interaction)
                 await self._swap(interaction, consult, primary)
             await self._hang_up(*primary.parties)
         await self._until(primary, ConversationState.RELEASED)
@@ -258,12 +305,19 @@ class AttendedTransfers(AnsweredCalls):
     def _beyond(self, limit: str) -> NoReturn:
         raise Refused(f"{_LIMIT} {limit}.")
 
+    def _is_with(self, interaction: Interaction, conversation: Conversation) -> bool:
+        """Whether the agent's leg is with the conversation's parties, also if its phone holds them."""
+        heard = self._exchange.model.legs.hearing(interaction.leg)
+        return not heard.parties.isdisjoint(conversation.parties)
+
     async def _code(self, interaction: Interaction, name: str) -> str:
         answer = await self._link.send("Getvar", {"Channel": interaction.leg, "Variable": name})
         return answer.get("Value") or ""
 
-    def _note_end_of_consult(self, change: Change) -> None:
+    def _note_consult(self, change: Change) -> None:
         match change:
+            case ConversationAdded(interaction=one, role=Role.CONSULT):
+                self._chores.start(self._note_number(one))
             case InteractionEnded(interaction=ended):
                 self._deaf_until.pop(ended, None)
                 self._pressed.pop(ended, None)
@@ -275,8 +329,31 @@ class AttendedTransfers(AnsweredCalls):
                     and not interaction.over
                 ):
                     self._deaf_until[one] = time.monotonic() + _DEAF
+                    self._chores.start(self._see_hold(interaction))
             case _:
                 pass
+
+    async def _note_number(self, interaction_id: str) -> None:
+        """Note a consult's number on the agent's leg: a connector that is started anew knows its id by it."""
+        interaction = self._exchange.model.interaction(interaction_id)
+        if interaction is not None and not interaction.over:
+            with suppress(AmiError, Refused):
+                await self._set(interaction.leg, HARMONY_CONSULTS=str(interaction.conversations_begun))
+
+    async def _see_hold(self, interaction: Interaction) -> None:
+        """Ask whether the phone holds the first call, now that Asterisk itself holds nothing any more.
+
+        What it tells of its own holds hides the phone's, which outlasts the consult.
+        """
+        await self._listening(interaction)
+        if interaction.over or interaction.primary.released:
+            return
+        with suppress(AmiError):
+            if await phone_holds(self._link, interaction.leg):
+                self._exchange.apply(facts.PhoneHeld(interaction.leg))
+                # It may have taken the call back as it was asked.
+                if not await phone_holds(self._link, interaction.leg):
+                    self._exchange.apply(facts.PhoneResumed(interaction.leg))
 
     async def _listening(self, interaction: Interaction) -> None:
         """Wait until Asterisk listens to the agent's tones again."""
@@ -287,6 +364,24 @@ class AttendedTransfers(AnsweredCalls):
         leg = self._exchange.model.legs.get(interaction.leg)
         if leg is None or leg.joint is None:
             raise Refused("The consult call was begun on the phone: go on with it there, or release it.")
+
+    async def _set_codes_apart(self, interaction: Interaction) -> None:
+        """Let another code begin transfers on the agent's leg, if the site's is one that is pressed in them.
+
+        Who is consulted may hang up as it is pressed: then the agent is back in the first call, where it must
+        begin nothing. Asterisk learns the codes anew whenever a leg comes into a bridge.
+        """
+        begins = await self._code(interaction, _BEGIN)
+        if begins not in [await self._code(interaction, name) for name in (_SWAP, _COMPLETE, _JOIN)]:
+            return
+        taken = [code for name in (*_CODES, *_OTHER_CODES) if (code := await self._code(interaction, name))]
+        for tones in product("*#", "987654321"):
+            code = "".join(tones)
+            if not any(code.startswith(one) or one.startswith(code) for one in taken):
+                with suppress(AmiRefused):
+                    fields = {"Channel": interaction.leg, "Variable": _BEGIN, "Value": code}
+                    await self._link.send("Setvar", fields)
+                return
 
     async def _press_code(self, interaction: Interaction, name: str) -> None:
         self._own(interaction)

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from connector.asterisk.channel_names import channel_parts, is_furniture
 from connector.asterisk.events import room_of_row
@@ -23,11 +24,16 @@ _HEAR_MUSIC = frozenset("pvw")
 """First letters of the extensions by which somebody enters a room who hears music when alone there."""
 
 
-def kinship(rows: Sequence[AmiMessage], fresh: set[str]) -> Iterator[facts.Fact]:
+def kinship(
+    rows: Sequence[AmiMessage],
+    fresh: set[str],
+    consults: Mapping[str, facts.CallFound] = MappingProxyType({}),
+) -> Iterator[facts.Fact]:
     """Iterate over the facts about the `fresh` legs that only the rows together tell.
 
     The halves of a Local channel belong together. A leg was dialled by the channel of its tree whose Dial
-    names it; one that rings although no Dial does was placed by an Originate or a queue.
+    names it; one that rings although no Dial does was placed by an Originate or a queue, unless the PBX lets
+    somebody consult by it: `consults` has what its agent is in, by the joint.
     """
     halves = {_joint(row): row["Uniqueid"] for row in rows if row["Channel"].endswith(_SECOND_HALF)}
     callees = [row for row in rows if row["Uniqueid"] in fresh and not row["Channel"].endswith(_SECOND_HALF)]
@@ -41,6 +47,9 @@ def kinship(rows: Sequence[AmiMessage], fresh: set[str]) -> Iterator[facts.Fact]
     # Joints first: on whose behalf they dial on must be known then.
     for row in sorted(callees, key=lambda row: not row["Channel"].endswith(_FIRST_HALF)):
         leg = row["Uniqueid"]
+        if leg in consults:
+            yield consults[leg]
+            continue
         tree = callers.get(row.get("Linkedid") or "", ())
         caller = next((one["Uniqueid"] for one in tree if _dials(one, row)), None)
         if caller is not None or row["ChannelState"] == _RINGING:

@@ -46,4 +46,4 @@ class CallData:
         )
 
     def _legs(self, interaction: Interaction) -> list[str]:
-        return [*interaction.legs, *interaction.primary.parties]
+        return [*interaction.legs, *interaction.contacts]

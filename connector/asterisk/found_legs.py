@@ -24,11 +24,14 @@ TRUSTED = (
     "HARMONY_DIALLED",
     "HARMONY_QUEUED_IN",
     "HARMONY_QUEUED_FOR",
+    "TRANSFERERNAME",
+    "BRIDGEPEER",
 )
 """Variables that are asked for by name, besides all: by these a leg says which calls it is in.
 
 Nobody sets the first one: it shows that a row has them.
 """
+_TOLD_BY_NAME = RESERVED_VARIABLES | frozenset(TRUSTED)
 _UNSET = "(null)"
 _MOST_DIGITS = 7
 _CONSULTING, _IDLE, _QUEUE = "harmony-dconsult", "harmony-didle", "Queue"
@@ -47,7 +50,7 @@ def variables_of(row: AmiMessage) -> dict[str, str]:
     if tuple(name for name, _, _ in by_name) == TRUSTED:
         found = {name: value for name, _, value in by_name if value != _UNSET}
     for name, _, value in lines[len(by_name) :]:
-        if not (by_name and name in RESERVED_VARIABLES):
+        if not (by_name and name in _TOLD_BY_NAME):
             found.setdefault(name, value)
     return found
 

@@ -35,6 +35,10 @@ class CallHandling(Protocol):
     Every procedure returns when the PBX has shown the outcome, and raises a `PbxProblem` if it did not.
     """
 
+    def close(self) -> None:
+        """Let go of chores that are under way."""
+        ...
+
     def limits(self, endpoint: str) -> Limits:
         """See `Pbx.limits`."""
         ...
@@ -77,6 +81,10 @@ class CallHandling(Protocol):
 
     async def drop_member(self, interaction_id: str, conversation_id: str, member_id: str) -> None:
         """See `Pbx.drop_member`."""
+        ...
+
+    async def private_word(self, interaction_id: str, conversation_id: str, member_id: str) -> None:
+        """See `Pbx.private_word`."""
         ...
 
     async def release_primary(self, interaction: Interaction) -> None:

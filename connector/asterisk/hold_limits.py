@@ -12,9 +12,9 @@ import structlog
 
 from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
-from connector.asterisk.link import AmiError
+from connector.asterisk.link import AmiDown, AmiError
 from connector.telephony.changes import Change, ConversationChanged, HoldLasts
-from connector.telephony.pbx import PbxProblem
+from connector.telephony.pbx import PbxDown, PbxProblem
 from connector.telephony.states import ConversationState
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,10 @@ class HoldLimits:
         self._give_up = give_up
         self._limit = limit
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._overdue: dict[str, ConversationChanged] = {}
+        """Holds whose limit came while the PBX was away."""
         self._chores = Chores()
+        exchange.when_back.append(self._catch_up)
         # Not `attend`: a timer that is due may come before chores do.
         exchange.subscribe(self._on_change, ConversationChanged)
 
@@ -48,11 +51,13 @@ class HoldLimits:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._overdue.clear()
         self._chores.cancel()
 
     def _on_change(self, change: Change) -> None:
         if not isinstance(change, ConversationChanged):
             return
+        self._overdue.pop(change.conversation, None)
         timer = self._timers.pop(change.conversation, None)
         if timer is not None:
             timer.cancel()
@@ -76,9 +81,20 @@ class HoldLimits:
         told = HoldLasts(change.interaction, change.conversation, self._limit - left, left)
         self._exchange.publish([told])
 
+    def _catch_up(self) -> None:
+        """End what was due while the PBX was away: its dialplan limits an agent's waiting only."""
+        overdue, self._overdue = self._overdue, {}
+        for change in overdue.values():
+            self._chores.start(self._end(change))
+
     async def _end(self, change: ConversationChanged) -> None:
+        self._overdue[change.conversation] = change
         try:
             await self._give_up(change.interaction, change.conversation)
+        except (AmiDown, PbxDown) as problem:
+            log.info("a hold waits for the PBX", interaction=change.interaction, problem=str(problem))
+            return
         except (AmiError, PbxProblem) as problem:
-            # It went off hold or ended at this moment, or the PBX is away: then the dialplan's limit counts.
+            # It went off hold or ended at this moment.
             log.info("a hold at its limit was left", interaction=change.interaction, problem=str(problem))
+        self._overdue.pop(change.conversation, None)

@@ -57,6 +57,21 @@ class Invitations:
             if ringing and invitation.interaction is interaction and invitation.number == number:
                 raise Refused(f"The number {number} is being called into the conference already.")
 
+    def require_none_into(self, room: str) -> None:
+        """Refuse what changes whose room this is while somebody is rung who will come into it.
+
+        Raises:
+            Refused: somebody is.
+
+        """
+        for leg, invitation in self._open.items():
+            found = self._exchange.model.legs.get(leg)
+            if invitation.room == room and found is not None and not found.answered:
+                number = invitation.number
+                raise Refused(
+                    f"The number {number} is being called into the conference: wait for the answer."
+                )
+
     async def call(self, interaction: Interaction, agent: str, number: str, room: str) -> None:
         """Call `number` (checked) into a room on behalf of an agent's leg (Originate).
 

@@ -27,7 +27,7 @@ from connector.asterisk.link_errors import (
 )
 from connector.asterisk.link_settings import AmiSettings, AmiTls
 from connector.asterisk.meter import Meter, NoMeter
-from connector.asterisk.protocol import LinkProtocol, OnEvent, Tap
+from connector.asterisk.protocol import Keep, LinkProtocol, OnEvent, Tap
 from connector.asterisk.wire import AmiMessage, AmiWireError, Fields
 
 __all__ = [
@@ -153,14 +153,20 @@ class AmiLink:
         return (await self._ask(action, fields, timeout, wants_list=False))[0]
 
     async def send_list(
-        self, action: str, fields: Fields = _NO_FIELDS, *, timeout: float | None = None
+        self,
+        action: str,
+        fields: Fields = _NO_FIELDS,
+        *,
+        timeout: float | None = None,
+        keep: Keep | None = None,
     ) -> list[AmiMessage]:
         """Send an action that answers with a list; give the events between its start and its Complete.
 
+        With `keep` only the rows of which that is true: of a long list the others are let go as they come.
         Some lists refuse when they are empty ("No active conferences."): an AmiRefused like any other. Errors
         as for `send`.
         """
-        return await self._ask(action, fields, timeout, wants_list=True)
+        return await self._ask(action, fields, timeout, wants_list=True, keep=keep)
 
     async def run(self) -> None:
         """Connect, log in and stay so, until cancelled or closed. A bad peer never ends it."""
@@ -337,7 +343,13 @@ class AmiLink:
             log.exception("a callback of the PBX link failed", callback=name)
 
     async def _ask(
-        self, action: str, fields: Fields, timeout: float | None, *, wants_list: bool
+        self,
+        action: str,
+        fields: Fields,
+        timeout: float | None,
+        *,
+        wants_list: bool,
+        keep: Keep | None = None,
     ) -> list[AmiMessage]:
         """Send an action and wait for what it asks for, and tell the meter what came of it."""
         protocol = self._protocol
@@ -347,7 +359,7 @@ class AmiLink:
         patience = self._settings.action_timeout if timeout is None else timeout
         began, outcome = time.perf_counter(), "error"
         try:
-            reply = await protocol.ask(action, fields, patience, wants_list=wants_list)
+            reply = await protocol.ask(action, fields, patience, wants_list=wants_list, keep=keep)
             outcome = "accepted"
         except AmiRefused:
             outcome = "refused"

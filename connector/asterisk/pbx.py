@@ -108,7 +108,10 @@ class AsteriskPbx:
         self.consult_conference = _in_port_words(turns.taking(self._handling.consult_conference))
         self.blind_transfer = _in_port_words(turns.taking(self._handling.blind_transfer))
         self.blind_conference = _in_port_words(turns.taking(self._handling.blind_conference))
-        self.drop_member = _in_port_words(turns.taking(self._handling.drop_member))
+        self.drop_member, self.private_word = (
+            _in_port_words(turns.taking(self._handling.drop_member)),
+            _in_port_words(turns.taking(self._handling.private_word)),
+        )
         self._ready_for_tones = turns.taking(self._handling.ready_for_tones)
         self.send_dtmf = _in_port_words(self._send_dtmf)
 
@@ -173,8 +176,7 @@ class AsteriskPbx:
         self._mobile.close()
         self._wrap_up.close()
         await self._extensions.close()
-        if isinstance(self._handling, PartyRooms):
-            self._handling.close()
+        self._handling.close()
         if self._hold_limits is not None:
             self._hold_limits.close()
         await self._link.close()

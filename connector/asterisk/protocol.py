@@ -36,6 +36,9 @@ Tap: TypeAlias = Callable[[str, AmiMessage], None]
 OnEvent: TypeAlias = Callable[[AmiMessage], bool | None]
 """Takes an event; True: somebody's wait is thereby over, and they should go on before the next event."""
 
+Keep: TypeAlias = Callable[[AmiMessage], bool]
+"""Tells whether a row of a list is wanted. It must not raise."""
+
 SENT: Final = ">>>"
 RECEIVED: Final = "<<<"
 
@@ -62,13 +65,16 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
     id = ""
     """The same: panoramisk asks for both."""
 
-    def __init__(self, name: str, action_id: str, text: str, *, wants_list: bool) -> None:
+    def __init__(
+        self, name: str, action_id: str, text: str, *, wants_list: bool, keep: Keep | None = None
+    ) -> None:
         # Not panoramisk's own beginning: what it would look up in a dictionary is in attributes here.
         self._store: dict[str, tuple[str, str]] = {}
         self.future = asyncio.get_running_loop().create_future()
         self.name = name
         self.action_id = self.id = action_id
         self.wants_list = wants_list
+        self._keep = keep
         self._text = text
         self._items: list[AmiMessage] = []
 
@@ -102,7 +108,9 @@ class LinkAction(Action):  # type: ignore[misc]  # panoramisk has no types
         return True
 
     def add_row(self, event: AmiMessage) -> bool:
-        """Take one row of the list, whatever its headers say; tell whether the list is thereby over."""
+        """Take one row of the list, if it is wanted; tell whether the list is thereby over."""
+        if self._keep is not None and not self._keep(event):
+            return False
         if len(self._items) >= _MOST_LIST_ITEMS:
             self.fail(AmiRefused(self.name, f"more than {_MOST_LIST_ITEMS} items"))
         else:
@@ -186,13 +194,15 @@ class LinkProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no type
         """
         return (await self.ask(name, fields, timeout, wants_list=False))[0]
 
-    async def ask(self, name: str, fields: Fields, timeout: float, *, wants_list: bool) -> list[AmiMessage]:
+    async def ask(
+        self, name: str, fields: Fields, timeout: float, *, wants_list: bool, keep: Keep | None = None
+    ) -> list[AmiMessage]:
         """Send an action and wait for its one reply or for the items of its list; errors as for `request`."""
         action_id = self._next_id()
         text = render_action(name, fields, action_id).decode()
         if self.lost.done():
             raise AmiDown(name, self.lost.result())
-        action = LinkAction(name, action_id, text, wants_list=wants_list)
+        action = LinkAction(name, action_id, text, wants_list=wants_list, keep=keep)
         if self._tap is not None:
             self._show(SENT, text.removesuffix("\r\n\r\n"))
         late = self._loop.call_later(timeout, action.expire, timeout)

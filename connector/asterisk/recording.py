@@ -35,7 +35,7 @@ def file_name(settings: RecordingSettings, interaction: Interaction, agent: str,
 
     Of a field letters, digits, `-` and `_` are kept, 40 at most; nothing of it can leave the directory.
     """
-    member = next(iter(interaction.primary.members), None)
+    member = interaction.contact
     values = {
         "date": f"{now:%Y-%m-%d}",
         "time": f"{now:%H%M%S}",
@@ -73,7 +73,7 @@ class Recorder:
         system, interaction = self._ready(interaction_id)
         if interaction.recording is not Recording.OFF:
             raise Refused(f"The call is recorded already: the recording is {interaction.recording}.")
-        leg = next(iter(interaction.primary.parties), None)
+        leg = interaction.caller
         if leg is None:
             raise Refused("This call has no other party that could be recorded.")
         agent = self._exchange.model.presence(interaction.endpoint).agent or ""
@@ -118,7 +118,7 @@ class Recorder:
         return self._user.require("Recording"), started(self._exchange, interaction_id)
 
     def _recorded_leg(self, interaction: Interaction) -> str:
-        for party in interaction.primary.parties:
+        for party in interaction.contacts:
             leg = self._exchange.model.legs.get(party)
             if leg is not None and leg.recording is not Recording.OFF:
                 return party

@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 import structlog
 
 from connector.asterisk.channel_list import alone, kinship
+from connector.asterisk.channel_names import endpoint_of_interface
 from connector.asterisk.events import translate, translate_known_row, translate_marks
 from connector.asterisk.exchange import Exchange, subject_of
+from connector.asterisk.found_consults import found_consults
 from connector.asterisk.found_legs import (
     TRUSTED,
     call_of,
@@ -88,7 +90,8 @@ async def _read(
         channels = await link.send_list("Status", asked)
         rows = [row for row in channels if row.name == "Status"]
         queues = await link.send_list("QueueStatus")
-        devices = [row for row in await link.send_list("DeviceStateList") if row.name == "DeviceStateChange"]
+        # Asterisk remembers the device of each room that there ever was.
+        devices = await link.send_list("DeviceStateList", keep=_is_phone)
     finally:
         exchange.touched = None
 
@@ -112,6 +115,11 @@ async def _read(
     await project(exchange, link, kept.values())
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
     return not unsure
+
+
+def _is_phone(row: AmiMessage) -> bool:
+    """Whether a row tells the state of a phone."""
+    return row.name == "DeviceStateChange" and bool(endpoint_of_interface(row.get("Device") or ""))
 
 
 async def _ask_for_holds(exchange: Exchange, link: AmiLink) -> None:
@@ -141,6 +149,7 @@ def _take_legs(
     steady = [row for row in rows if row["Uniqueid"] not in newer]
     variables = {row["Uniqueid"]: variables_of(row) for row in steady}
     fresh = variables.keys() - legs.legs.keys()
+    consults = found_consults(steady, variables)
     for row in steady:
         leg = row["Uniqueid"]
         known = legs.get(leg)
@@ -151,10 +160,13 @@ def _take_legs(
         _apply_all(exchange, facts_of_data(row, known, variables[leg]))
     _apply_all(exchange, queue_offers([row for row in steady if row["Uniqueid"] in fresh], waiting))
     # Last: a call that is dialled is told from one that talks by where its legs are.
-    for fact in (*kinship(rows, fresh), *alone(rows)):
+    calls = {one.joint: one.call for one in consults.values()}
+    begun = [one.begun for one in consults.values() if one.joint in fresh]
+    music = [fact for one in consults.values() for fact in one.music]
+    for fact in (*music, *begun, *kinship(rows, fresh, calls), *alone(rows)):
         if getattr(fact, "leg", None) not in newer:
             exchange.apply(fact)
-    second = _take_calls(exchange, steady, variables, fresh)
+    second = _take_calls(exchange, steady, variables, fresh - consults.keys())
     # A mark may be about another row's leg: so they come when all legs are there.
     for row in steady:
         _apply_all(exchange, translate_marks(row))

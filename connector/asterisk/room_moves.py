@@ -5,7 +5,7 @@ safety net must know if the connector dies in between.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from connector.asterisk.chores import Chores
@@ -25,7 +25,7 @@ from connector.asterisk.settings import DialSettings, HandlingSettings
 from connector.asterisk.variables import LegVariables
 from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
-from connector.telephony.pbx import Refused, TimedOut
+from connector.telephony.pbx import PbxProblem, Refused, TimedOut
 from connector.telephony.states import ConversationState
 
 IDLE, ORPHAN, BYE = "harmony-didle", "harmony-orphan", "harmony-bye"
@@ -149,13 +149,40 @@ class RoomMoves(AnsweredCalls):
             return
         room = self._meetings.room(conversation)
         enter = (conversation.leg, ROOM, self._meetings.extension(conversation))
-        with self._meeting(interaction):
+        with self._meeting(interaction, *conversation.parties):
             await self._move(*self._meetings.into_room(conversation), enter)
             await self._exchange.until(
                 lambda: party in legs.hearing(conversation.leg).parties and legs.room_of(party) == room,
                 "common room",
                 timeout,
             )
+
+    async def _bring(self, parties: Sequence[str], room: str) -> None:
+        """Bring parties of a conference into another room, each by a move of its own, and see them there.
+
+        The agent stays until they are there: nobody is left with nobody. Who is gone meanwhile is not missed.
+        """
+        for leg in parties:
+            self._lone.bind(leg, room)
+            with suppress(Refused):
+                await self._move(self._meetings.seat(leg, room))
+                await self._arrives(leg, room)
+
+    async def _arrives(self, target: str, room: str) -> bool:
+        """Wait for a leg on its way to a room. Return whether it came there; when in doubt it did."""
+        legs = self._exchange.model.legs
+        arrived = False
+
+        def settled() -> bool:
+            nonlocal arrived
+            arrived = arrived or target in legs.in_room(room)
+            return arrived or legs.get(target) is None
+
+        try:
+            await self._exchange.until(settled, "arrival in the room", ON_ITS_WAY)
+        except PbxProblem:
+            return True
+        return arrived
 
     async def _visit(
         self, interaction: Interaction, conversation: Conversation, *, leaving: Conversation | None
@@ -170,14 +197,17 @@ class RoomMoves(AnsweredCalls):
         await self._move(*moves)
 
     @contextmanager
-    def _meeting(self, interaction: Interaction) -> Iterator[None]:
-        """Let nobody's music on the way to a common room count as a hold."""
+    def _meeting(self, interaction: Interaction, *parties: str) -> Iterator[None]:
+        """Let nobody's music on the way to a common room count as a hold, nor to parties who are agents."""
         model = self._exchange.model
-        model.expect_meeting(interaction.id, under_way=True)
+        others = [other.id for leg in parties if (other := model.interaction_on(leg)) is not None]
+        for one in (interaction.id, *others):
+            model.expect_meeting(one, under_way=True)
         try:
             yield
         finally:
-            model.expect_meeting(interaction.id, under_way=False)
+            for one in (interaction.id, *others):
+                model.expect_meeting(one, under_way=False)
 
     async def _gather(self, interaction: Interaction, *, leaving: bool = False) -> None:
         """Bring both conversations onto one leg, if the phone runs a consult on a leg of its own.

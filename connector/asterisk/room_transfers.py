@@ -1,14 +1,14 @@
 """Transfer and conference by rooms: who meets whom when the agent leaves, and how a third one comes in."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 
 import structlog
 
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.link import AmiError
-from connector.asterisk.meeting import ON_ITS_WAY, Move
+from connector.asterisk.meeting import Move
 from connector.asterisk.room_moves import BYE, ORPHAN, RoomMoves
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
@@ -60,7 +60,7 @@ class RoomTransfers(RoomMoves):
         for leg in {target, *coming}:
             wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": party}
         wanted[party] = wanted.get(party, {}) | {"HARMONY_AGENT": target} | fallback
-        await self._variables.set_all(wanted)
+        await self._note_down(wanted, wait=len(coming) != 1)
         if not coming:
             await self._leave(interaction, bye)
             return
@@ -80,16 +80,17 @@ class RoomTransfers(RoomMoves):
             raise
         self._chores.start(self._return_if_alone(arrival, party, room))
 
-    async def _bring(self, parties: Sequence[str], room: str) -> None:
-        """Bring parties of a conference into another room, each by a move of its own, and see them there.
+    async def _note_down(self, wanted: Mapping[str, Mapping[str, str]], *, wait: bool) -> None:
+        """Set these variables, or `wait` for no reply: the PBX does what it is told in its order.
 
-        The agent stays until they are there: nobody is left with nobody. Who is gone meanwhile is not missed.
+        What is sent next comes after them. Who is gone meanwhile makes the move fail that follows, or is
+        missed then as who hangs up a moment later.
         """
-        for leg in parties:
-            self._lone.bind(leg, room)
-            with suppress(Refused):
-                await self._move(self._meetings.seat(leg, room))
-                await self._arrives(leg, room)
+        noted = asyncio.gather(*self._variables.begin(wanted), return_exceptions=not wait)
+        if wait:
+            await noted
+        else:
+            await asyncio.sleep(0)
 
     async def blind_transfer(self, interaction_id: str, conversation_id: str, number: str) -> None:
         """Send the conversation's party to `number`; the agent leaves."""
@@ -157,22 +158,6 @@ class RoomTransfers(RoomMoves):
             await self._move(*moves)
             await self._hang_up(*other_legs)
             await self._exchange.until(lambda: interaction.over, "transfer")
-
-    async def _arrives(self, target: str, room: str) -> bool:
-        """Wait for a leg on its way to a room. Return whether it came there; when in doubt it did."""
-        legs = self._exchange.model.legs
-        arrived = False
-
-        def settled() -> bool:
-            nonlocal arrived
-            arrived = arrived or target in legs.in_room(room)
-            return arrived or legs.get(target) is None
-
-        try:
-            await self._exchange.until(settled, "arrival in the room", ON_ITS_WAY)
-        except PbxProblem:
-            return True
-        return arrived
 
     async def _return_if_alone(self, arrival: asyncio.Task[bool], party: str, room: str) -> None:
         """Make a transferred caller an orphan if the target hung up on its way to the room."""

@@ -4,12 +4,14 @@ The first operation on a call moves its outside party into a conference room of 
 party's leg; alone in it one hears music), and the agent's leg visits rooms or waits. The contexts are in
 `asterisk-conf/harmony.conf`.
 
-Here are hold, consult, alternate and release; `room_transfers` has transfer and conference, `room_phoneside`
-what the phone's own keys ask for, and `room_moves` the steps that all of them are made of.
+Here are hold, consult, alternate and release; `room_transfers` has transfer and conference, `private_words`
+the word with one member of a conference, `room_phoneside` what the phone's own keys ask for, and `room_moves`
+the steps that all of them are made of.
 """
 
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.meeting import ROOM_VARIABLES
+from connector.asterisk.private_words import PrivateWords
 from connector.asterisk.room_moves import BYE, IDLE, ORPHAN
 from connector.asterisk.room_phoneside import RoomPhoneSide
 from connector.asterisk.room_transfers import RoomTransfers
@@ -22,7 +24,7 @@ _CONSULT = "harmony-dconsult"
 """Context in which the agent's leg dials a consult call."""
 
 
-class PartyRooms(RoomTransfers, RoomPhoneSide):
+class PartyRooms(RoomTransfers, RoomPhoneSide, PrivateWords):
     """`CallHandling` by rooms."""
 
     async def hold(self, interaction_id: str, conversation_id: str) -> None:
@@ -51,11 +53,19 @@ class PartyRooms(RoomTransfers, RoomPhoneSide):
         await self._swapped(conversation, other)
 
     async def ready_for_tones(self, interaction_id: str, conversation_id: str) -> None:
-        """Bring a call from a plain bridge into a room, where the codes of `features.conf` mean nothing."""
+        """Bring a call from a plain bridge into a room, where the codes of `features.conf` mean nothing.
+
+        It is the site that dials a consult, too, whoever asked for it; what its Dial lets the caller press
+        holds for the agent. A call that the phone holds meanwhile gets a room as well: a phone never has
+        calls of both kinds.
+        """
         interaction, conversation = self._find(interaction_id, conversation_id)
-        talks = conversation.state is ConversationState.TALKING
-        if talks and conversation is interaction.primary and self._party_or_none(conversation) is not None:
-            await self._share_room(interaction, conversation)
+        legs, leg = self._exchange.model.legs, conversation.leg
+        together = self._party_or_none(conversation) in legs.hearing(leg).parties
+        if conversation.state is not ConversationState.TALKING or not together or legs.room_of(leg):
+            return
+        await self.ready_for_listeners(interaction_id)
+        await self._share_room(interaction, conversation)
 
     async def alternate(self, interaction_id: str) -> None:
         """Swap the active and the inactive conversation: where both are held, the last to talk is active."""

@@ -14,7 +14,11 @@ from connector.telephony.changes import Change, Presence
 from connector.telephony.facts import EndpointState
 from connector.telephony.pbx import Seat
 
-_REQUESTS = {"hold": "conversation.request.hold", "blind_conference": "conversation.request.blindconference"}
+_REQUESTS = {
+    "hold": "conversation.request.hold",
+    "blind_conference": "conversation.request.blindconference",
+    "private_word": "conversation.request.x-privateword",
+}
 """The requests of the procedures that a PBX may be unable to carry out at all."""
 
 _DISPOSE = "channel.request.dispose"

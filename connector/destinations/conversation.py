@@ -91,6 +91,11 @@ class Conversation(Destination):
         """End one member's part in a conference."""
         await self.tree.pbx.drop_member(self.interaction, self.nativeid, body.id)
 
+    @handles(wire.PrivateWord)
+    async def private_word(self, body: wire.PrivateWord) -> None:
+        """Take one member of a conference aside; the others wait."""
+        await self.tree.pbx.private_word(self.interaction, self.nativeid, body.id)
+
     @handles(wire.SendDtmf)
     async def send_dtmf(self, body: wire.SendDtmf) -> None:
         """Send tones to the parties."""

@@ -32,6 +32,8 @@ _AGAIN = frozenset(
     }
 )
 
+_PRIVATE_WORD = "conversation.request.x-privateword"
+
 _GOALS: Mapping[str, frozenset[ConversationState]] = {
     "conversation.request.hold": frozenset({ConversationState.HELD}),
     "conversation.request.retrieve": frozenset({ConversationState.TALKING}),
@@ -60,6 +62,7 @@ _FROM_CALL: Mapping[str, InteractionState] = {
     "interaction.request.consulttransfer": InteractionState.STARTED,
     "interaction.request.consultconference": InteractionState.STARTED,
     "conversation.request.blindtransfer": InteractionState.STARTED,
+    _PRIVATE_WORD: InteractionState.STARTED,
 }
 """The state of the call in which a request can be carried out."""
 _FROM_LEG: Mapping[str, frozenset[ConversationState]] = {
@@ -142,6 +145,10 @@ def _of_conversation(destination: Conversation, name: str) -> tuple[Fate, Body |
     if name in _LEAVES:
         interaction = destination.tree.pbx.model.interaction(destination.interaction)
         return Fate.DONE if interaction is None or interaction.over else Fate.UNKNOWN, None
+    if name == _PRIVATE_WORD:
+        interaction = destination.tree.pbx.model.interaction(destination.interaction)
+        apart = interaction is not None and len(interaction.live_conversations) > 1
+        return Fate.DONE if apart else Fate.UNKNOWN, None
     if name not in _GOALS:
         return Fate.UNKNOWN, None
     return Fate.DONE if _state(_leg_of(destination)) in _GOALS[name] else Fate.OPEN, None

@@ -61,9 +61,11 @@ class Conversation(CallHandle[ConversationNode, ConversationState]):
         await self._do(conversation_wire.BlindConference(destination=destination), timeout)
 
     async def drop_member(self, member: conversation_wire.Member, *, timeout: float | None = None) -> None:
-        """End one member's part in a conference, and wait for the event that tells so."""
+        """End one member's part in a conference, and wait for the event that tells so, or of its end."""
         await self._do(conversation_wire.DropMember(id=member.id), timeout)
-        await self.wait_members(lambda now: member.id not in {one.id for one in now}, timeout=timeout)
+        await self.wait_members(
+            lambda now: self.state in self.final or member.id not in {one.id for one in now}, timeout=timeout
+        )
 
     async def send_dtmf(self, tones: str, *, timeout: float | None = None) -> None:
         """Send tones."""
@@ -151,6 +153,20 @@ class Interaction(CallHandle[InteractionNode, InteractionState]):
         reply = await self._do(interaction_wire.Consult(destination=destination), timeout)
         nativeid = reply.body.nativeid if isinstance(reply.body, interaction_wire.ConsultReply) else ""
         return await self._conversation(nativeid, timeout)
+
+    async def private_word(
+        self, member: conversation_wire.Member, *, timeout: float | None = None
+    ) -> Conversation:
+        """Take a member of the conference aside; returns the consult conversation, initialised."""
+        before = self.node.consult
+        reply = await self.link.perform(
+            self.primary.target, conversation_wire.PrivateWord(id=member.id), timeout=timeout
+        )
+        del reply
+        await self.link.until(
+            lambda: self.node.consult != before, timeout, lambda: f"interaction.consult of {self.target}"
+        )
+        return await self.wait_consult(timeout=timeout)
 
     async def consult_transfer(self, *, timeout: float | None = None) -> None:
         """Connect the primary's parties with the consult's."""

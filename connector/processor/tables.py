@@ -77,6 +77,7 @@ NEEDS_CONVERSATION: Final[Mapping[str, frozenset[Conversation]]] = {
     "conversation.request.blindconference": _TALKS,
     "conversation.request.senddtmf": _TALKS,
     "conversation.request.x-dropmember": _TALKS,
+    "conversation.request.x-privateword": _TALKS,
 }
 """Request: the conversation's states in which it can succeed."""
 

@@ -20,6 +20,9 @@ def dial_started(calls: Calls, callee: str) -> None:
     if root is None or root == callee:
         return
     for interaction in calls.on_agents_leg(root):
+        if any(callee in one.parties for one in interaction.live_conversations):
+            # It was found as a party, and how it was reached is told only now.
+            continue
         conversation = _conversation_being_dialled(calls, interaction, root)
         if leg.internal:
             continue
@@ -39,9 +42,10 @@ def _conversation_being_dialled(calls: Calls, interaction: Interaction, leg: str
     return begin_consult(calls, interaction, leg)
 
 
-def begin_consult(calls: Calls, interaction: Interaction, leg: str) -> Conversation:
-    """Give the interaction a new consult, on that leg of the agent's."""
-    consult = Conversation(interaction.next_conversation_id(), Role.CONSULT, ConversationState.DIALING, leg)
+def begin_consult(calls: Calls, interaction: Interaction, leg: str, number: int = 0) -> Conversation:
+    """Give the interaction a new consult, on that leg of the agent's; of that number, if it is known."""
+    nativeid = interaction.next_conversation_id(number)
+    consult = Conversation(nativeid, Role.CONSULT, ConversationState.DIALING, leg)
     interaction.consult = consult
     calls.emit(ConversationAdded(interaction.id, consult.id, Role.CONSULT))
     return consult
@@ -79,16 +83,16 @@ def consult_of_the_pbx(calls: Calls, touched: set[str]) -> None:
         calls.link(joint.id, interaction)
 
 
-def appear(calls: Calls, leg: Leg) -> None:
+def appear(calls: Calls, leg: Leg, consult_number: int = 0) -> None:
     """Make the interaction of an agent's leg, or a consult of the one that the phone has put on hold.
 
-    A supervisor's leg is neither.
+    A supervisor's leg is neither. `consult_number` is that of the consult, if it is known.
     """
     if leg.supervises:
         return
     about = _consults_for(calls, leg)
     if about is not None:
-        consult = begin_consult(calls, about, leg.id)
+        consult = begin_consult(calls, about, leg.id, consult_number)
         consult.expect(leg.dialled, calls.type_of_number(leg.dialled))
         calls.link(leg.id, about)
         return
@@ -116,7 +120,7 @@ def appear(calls: Calls, leg: Leg) -> None:
             primary.admit(interaction.id, caller, kind, calls.emit, silent=True)
             calls.link(caller.id, interaction)
         else:
-            primary.expect(leg.connected_number, MemberType.CUSTOMER)
+            primary.expect(leg.connected_number, MemberType.CUSTOMER, invited=True)
     interaction.data = call_data.collect(calls, interaction)
     calls.interactions[interaction.id] = interaction
     calls.link(leg.id, interaction)

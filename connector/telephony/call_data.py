@@ -27,10 +27,13 @@ def update(calls: Calls, interaction: Interaction) -> None:
         calls.emit(DataChanged(interaction.id, changed))
 
 
-def collect(calls: Calls, interaction: Interaction) -> dict[str, str]:
-    """Return what the call itself says, then what the dialplan put on it."""
+def collect(calls: Calls, interaction: Interaction, aside: Leg | None = None) -> dict[str, str]:
+    """Return what the call itself says, then what the dialplan put on it.
+
+    `aside` is a caller who was taken aside, as long as the conversation for that is not there.
+    """
     agent = calls.legs.get(interaction.leg)
-    caller = next((calls.legs.get(leg) for leg in interaction.primary.parties), None)
+    caller = aside if aside is not None else calls.legs.get(interaction.caller)
     data = dict(interaction.data)
     if agent is not None and interaction.state is InteractionState.DIALING:
         data["DIRECTION"] = "OUTBOUND"
@@ -38,31 +41,41 @@ def collect(calls: Calls, interaction: Interaction) -> dict[str, str]:
             data["DNIS"] = interaction.primary.placeholder.address
     elif interaction.state is InteractionState.ALERTING:
         data["DIRECTION"] = "INBOUND"
-        if caller is not None:
-            data["ANI"] = caller.number
-            data["DNIS"] = calls.destinations.get(caller.id) or caller.destination or caller.dialled
-            if caller.name:
-                data["CALLER_NAME"] = caller.name
-        # Who was transferred to a queue waits there by a joint.
-        offered = [one for one in (caller, calls.legs.get(_dialler(agent))) if one is not None and one.queue]
-        waited = next((one for one in offered if one.queue_offered), None)
-        if waited is not None:
-            data["QUEUE"] = waited.queue
-            if waited.queue_entered:
-                data["WAIT_TIME"] = str(max(0, int(waited.queue_offered - waited.queue_entered)))
+        data |= _of_caller(calls, caller, agent)
+        data |= _of_queue(caller, calls.legs.get(_dialler(agent)))
     for leg in (caller, agent):
         if leg is not None:
             data.update(leg.variables)
     return {key: value for key, value in data.items() if value}
 
 
+def _of_caller(calls: Calls, caller: Leg | None, agent: Leg | None) -> dict[str, str]:
+    if caller is not None:
+        dialled = calls.destinations.get(caller.id) or caller.destination or caller.dialled
+        name = {"CALLER_NAME": caller.name} if caller.name else {}
+        return {"ANI": caller.number, "DNIS": dialled, **name}
+    if agent is not None and agent.dialled_by is not None:
+        # The PBX dials it itself, on behalf of whom it shows there.
+        return {"ANI": agent.connected_number, "CALLER_NAME": agent.connected_name}
+    return {}
+
+
+def _of_queue(*legs: Leg | None) -> dict[str, str]:
+    # Who was transferred to a queue waits there by a joint.
+    waited = next((one for one in legs if one is not None and one.queue and one.queue_offered), None)
+    if waited is None:
+        return {}
+    known = {"QUEUE": waited.queue}
+    if waited.queue_entered:
+        known["WAIT_TIME"] = str(max(0, int(waited.queue_offered - waited.queue_entered)))
+    return known
+
+
 def _made_of(calls: Calls, interaction: Interaction) -> tuple[str | int, ...]:
     legs = calls.legs.legs
     agent = legs.get(interaction.leg)
-    caller = None
-    for leg in interaction.primary.parties:
-        caller = legs.get(leg)
-        break
+    first = interaction.caller
+    caller = legs.get(first) if first is not None else None
     of_agent = (agent.id, agent.revision) if agent is not None else ("", 0)
     return of_agent if caller is None else (*of_agent, caller.id, caller.revision)
 

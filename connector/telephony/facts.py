@@ -68,7 +68,7 @@ class CallFound:
     partner: str = ""
     """The leg of the agent who has this one as an outside party."""
     guests: tuple[str, ...] = ()
-    """Outside parties on which this leg is noted as their agent's."""
+    """Outside parties on which this leg is noted as their agent's, or which wait alone for it in a bridge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +210,14 @@ class LegsPaired:
 
     one: str
     two: str
+
+
+@dataclass(frozen=True, slots=True)
+class JointFound:
+    """A list tells that the PBX itself lets a leg consult, by this internal leg, the `joint`."""
+
+    leg: str
+    joint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +402,7 @@ Fact = (
     | LegLeft
     | RoomOpened
     | LegsPaired
+    | JointFound
     | MusicStarted
     | MusicStopped
     | PhoneHeld

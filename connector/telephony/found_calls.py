@@ -1,5 +1,6 @@
 """The calls of a phone's leg that was found in a list: read off the legs and what stands on it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from connector.telephony.facts import CallFound
@@ -28,7 +29,14 @@ class FoundCall:
 def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
     """Return what the calls of `agent`, an answered or placed leg, are now. All legs must be in the graph."""
     heard = graph.hearing(agent.id)
-    partner = graph.get(found.partner)
+    joint = graph.get(agent.joint)
+    if joint is not None:
+        return _by_joint(graph, agent, joint, found.guests, heard)
+    return _by_rooms(graph, agent, found, heard)
+
+
+def _by_rooms(graph: LegGraph, agent: Leg, found: CallFound, heard: Hearing) -> FoundCall:
+    partner = graph.get(found.partner) or _who_consults(graph, agent)
     primary = _parties(graph, found.primary_room, agent, heard)
     if not found.primary_room:
         # A release that was under way takes the note from the agent's leg first.
@@ -55,13 +63,58 @@ def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
         return FoundCall((), _TALKING if heard.program else _RELEASED)
     # An agent who was consulted has the other agent as a party, whether that one is there just now or not.
     beside = {partner.id} if partner is not None else set()
-    parties = (*sorted(beside), *sorted(heard.parties - beside))
+    parties = (*sorted(beside), *_callers_first(graph, agent, heard.parties - beside))
     if heard.parties or heard.program:
         return FoundCall(parties, _TALKING)
     if partner is not None:
         return FoundCall(parties, _HELD if partner.waits else _TALKING)
     # Only a leg that has had a call is sent to wait: nobody is left of that.
     return FoundCall((), _RELEASED if agent.waits else None)
+
+
+def _by_joint(graph: LegGraph, agent: Leg, joint: Leg, guests: tuple[str, ...], heard: Hearing) -> FoundCall:
+    """Return the calls of an agent whom the PBX itself lets consult; who is left waits alone in a bridge."""
+    consulted = graph.beyond(joint.id)
+    if agent.bridge != joint.bridge:
+        return FoundCall(tuple(sorted(heard.parties)), _TALKING, tuple(sorted(consulted)), _HELD)
+    if others := heard.parties - consulted:
+        # The PBX has joined them all.
+        return FoundCall((*sorted(others), *sorted(consulted)), _TALKING)
+    primary = tuple(
+        one for leg in guests for one in (sorted(graph.beyond(leg)) if _is_internal(graph, leg) else (leg,))
+    )
+    talks = bool(heard.parties) or heard.program
+    return FoundCall(
+        primary,
+        _HELD if primary else _RELEASED,
+        tuple(sorted(heard.parties)),
+        _TALKING if talks else _DIALING,
+    )
+
+
+def _callers_first(graph: LegGraph, agent: Leg, parties: Iterable[str]) -> list[str]:
+    """Sort a conference's members: who called the agent, whom the agent called, whom the phone shows."""
+    dialled = {agent.dialled, agent.destination} - {""}
+
+    def rank(leg: str) -> tuple[bool, bool, bool, bool, str]:
+        live = graph.get(leg)
+        number, name = (live.number, live.name) if live is not None else ("", "")
+        shown = number == agent.connected_number
+        return leg != agent.called_by, number not in dialled, not shown, name != agent.connected_name, leg
+
+    return sorted(parties, key=rank)
+
+
+def _is_internal(graph: LegGraph, leg: str) -> bool:
+    live = graph.get(leg)
+    return live is not None and live.internal
+
+
+def _who_consults(graph: LegGraph, agent: Leg) -> Leg | None:
+    """Return the leg that consults this agent by a joint of the PBX's; it may be elsewhere for a while."""
+    caller = graph.get(agent.called_by)
+    consults = caller is not None and caller.joint is not None and agent.id in graph.beyond(caller.joint)
+    return caller if consults else None
 
 
 def _state_of(parties: tuple[str, ...], heard: Hearing) -> ConversationState:

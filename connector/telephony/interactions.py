@@ -47,6 +47,8 @@ class Conversation:
     """Remote legs of the conversation, by leg id."""
     placeholder: Member | None = None
     """The party that was dialled, until a leg stands for it."""
+    invited: bool = False
+    """Whether the placeholder is whom the ringing phone shows, and any other party may be the first."""
     _numbered: int = 0
 
     @property
@@ -66,9 +68,10 @@ class Conversation:
         self._numbered += 1
         return f"{self.id}.{self._numbered}"
 
-    def expect(self, address: str, member_type: MemberType) -> None:
-        """Show the dialled number as the party until somebody answers."""
+    def expect(self, address: str, member_type: MemberType, *, invited: bool = False) -> None:
+        """Show the dialled number, or who invites into a conference, as the party until a leg is."""
         self.placeholder = Member(self.next_member_id(), address, "", member_type)
+        self.invited = invited
 
     def expect_nobody(self) -> None:
         """Take back what was expected, as the parties themselves are known."""
@@ -78,14 +81,18 @@ class Conversation:
         """Make a leg a party; it takes the dialled party's place when nobody stands for that yet."""
         if leg.id in self.parties:
             return
-        if self.placeholder is not None and not self.parties:
-            expected = self.placeholder
+        expected = self.placeholder if not self.parties else None
+        another = self.invited and expected is not None and leg.number not in {"", expected.address}
+        self.invited = False
+        if expected is not None and not (another and expected.address):
             self.parties[leg.id] = Member(expected.id, expected.address or leg.number, leg.name, member_type)
             return
         member = Member(self.next_member_id(), leg.number, leg.name, member_type)
         self.parties[leg.id] = member
         if not silent:
             emit(MemberJoined(interaction, self.id, member))
+            if expected is not None:
+                emit(MemberLeft(interaction, self.id, expected))
 
     def dismiss(self, interaction: str, leg: str, emit: Emit) -> None:
         """Take a party out; the last one's going is told by the release instead."""
@@ -166,6 +173,37 @@ class Interaction:
         return (consult,) if over else (primary, consult)
 
     @property
+    def contacts(self) -> tuple[str, ...]:
+        """The legs of whom this is about: a customer who was taken aside, and the primary's parties."""
+        consult = self.consult
+        if consult is None or consult.state is ConversationState.RELEASED:
+            return tuple(self.primary.parties)
+        aside = [leg for leg, one in consult.parties.items() if one.type is MemberType.CUSTOMER]
+        return (*aside, *self.primary.parties)
+
+    @property
+    def caller(self) -> str | None:
+        """The leg of whom this is about in the first place."""
+        # Asked for with every event that touches the call.
+        consult = self.consult
+        if consult is not None and consult.state is not ConversationState.RELEASED:
+            for leg, one in consult.parties.items():
+                if one.type is MemberType.CUSTOMER:
+                    return leg
+        for leg in self.primary.parties:
+            return leg
+        return None
+
+    @property
+    def contact(self) -> Member | None:
+        """The member whom this is about in the first place: the `caller`, or who is expected."""
+        caller = self.caller
+        for one in self.conversations():
+            if caller in one.parties and not one.released:
+                return one.parties[caller]
+        return next(iter(self.primary.members), None)
+
+    @property
     def legs(self) -> tuple[str, ...]:
         """The agent's legs: one, or two while the phone itself runs a consult."""
         legs: tuple[str, ...] = (self.leg,)
@@ -210,14 +248,16 @@ class Interaction:
         """How many conversations there have been."""
         return self._conversations
 
-    def number_consult(self, number: int) -> None:
-        """Have the next consult bear this number, unless another one had it already."""
-        self._conversations = max(self._conversations, number - 1)
+    def consults_numbered(self, number: int) -> None:
+        """Have the next consult bear a higher number than this: another one has had it."""
+        self._conversations = max(self._conversations, number)
 
-    def next_conversation_id(self) -> str:
-        """Return the id of the next conversation after the primary."""
-        self._conversations += 1
-        return f"{self.id}-{self._conversations}"
+    def next_conversation_id(self, number: int = 0) -> str:
+        """Return the id of the next conversation after the primary: of that number, or the next free one."""
+        if number <= 1:
+            number = self._conversations + 1
+        self.consults_numbered(number)
+        return f"{self.id}-{number}"
 
     def step(self, state: InteractionState, emit: Emit, cause: Cause | None = None) -> None:
         """Go to another state along the table; an illegal step is reported and not taken."""

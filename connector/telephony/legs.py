@@ -146,6 +146,11 @@ class LegGraph:
                 frontier.append(other)
         return Hearing(frozenset(parties - {leg}), program)
 
+    def beyond(self, joint: str) -> frozenset[str]:
+        """Return the real legs at the other end of a joint."""
+        other = self._pairs.get(joint)
+        return self.hearing(other).parties if other is not None else frozenset()
+
     def originator(self, leg: str | None) -> str | None:
         """Return the real leg on whose behalf `leg` exists: itself, or who dialled it through joints."""
         seen: set[str] = set()
@@ -207,7 +212,7 @@ class LegGraph:
         bridge = next((bridge for bridge, name in self._rooms.items() if name == room), "")
         return set(self._bridges.get(bridge, ()))
 
-    def apply(self, fact: facts.Fact) -> set[str]:  # noqa: PLR0911 - one flat table of facts
+    def apply(self, fact: facts.Fact) -> set[str]:  # noqa: C901, PLR0911 - one flat table of facts
         """Take one fact in. Return the legs that it touched."""
         match fact:
             case facts.LegCreated():
@@ -228,6 +233,8 @@ class LegGraph:
                 self._pairs[one] = two
                 self._pairs[two] = one
                 return self._closure((one, two))
+            case facts.JointFound(leg=leg, joint=joint):
+                return self._joint_found(leg, joint)
             case facts.DialStarted(caller=caller, callee=callee):
                 return self._dial(caller, callee)
             case facts.DialEnded():
@@ -381,15 +388,29 @@ class LegGraph:
             if leg.internal or not leg.phone_hold:
                 continue
             leg.phone_hold = False
-            if leg.joint != joint.id:
-                joint.dialled_by = leg.id
-                far = self.get(self._pairs.get(joint.id))
-                leg.joint, leg.joint_outcome = joint.id, far.reached if far is not None else None
-                leg.reached = leg.reported = None
-                if joint.outcome not in {None, DialOutcome.ANSWERED}:
-                    leg.reported = (joint.outcome or DialOutcome.FAILED, 0)
-                elif not joint.answered:
-                    leg.ringing.add(joint.id)
+            self._lend(leg, joint)
+
+    def _lend(self, leg: Leg, joint: Leg) -> None:
+        """Note that a leg consults by that joint."""
+        if leg.joint == joint.id:
+            return
+        joint.dialled_by = leg.id
+        far = self.get(self._pairs.get(joint.id))
+        leg.joint, leg.joint_outcome = joint.id, far.reached if far is not None else None
+        leg.reached = leg.reported = None
+        if joint.outcome not in {None, DialOutcome.ANSWERED}:
+            leg.reported = (joint.outcome or DialOutcome.FAILED, 0)
+        elif not joint.answered:
+            leg.ringing.add(joint.id)
+
+    def _joint_found(self, leg_id: str, joint_id: str) -> set[str]:
+        leg, joint = self.legs.get(leg_id), self.legs.get(joint_id)
+        if leg is None or joint is None:
+            return set()
+        # That it rings shows in the list, but nobody else has dialled it.
+        joint.rung = False
+        self._lend(leg, joint)
+        return self._closure((leg_id, joint_id))
 
     def _consult_outcome(self, fact: facts.DialEnded) -> set[str]:
         """Note how such a consult's attempt ended: told of the joint, or of whom that dialled in turn."""
@@ -440,11 +461,10 @@ class LegGraph:
             case facts.MusicStarted(waits=waits):
                 leg.music = True
                 leg.waits = leg.waits or waits
-            case facts.MusicStopped() if not leg.music:
-                # Asterisk tells it twice, and who is not concerned need not be looked at again.
-                return set()
             case facts.MusicStopped():
+                # Its beginning can be a hold. That one is over is judged by whom the agent hears then.
                 leg.music = False
+                return set()
             case facts.PhoneHeld():
                 leg.phone_hold = True
             case facts.PhoneResumed():

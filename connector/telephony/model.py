@@ -217,7 +217,7 @@ class TelephonyModel:
                 self._leg_created(fact)
             case facts.DialStarted(callee=callee):
                 beginnings.dial_started(self._calls, callee)
-            case facts.LegJoined():
+            case facts.LegJoined() | facts.JointFound():
                 beginnings.consult_of_the_pbx(self._calls, touched)
             case facts.LegTransferredAway(leg=leg):
                 endings.transferred_away(self._calls, leg)

@@ -9,6 +9,11 @@ _DIALLABLE = re.compile(r"\+?[0-9*#]{1,32}")
 _SHOWN = 40
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is digits as `check_number` returns them."""
+    return _DIALLABLE.fullmatch(text) is not None
+
+
 def check_number(text: str) -> str:
     """Return the digits of a number as the PBX may dial them.
 

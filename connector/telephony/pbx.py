@@ -152,6 +152,10 @@ class Pbx(Protocol):
         """End the part of one member (its id) in a conversation that has more of them."""
         ...
 
+    async def private_word(self, interaction: str, conversation: str, member: str) -> None:
+        """Take one member (its id) of a conference aside into a consult; the others are on hold."""
+        ...
+
     async def send_dtmf(self, interaction: str, conversation: str, tones: str) -> None:
         """Send tones (`0-9 A-D * #`) to the parties."""
         ...

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 from connector.telephony import beginnings, call_data, facts, settling
 from connector.telephony.calls import Calls
-from connector.telephony.found_calls import read_call
+from connector.telephony.changes import InteractionAdded
+from connector.telephony.found_calls import FoundCall, read_call
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Leg
-from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, InteractionState
+from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, InteractionState, Role
 
 
 def resume_call(calls: Calls, fact: facts.CallFound) -> None:
@@ -16,7 +17,10 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
     if agent is None or agent.endpoint not in calls.watched or not (agent.placed or agent.answered):
         return
     if calls.interaction_on(agent.id) is None:
-        beginnings.appear(calls, agent)
+        if agent.consult_of and calls.legs.get(agent.consult_of) is None and not fact.primary_room:
+            _go_on(calls, agent, fact)
+        else:
+            beginnings.appear(calls, agent, fact.consult if agent.consult_of else 0)
     interaction = calls.interaction_on(agent.id)
     if interaction is None:
         return
@@ -25,35 +29,97 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
     settling.look_at(calls, interaction)
 
 
+def _go_on(calls: Calls, agent: Leg, fact: facts.CallFound) -> None:
+    """Begin the interaction of a phone's consult whose first call is over: the consult is all there is."""
+    interaction_id = agent.consult_of
+    taken = calls.interactions.get(interaction_id)
+    if taken is not None and not taken.over:
+        return
+    primary = Conversation(
+        f"{interaction_id}-1", Role.PRIMARY, ConversationState.RELEASED, interaction_id, Cause.NORMAL
+    )
+    state = InteractionState.STARTED
+    interaction = Interaction(interaction_id, agent.endpoint, agent.id, state, primary, answered=True)
+    interaction.data = call_data.collect(calls, interaction)
+    calls.interactions[interaction_id] = interaction
+    calls.link(agent.id, interaction)
+    calls.emit(InteractionAdded(interaction_id, agent.endpoint))
+    consult = beginnings.begin_consult(calls, interaction, agent.id, fact.consult)
+    consult.expect(agent.dialled, calls.type_of_number(agent.dialled))
+    _listen_for(calls, interaction, consult)
+
+
 def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> None:
     call = read_call(calls.legs, agent, fact)
+    if agent.joint is not None:
+        calls.link(agent.joint, interaction)
     if call.primary and interaction.state is InteractionState.ALERTING:
         # Whom a leg was connected with last need not be who called.
         interaction.primary.expect_nobody()
-    _seat(calls, interaction, interaction.primary, call.primary)
-    interaction.data = call_data.collect(calls, interaction)
+    whose = _whose(interaction, agent, call, fact)
+    if whose in call.consult:
+        interaction.primary.expect_nobody()
+    _seat(calls, interaction, interaction.primary, call.primary, whose)
+    aside = calls.legs.get(whose) if whose in call.consult else None
+    interaction.data = call_data.collect(calls, interaction, aside)
     if call.primary_state is not None and interaction.primary.state not in ANSWERED_STATES:
         _bring(calls, interaction, interaction.primary, call.primary_state)
         interaction.step(InteractionState.STARTED, calls.emit)
     if call.consult_state is not None:
-        interaction.number_consult(fact.consult)
-        consult = beginnings.begin_consult(calls, interaction, agent.id)
-        consult.expect(fact.number, calls.type_of_number(fact.number))
-        _seat(calls, interaction, consult, call.consult)
+        consult = _consult(calls, interaction, agent, fact)
+        _seat(calls, interaction, consult, call.consult, whose)
         if call.consult_state is not ConversationState.DIALING:
             _bring(calls, interaction, consult, call.consult_state)
+    # One that is over had its number too, and the bridge may know it.
+    interaction.consults_numbered(fact.consult)
     for conversation in interaction.on_leg(agent.id):
         if conversation.state is ConversationState.DIALING:
-            for leg in calls.legs.rung_by(agent.id):
-                conversation.candidates.add(leg)
-                calls.link(leg, interaction)
+            _listen_for(calls, interaction, conversation)
 
 
-def _seat(calls: Calls, interaction: Interaction, conversation: Conversation, parties: Iterable[str]) -> None:
+def _listen_for(calls: Calls, interaction: Interaction, conversation: Conversation) -> None:
+    """Note who is being rung for a conversation."""
+    for leg in calls.legs.rung_by(conversation.leg):
+        conversation.candidates.add(leg)
+        calls.link(leg, interaction)
+
+
+def _consult(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> Conversation:
+    """Return the interaction's consult; a new one if that began while nobody looked."""
+    consult = interaction.consult
+    if consult is None or consult.released:
+        consult = beginnings.begin_consult(calls, interaction, agent.id, fact.consult)
+        consult.expect(fact.number, calls.type_of_number(fact.number))
+    return consult
+
+
+def _whose(interaction: Interaction, agent: Leg, call: FoundCall, fact: facts.CallFound) -> str | None:
+    """Return the party whom the call is about, if that can be told: who began it, or was dialled first.
+
+    Such a one may have been taken aside; then the number that was consulted last is the first one dialled.
+    """
+    if agent.tree in {*call.primary, *call.consult}:
+        return agent.tree
+    dialled = interaction.primary.placeholder
+    again = dialled is not None and dialled.address == fact.number and not fact.consulting
+    return call.consult[0] if again and fact.number and len(call.consult) == 1 else None
+
+
+def _seat(
+    calls: Calls,
+    interaction: Interaction,
+    conversation: Conversation,
+    parties: Iterable[str],
+    whose: str | None,
+) -> None:
+    """Make legs parties. The call is about whom it began with (`whose`), in whichever conversation."""
     for leg_id in parties:
         leg = calls.legs.get(leg_id)
         if leg is not None:
-            kind = calls.type_of(leg, conversation.role)
+            role = conversation.role
+            if whose is not None:
+                role = Role.PRIMARY if leg_id == whose else Role.CONSULT
+            kind = calls.type_of(leg, role)
             conversation.admit(interaction.id, leg, kind, calls.emit, silent=True)
             calls.link(leg_id, interaction)
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from connector.telephony import call_data, causes, judging
+from connector.telephony import call_data, causes, judging, transfers
+from connector.telephony.beginnings import begin_consult
 from connector.telephony.calls import Calls
-from connector.telephony.changes import MemberJoined, MuteChanged, RecordingChanged
+from connector.telephony.changes import MemberJoined, MemberType, MuteChanged, RecordingChanged
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Hearing, Leg
 from connector.telephony.states import (
@@ -14,6 +15,7 @@ from connector.telephony.states import (
     DialOutcome,
     InteractionState,
     Recording,
+    Role,
 )
 
 _NOTHING_HEARD = Hearing(frozenset(), program=False)
@@ -32,6 +34,8 @@ def look_at(calls: Calls, interaction: Interaction) -> None:
         heard = calls.legs.hearing(agent.id) if agent.answered else _NOTHING_HEARD
         if heard.parties:
             _admit(calls, interaction, agent, heard)
+        if len(interaction.primary.parties) > 1:
+            _take_aside(calls, interaction, agent, heard)
         if interaction.consult is not None:
             _merge_conference(calls, interaction, interaction.consult, heard)
         for conversation in interaction.on_leg(agent.id):
@@ -50,7 +54,7 @@ def look_at(calls: Calls, interaction: Interaction) -> None:
 def _update_marks(calls: Calls, interaction: Interaction, agents: Sequence[Leg]) -> None:
     """See whether a customer is recorded and whether the agent is muted."""
     recording, muted = Recording.OFF, False
-    for party in interaction.primary.parties:
+    for party in interaction.contacts:
         leg = calls.legs.legs.get(party)
         if leg is not None and leg.recording is not Recording.OFF and recording is not Recording.ON:
             recording = leg.recording
@@ -67,7 +71,14 @@ def _update_marks(calls: Calls, interaction: Interaction, agents: Sequence[Leg])
 def _admit(calls: Calls, interaction: Interaction, agent: Leg, heard: Hearing) -> None:
     """Whoever the agent hears is a party of one of the conversations."""
     known = interaction.transferred.union(*[one.parties for one in interaction.live_conversations])
-    for leg_id in sorted(heard.parties - known):
+    expected = interaction.primary.placeholder
+    number = expected.address if expected is not None else ""
+
+    def unexpected(leg_id: str) -> tuple[bool, str]:
+        leg = calls.legs.get(leg_id)
+        return leg is None or leg.number != number, leg_id
+
+    for leg_id in sorted(heard.parties - known, key=unexpected):
         leg = calls.legs.get(leg_id)
         conversation = _home_of(calls, interaction, agent, leg_id, heard)
         if leg is None or conversation is None:
@@ -100,6 +111,28 @@ def _is_handed_over(calls: Calls, conversation: Conversation, leg: str) -> bool:
     )
 
 
+def _take_aside(calls: Calls, interaction: Interaction, agent: Leg, heard: Hearing) -> None:
+    """One member of a conference is alone with the agent in the own room: a consult from now on.
+
+    The agent's leg was told before that it is the consult's room.
+    """
+    primary, consult, party = interaction.primary, interaction.consult, agent.rooms.get(Role.CONSULT)
+    if not party or heard.parties != {party} or party not in primary.parties:
+        return
+    if primary.leg != agent.id or primary.state not in ANSWERED_STATES or interaction.departure is not None:
+        return
+    leg = calls.legs.get(party)
+    if leg is None or calls.legs.room_of(agent.id) != party or (consult is not None and not consult.released):
+        return
+    member = primary.parties[party]
+    primary.dismiss(interaction.id, party, calls.emit)
+    word = begin_consult(calls, interaction, agent.id)
+    word.expect(member.address, member.type)
+    word.admit(interaction.id, leg, member.type, calls.emit, silent=True)
+    transfers.set_aside(calls, primary, party)
+    interaction.meeting = False
+
+
 def _merge_conference(calls: Calls, interaction: Interaction, consult: Conversation, heard: Hearing) -> None:
     """Parties of both conversations heard at once: the consult is part of the primary from now on."""
     primary, over = interaction.primary, ConversationState.RELEASED
@@ -113,8 +146,10 @@ def _merge_conference(calls: Calls, interaction: Interaction, consult: Conversat
     moved = dict(consult.parties)
     consult.parties.clear()
     consult.step(interaction.id, ConversationState.RELEASED, calls.emit, Cause.CONFERENCED)
-    for leg, member in moved.items():
-        primary.parties[leg] = member
+    # A customer who had been taken aside is the first again: the call is theirs.
+    aside = {leg: member for leg, member in moved.items() if member.type is MemberType.CUSTOMER}
+    primary.parties = {**aside, **primary.parties, **moved}
+    for member in moved.values():
         calls.emit(MemberJoined(interaction.id, primary.id, member))
 
 

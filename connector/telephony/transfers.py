@@ -5,7 +5,7 @@ from connector.telephony.calls import Calls
 from connector.telephony.changes import PartiesLeftTogether
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Leg
-from connector.telephony.states import Cause, ConversationState
+from connector.telephony.states import Cause, ConversationState, Role
 
 
 def transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
@@ -30,11 +30,18 @@ def transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
 def _handed_on_by(calls: Calls, leg: str, parties: tuple[str, ...]) -> list[tuple[Interaction, Conversation]]:
     """Return what a phone's leg has handed on, over or not: the leg's end may be told first."""
     found: list[tuple[Interaction, Conversation]] = []
+    agent = calls.legs.get(leg)
+    # The party of a consult that the PBX itself runs is behind a joint.
+    behind = agent is not None and agent.joint in parties
     for interaction in calls.on_agents_leg(leg):
         running = interaction.on_leg(leg)
-        named = [one for one in running if one.parties.keys() & set(parties)]
+        named = [
+            one
+            for one in running
+            if one.parties.keys() & set(parties) or (behind and one.role is Role.CONSULT)
+        ]
         found += [(interaction, one) for one in named or running]
-    if calls.legs.get(leg) is not None:
+    if agent is not None:
         return found
     return [
         (interaction, one)
@@ -68,6 +75,20 @@ def _exchange_party(
     interaction.transferred.add(gone)
     if len(own.parties) > 1:
         own.dismiss(interaction.id, gone, calls.emit)
+
+
+def set_aside(calls: Calls, conference: Conversation, party: str) -> None:
+    """Where members of a conference are agents too: who was taken aside and the others have parted.
+
+    Whom an agent hears again is a party of theirs again.
+    """
+    agent, others = conference.leg, set(conference.parties)
+    for leg in sorted({party, *others}):
+        gone = others if leg == party else {party}
+        for interaction in calls.on_agents_leg(leg):
+            for own in interaction.on_leg(leg):
+                for other in sorted(gone & own.parties.keys()) if agent in own.parties else ():
+                    own.dismiss(interaction.id, other, calls.emit)
 
 
 def same_agent(calls: Calls, conversation: Conversation, before: str, now: str) -> None:

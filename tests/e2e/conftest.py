@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from atxfer_desk import atxfer_desk
 from calls import Call, make_call
 from desk import Desk, desk
 from seen import Seen
@@ -68,9 +69,12 @@ def _left_over(provider: LabProvider) -> dict[str, list[Any]]:
 
 
 @pytest.fixture
-async def at_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncIterator[Desk]:
-    """Run a bridge, a connector and phones."""
-    async with desk(provider, lab, tmp_path) as found:
+async def at_desk(
+    request: pytest.FixtureRequest, provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> AsyncIterator[Desk]:
+    """Run a bridge, a connector and phones; of the strategy atxfer where the test is marked so."""
+    kind = atxfer_desk if request.node.get_closest_marker("atxfer") else desk
+    async with kind(provider, lab, tmp_path) as found:
         yield found
 
 

@@ -1,14 +1,19 @@
 """Consults that the agent makes with the phone's own keys, whoever goes on with them, proven by ear."""
 
+from collections.abc import Iterator
+
 import pytest
 from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, cause_of
 from phone_keys import consult, gone, hold, into_room, join, resume
+from test_colleague import make_pair
 
 from connector.bridge.catalogue.conversation import Cause
 from connector.bridge.catalogue.interaction import InteractionState
-from connector.lab.phones.base import CallState, PhoneError
+from connector.lab.phones.base import CallState, PhoneCall, PhoneError
 from connector.lab.phones.hearing import expect_hears
+from connector.lab.provider import LabProvider
+from connector.processor.handles import Conversation
 
 
 @pytest.fixture(params=ORIGINS)
@@ -88,6 +93,119 @@ async def test_the_phone_alternates(call: Call, where: str) -> None:
         await found.wait_state(TALKING)
         await expect_hears({call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
     await gone(call)
+
+
+@pytest.fixture
+def codes(provider: LabProvider) -> Iterator[None]:
+    """Have the site's own Dial give both sides the codes of features.conf."""
+    provider.asterisk_cli("dialplan set global DIAL_OPTIONS tT")
+    yield
+    provider.asterisk_cli("dialplan reload")
+
+
+CODES = ("9#1", "*", "2", "*0")
+"""Tones that are codes of the site; a desktop may send each key by itself."""
+
+
+async def tones_arrive(found: Conversation, to: PhoneCall) -> None:
+    before = to.dtmf_received
+    for tones in CODES:
+        await found.send_dtmf(tones)
+    await to.wait_dtmf(before + "".join(CODES), WAIT)
+
+
+@pytest.mark.usefixtures("codes")
+@pytest.mark.parametrize("where", ["bridge", "room"])
+async def test_tones_are_no_codes_in_a_consult_of_the_phone(call: Call, where: str) -> None:
+    """And the phone goes on with both calls by its own keys."""
+    if where == "room":
+        await into_room(call)
+    found, second = await consult(call)
+    first = call.agent.calls[0]
+    await tones_arrive(found, call.target.calls[0])
+    assert (call.primary.state, found.state) == (HELD, TALKING)
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
+    await second.hold()
+    await found.wait_state(HELD)
+    await first.resume()
+    await call.primary.wait_state(TALKING)
+    await tones_arrive(call.primary, call.customers_call)
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+    await first.hold()
+    await call.primary.wait_state(HELD)
+    await second.resume()
+    await found.wait_state(TALKING)
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
+    assert (call.primary.states[-3:], found.states[-3:]) == ([HELD, TALKING, HELD], [TALKING, HELD, TALKING])
+    await join(call, second, "room")
+    await call.interaction.wait_state(ENDED)
+    assert (call.primary.cause, found.cause) == (Cause.TRANSFERRED, Cause.TRANSFERRED)
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    await gone(call)
+
+
+@pytest.mark.usefixtures("codes")
+async def test_tones_in_a_first_call_while_the_phone_holds_the_consult(call: Call) -> None:
+    """Both calls were in plain bridges, and the one that is held is the second."""
+    found, second = await consult(call)
+    first = call.agent.calls[0]
+    await second.hold()
+    await found.wait_state(HELD)
+    await first.resume()
+    await call.primary.wait_state(TALKING)
+    await tones_arrive(call.primary, call.customers_call)
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+    await first.hold()
+    await call.primary.wait_state(HELD)
+    await second.resume()
+    await found.wait_state(TALKING)
+    await tones_arrive(found, call.target.calls[0])
+    await call.primary.release()
+    await call.customers_call.wait_state(CallState.ENDED, WAIT)
+    await tones_arrive(found, call.target.calls[0])
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}})
+    await gone(call)
+
+
+@pytest.mark.usefixtures("codes")
+async def test_tones_are_no_codes_when_only_the_consult_of_the_phone_is_left(call: Call) -> None:
+    found, _ = await consult(call)
+    await call.customers_call.hangup()
+    await call.primary.wait_state(RELEASED)
+    await tones_arrive(found, call.target.calls[0])
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}})
+    await gone(call)
+
+
+@pytest.mark.usefixtures("codes")
+async def test_tones_are_no_codes_in_a_consult_of_the_bridge(call: Call) -> None:
+    found = await call.consult()
+    await tones_arrive(found, call.target.calls[0])
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
+    await gone(call)
+
+
+@pytest.mark.usefixtures("codes")
+async def test_tones_to_a_colleague_who_is_an_agent(at_desk: Desk) -> None:
+    pair = await make_pair(at_desk)
+    told = len(pair.consult.states), len(pair.theirs.primary.states)
+    await tones_arrive(pair.consult, pair.colleagues_call)
+    await pair.talk()
+    await tones_arrive(pair.theirs.primary, pair.agents_call)
+    await pair.talk()
+    assert (len(pair.consult.states), len(pair.theirs.primary.states)) == told
+    # Nobody is there who could hear tones, and that is no fault.
+    await pair.theirs.primary.hold()
+    await pair.hear({"MOH"}, set(), {"MOH"})
+    await pair.consult.send_dtmf("5")
+    await pair.theirs.primary.retrieve()
+    await pair.call.interaction.alternate()
+    await pair.hear({"2001"}, {"MOH"}, {"1001"})
+    await pair.theirs.primary.send_dtmf("5")
+    await pair.call.interaction.alternate()
+    await pair.talk()
+    await pair.theirs.primary.release()
+    await pair.agent_goes_on()
 
 
 @pytest.mark.parametrize("where", ["bridge", "room"])

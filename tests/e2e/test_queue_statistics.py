@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from calls import ENDED, Call, make_call
+from calls import ENDED, RELEASED, Call, make_call
 from desk import WAIT, Desk
 
 from connector.asterisk.wire import AmiMessage
@@ -22,11 +22,12 @@ class Statistics:
     """What the queue told of one call."""
 
     desk: Desk
-    began: float = field(default_factory=time.time)
     connected: list[AmiMessage] = field(default_factory=list)
     completed: list[AmiMessage] = field(default_factory=list)
     abandoned: list[AmiMessage] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    told: dict[str, float] = field(default_factory=dict)
+    """When each of these came."""
 
     def take(self, event: AmiMessage) -> None:
         kept = {
@@ -36,6 +37,7 @@ class Statistics:
         }.get(event.name)
         if kept is not None:
             kept.append(event)
+            self.told[event.name] = time.monotonic()
             self.news.set()
 
     async def one(self) -> AmiMessage:
@@ -95,10 +97,35 @@ async def _consulted_alternated_cancelled(call: Call) -> None:
     await call.customers_call.hangup()
 
 
+async def _the_customer_goes_in_a_consult(call: Call) -> None:
+    consult = await call.consult()
+    await call.customers_call.hangup()
+    await call.primary.wait_state(RELEASED)
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}})
+    await consult.release()
+
+
 async def _consult_transferred(call: Call) -> None:
     await call.consult()
     await expect_hears({call.target: {"1001"}}, stable=2.0)
     await call.interaction.consult_transfer()
+
+
+async def _alternated_and_transferred(call: Call) -> None:
+    await call.consult()
+    await call.interaction.alternate()
+    await call.interaction.consult_transfer()
+
+
+async def _transferred_while_the_target_rings(call: Call) -> None:
+    await call.interaction.consult("1002")
+    await call.target.next_call(WAIT)
+    await call.interaction.consult_transfer()
+
+
+async def _hung_up_in_a_consult(call: Call) -> None:
+    await call.consult()
+    await call.agent.calls[0].hangup()
 
 
 async def _left_a_conference(call: Call) -> None:
@@ -107,34 +134,81 @@ async def _left_a_conference(call: Call) -> None:
     await call.primary.release()
 
 
+async def _left_a_conference_that_the_customer_leaves(call: Call) -> None:
+    await _left_a_conference(call)
+    await call.interaction.wait_state(ENDED)
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}}, timeout=6, stable=2.0)
+    await call.customers_call.hangup()
+
+
+async def _the_customer_goes_out_of_a_conference(call: Call) -> None:
+    await call.consult()
+    await call.interaction.consult_conference()
+    await call.customers_call.hangup()
+    await call.primary.wait_members(lambda members: [one.address for one in members] == ["1002"])
+    await call.primary.release()
+
+
 async def _blind_transferred(call: Call) -> None:
     await call.primary.blind_transfer("1002")
 
 
-STORIES = {
-    _held_and_released_by_agent: "agent",
-    _held_and_the_customer_goes: "caller",
-    _consulted_alternated_cancelled: "caller",
-    _consult_transferred: "agent",
-    _left_a_conference: "agent",
-    _blind_transferred: "agent",
+Story = Callable[[Call], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class End:
+    """Who or what ended the agent's part of a call: in AgentComplete, and in queue_log."""
+
+    reason: str
+    row: str
+    more: int = 0
+    """Fields that the row has before hold time and talk time."""
+
+
+BY_AGENT, BY_CALLER = End("agent", "COMPLETEAGENT"), End("caller", "COMPLETECALLER")
+HANDED_ON, SENT_ON = End("transfer", "ATTENDEDTRANSFER", 2), End("transfer", "BLINDTRANSFER", 2)
+
+ROOMS: Mapping[Story, End] = {
+    _held_and_released_by_agent: BY_AGENT,
+    _held_and_the_customer_goes: BY_CALLER,
+    _consulted_alternated_cancelled: BY_CALLER,
+    _consult_transferred: BY_AGENT,
+    _left_a_conference: BY_AGENT,
+    _blind_transferred: BY_AGENT,
 }
-"""What happens to a call, and who ended the agent's part of it."""
+ATXFER: Mapping[Story, End] = {
+    _consulted_alternated_cancelled: BY_CALLER,
+    _the_customer_goes_in_a_consult: BY_CALLER,
+    _consult_transferred: HANDED_ON,
+    _alternated_and_transferred: HANDED_ON,
+    _transferred_while_the_target_rings: HANDED_ON,
+    _hung_up_in_a_consult: HANDED_ON,
+    _left_a_conference_that_the_customer_leaves: BY_CALLER,
+    _the_customer_goes_out_of_a_conference: BY_CALLER,
+    _blind_transferred: SENT_ON,
+}
+"""Asterisk's own transfers are told as such; and who leaves its conference counts as there."""
+
+STORIES = [
+    pytest.param(story, end, id=f"{strategy}-{story.__name__.strip('_')}", marks=marks)  # type: ignore[attr-defined]
+    for strategy, stories, marks in (("rooms", ROOMS, ()), ("atxfer", ATXFER, pytest.mark.atxfer))
+    for story, end in stories.items()
+]
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__.strip("_"))
-async def test_the_queue_counts_the_call_once(at_desk: Desk, statistics: Statistics, story: object) -> None:
-    assert callable(story)
-    reason = STORIES[story]  # type: ignore[index]
+@pytest.mark.parametrize(("story", "end"), STORIES)
+async def test_the_queue_counts_the_call_once(
+    at_desk: Desk, statistics: Statistics, story: Story, end: End
+) -> None:
     call = await make_call(at_desk, "queue")
-    talking_since = time.time()
     assert await statistics.in_call() == "1"
     await story(call)
-    await call.interaction.wait_state(ENDED)
     complete = await statistics.one()
-    talked = time.time() - talking_since
+    talked = statistics.told["AgentComplete"] - statistics.told["AgentConnect"]
+    await call.interaction.wait_state(ENDED)
 
-    assert complete["Reason"] == reason
+    assert complete["Reason"] == end.reason
     assert complete["Queue"] == "support"
     assert abs(float(complete["TalkTime"]) - talked) <= ROUNDING
     assert await statistics.in_call() == "0"
@@ -150,7 +224,7 @@ async def test_the_queue_counts_the_call_once(at_desk: Desk, statistics: Statist
     # AgentComplete may come too late to name a caller who has gone.
     (connected,) = statistics.connected
     rows = statistics.rows(connected["Uniqueid"])
-    assert [row[2] for row in rows] == ["ENTERQUEUE", "CONNECT", f"COMPLETE{reason.upper()}"]
+    assert [row[2] for row in rows] == ["ENTERQUEUE", "CONNECT", end.row]
     assert {row[1] for row in rows[1:]} == {complete["MemberName"]}
-    hold_time, talk_time = rows[-1][3], rows[-1][4]
+    hold_time, talk_time = rows[-1][3 + end.more : 5 + end.more]
     assert (hold_time, talk_time) == (complete["HoldTime"], complete["TalkTime"])

@@ -1,39 +1,25 @@
 """Races: two things at the same moment. No call is lost, no state is wrong, nobody is left over.
 
-Offsets are drawn from a fixed seed, so that a run can be repeated; what came of them is printed (see -rP).
+Offsets are drawn from a fixed seed; what came of them is printed (see `offsets.py`).
 
 Listening takes some tenths of a second, in which a race would be over: so it is done in some of the rounds
 only, and the others follow each other as quickly as they can.
 """
 
 import asyncio
-import random
-import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
 from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, Origin, connect
 from desk import WAIT, Desk, desk
+from offsets import after, offsets, print_outcomes
 
 from connector.lab.phones.base import CallState, Phone, PhoneCall
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.problems import BridgeRequestFailed
 from connector.processor.server import Session
-
-_SEED = 20261121
-_OFFSET = 0.010
-
-
-def _print(race: str, outcomes: Mapping[str, int]) -> None:
-    sys.stdout.write(f"{race}, seed {_SEED}: {dict(outcomes)}\n")
-
-
-async def _after(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-    await asyncio.sleep(max(0.0, seconds))
-    await act()
 
 
 def _rounds(origin: Origin, of_the_queue: int) -> int:
@@ -57,12 +43,10 @@ async def _quiet(*phones: Phone) -> None:
 @pytest.mark.parametrize("origin", ORIGINS)
 @pytest.mark.parametrize("verb", ["hold", "retrieve"])
 async def test_the_customer_hangs_up_as_the_agent_moves(at_desk: Desk, verb: str, origin: Origin) -> None:
-    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
     outcomes: Counter[str] = Counter()
     agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
     session = await at_desk.login("1001", ready=origin == "queue")
-    for number in range(_rounds(origin, 25)):
-        offset = offsets.uniform(-_OFFSET, _OFFSET)
+    for number, offset in enumerate(offsets(_rounds(origin, 25))):
         interaction, call = await connect(session, agent, customer, origin)
         primary = interaction.primary
         if _listens(number):
@@ -73,7 +57,7 @@ async def test_the_customer_hangs_up_as_the_agent_moves(at_desk: Desk, verb: str
                 await expect_hears({agent: (), customer: {"MOH"}}, stable=0.1)
         act = primary.hold if verb == "hold" else primary.retrieve
         moved, _ = await asyncio.gather(
-            _after(-offset, act), _after(offset, call.hangup), return_exceptions=True
+            after(-offset, act), after(offset, call.hangup), return_exceptions=True
         )
         assert moved is None or isinstance(moved, BridgeRequestFailed)
         outcomes["carried out" if moved is None else str(moved).partition("harmony-lab")[0]] += 1
@@ -81,20 +65,18 @@ async def test_the_customer_hangs_up_as_the_agent_moves(at_desk: Desk, verb: str
         await interaction.wait_state(ENDED)
         await _quiet(agent, customer)
         await interaction.complete()
-    _print(f"customer hangs up within 10 ms of {verb}, {origin}", outcomes)
+    print_outcomes(f"customer hangs up within 10 ms of {verb}, {origin}", outcomes)
     await session.close()
 
 
 @pytest.mark.parametrize("call", ORIGINS, indirect=True)
 async def test_the_consulted_answers_as_the_consult_is_cancelled(call: Call) -> None:
-    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
     outcomes: Counter[str] = Counter()
-    for _ in range(_rounds(call.origin, 20)):
-        offset = offsets.uniform(-_OFFSET, _OFFSET)
+    for offset in offsets(_rounds(call.origin, 20)):
         consult = await call.interaction.consult("1002")
         ringing = await call.target.next_call(WAIT)
         # Whose answer comes too late has nothing left to answer.
-        answer, cancel = _after(offset, ringing.answer), _after(-offset, consult.release)
+        answer, cancel = after(offset, ringing.answer), after(-offset, consult.release)
         _, cancelled = await asyncio.gather(answer, cancel, return_exceptions=True)
         assert cancelled is None
         await consult.wait_state(RELEASED)
@@ -102,7 +84,7 @@ async def test_the_consulted_answers_as_the_consult_is_cancelled(call: Call) -> 
         await _quiet(call.target)
         await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}}, stable=0.1)
         outcomes["answered before" if TALKING in consult.states else "never talked"] += 1
-    _print(f"consulted answers within 10 ms of the cancel, {call.origin}", outcomes)
+    print_outcomes(f"consulted answers within 10 ms of the cancel, {call.origin}", outcomes)
     await call.primary.release()
     await call.over()
 
@@ -137,19 +119,17 @@ async def test_the_agent_hangs_up_as_the_call_is_held(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, origin: Origin
 ) -> None:
     """Whoever was put on hold is an orphan then, even on the way into the room: no music for ever."""
-    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
     outcomes: Counter[str] = Counter()
     async with desk(provider, lab, tmp_path, ORPHANS_TO_SALES) as at:
         agent, taker = await at.agent_phone(), await at.agent_phone("1003")
         customer = await at.phones.phone("2001")
         taker.answer_mode = "auto"
         session, colleague = await at.login("1001"), await at.login("1003")
-        for _ in range(15):
-            offset = offsets.uniform(0, _OFFSET)
+        for offset in offsets(15, earliest=0.0):
             interaction, call = await connect(session, agent, customer, origin)
             (agents_call,) = agent.calls
             held, _ = await asyncio.gather(
-                interaction.primary.hold(), _after(offset, agents_call.hangup), return_exceptions=True
+                interaction.primary.hold(), after(offset, agents_call.hangup), return_exceptions=True
             )
             assert held is None or isinstance(held, BridgeRequestFailed)
             await interaction.wait_state(ENDED)
@@ -159,7 +139,7 @@ async def test_the_agent_hangs_up_as_the_call_is_held(
             await interaction.complete()
         await session.close()
         await colleague.close()
-    _print(f"agent hangs up within 10 ms of hold, {origin}", outcomes)
+    print_outcomes(f"agent hangs up within 10 ms of hold, {origin}", outcomes)
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
@@ -167,15 +147,13 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, origin: Origin
 ) -> None:
     """The caller is with nobody then: the agent's leaving makes an orphan, whom another agent gets."""
-    offsets = random.Random(_SEED)  # noqa: S311 - offsets, no secrets
     outcomes: Counter[str] = Counter()
     async with desk(provider, lab, tmp_path, ORPHANS_TO_SALES) as at:
         agent, taker = await at.agent_phone(), await at.agent_phone("1003")
         customer, target = await at.phones.phone("2001"), await at.phones.phone("1002")
         taker.answer_mode = "auto"
         session, colleague = await at.login("1001"), await at.login("1003")
-        for number in range(_rounds(origin, 20)):
-            offset = offsets.uniform(-_OFFSET, _OFFSET)
+        for number, offset in enumerate(offsets(_rounds(origin, 20))):
             interaction, call = await connect(session, agent, customer, origin)
             (agents_call,) = agent.calls
             consult = await interaction.consult("1002")
@@ -184,7 +162,7 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(
             await consult.wait_state(TALKING)
             if _listens(number):
                 await expect_hears({agent: {"1002"}, target: {"1001"}, customer: {"MOH"}}, stable=0.1)
-            transfer, hang_up = _after(-offset, interaction.consult_transfer), _after(offset, targets.hangup)
+            transfer, hang_up = after(-offset, interaction.consult_transfer), after(offset, targets.hangup)
             transferred, hung_up = await asyncio.gather(transfer, hang_up, return_exceptions=True)
             assert hung_up is None
             assert transferred is None or isinstance(transferred, BridgeRequestFailed)
@@ -205,7 +183,7 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(
             await interaction.complete()
         await session.close()
         await colleague.close()
-    _print(f"consulted hangs up within 10 ms of consulttransfer, {origin}", outcomes)
+    print_outcomes(f"consulted hangs up within 10 ms of consulttransfer, {origin}", outcomes)
 
 
 @pytest.mark.parametrize("call", ORIGINS, indirect=True)

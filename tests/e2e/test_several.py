@@ -108,3 +108,28 @@ async def test_three_agents_in_a_row_meet_apart(at_desk: Desk) -> None:
     await session.close()
     await pair.theirs.primary.release()
     await pair.agent_goes_on()
+
+
+@pytest.mark.parametrize("call", ["direct"], indirect=True)
+@pytest.mark.parametrize("inviter", ["there", "away"])
+async def test_an_agent_who_is_called_in_sees_who_is_there(call: Call, inviter: str) -> None:
+    session = await call.desk.login("1002", ready=False)
+    await call.primary.blind_conference("1002")
+    theirs = await session.channel.next_interaction()
+    ringing = await call.target.next_call(WAIT)
+    if inviter == "away":
+        await call.primary.hold()
+    await ringing.answer()
+    there = {"1001", "2001"} if inviter == "there" else {"2001"}
+    await theirs.primary.wait_members(lambda members: {one.address for one in members} == there)
+    await hear({call.target: there, call.customer: {"1002"} | (there - {"2001"})})
+    if inviter == "away":
+        await call.primary.retrieve()
+        await theirs.primary.wait_members(lambda members: len(members) == 2)
+    await hear({call.target: {"1001", "2001"}, call.customer: {"1001", "1002"}})
+    await theirs.primary.release()
+    await theirs.wait_state(ENDED)
+    await theirs.complete()
+    await session.close()
+    await call.primary.release()
+    await call.over()

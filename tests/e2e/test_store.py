@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import phone_keys
 import pytest
 from cable import DeafCable
-from calls import HELD, TALKING, make_call
+from calls import HELD, RELEASED, TALKING, make_call
 from desk import WAIT, deep_merge
 from process_desk import START, Plain, ProcessDesk, launch, process_desk
 
@@ -124,6 +125,44 @@ async def test_a_killed_connector_is_replaced_and_the_bridge_begins_nothing_anew
     await call.over()
     for once in ("cti.query.capabilities", "cti.request.createsession", "session.query.init"):
         assert asked(kept.bridge, once) == 1
+
+
+@pytest.mark.parametrize("by", ["desktop", "phone"])
+async def test_a_consult_after_a_restart_is_another_conversation(kept: ProcessDesk, by: str) -> None:
+    call = await make_call(kept, "queue")
+    if by == "desktop":
+        before = await call.consult()
+        await before.release()
+    else:
+        before, second = await phone_keys.consult(call)
+        await second.hangup()
+        await before.wait_state(RELEASED)
+        await phone_keys.resume(call)
+    await kept.end(signal.SIGKILL)
+    await kept.start()
+    after = await call.consult()
+    assert (before.nativeid, after.nativeid) == (
+        f"{call.interaction.nativeid}-2",
+        f"{call.interaction.nativeid}-3",
+    )
+    await after.release()
+    await call.primary.release()
+    await call.over()
+
+
+async def test_a_consult_of_the_phone_outlives_the_first_call_and_the_connector(kept: ProcessDesk) -> None:
+    call = await make_call(kept, "queue")
+    found, second = await phone_keys.consult(call)
+    await call.customers_call.hangup()
+    await call.primary.wait_state(RELEASED)
+    await kept.end(signal.SIGKILL)
+    await kept.start()
+    await call.interaction.set_data({"ORDER": "4711"})
+    assert (call.interaction.state, found.state) == (InteractionState.STARTED, TALKING)
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}})
+    await second.hangup()
+    await found.wait_state(RELEASED)
+    await call.over()
 
 
 async def test_a_release_that_was_half_done_leaves_nobody_behind(

@@ -31,6 +31,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "e2e"), str(HERE.parent / "unit")]
 
 from kinds import OF, Fault, asterisk_restarted, new_connector_is_known  # noqa: E402
 from people import Cast, People  # noqa: E402
+from repertoire import OPERATIONS  # noqa: E402
+from resting import RestingCall  # noqa: E402
+from survival import Standing, standing  # noqa: E402
 from truth import all_hear, read, rooms  # noqa: E402
 from witness import AGENTS, Witnesses, hang_up  # noqa: E402
 from world import START, World, world  # noqa: E402
@@ -44,6 +47,8 @@ _HOPELESS = 3
 """Failures in a row that end a campaign."""
 _LIVE_AT_LEAST = 2
 """Calls that should be under way when something breaks."""
+_CAME = ("done", "refused", "over", "connection gone")
+"""What may come of an operation; `over`: what it was about had ended."""
 
 
 @dataclass
@@ -52,19 +57,29 @@ class Figures:
 
     faults: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    outcomes: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     back: dict[str, list[float]] = field(default_factory=dict)
     """Seconds from a fault's end until every agent could work again."""
     survived: int = 0
-    """Calls that were up before and after a fault."""
+    """Calls that were up before a fault, and after it."""
+    ended: int = 0
+    """Calls that were up before a fault, and that somebody may have ended."""
+    rested: Counter[str] = field(default_factory=Counter)
+    """Calls that people work on and that were listened to during a fault, by what they were."""
     listened: int = 0
     longest_gap: float = 0.0
     longest_control: float = 0.0
+    longest_rested: float = 0.0
     tasks: list[int] = field(default_factory=list)
     files: list[int] = field(default_factory=list)
     kib: list[int] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def never_done(self) -> list[str]:
+        """The operations of which none was carried out."""
+        return [what for what in OPERATIONS if not self.outcomes[what, "done"]]
 
     def show(self) -> None:
         """Print it."""
@@ -75,15 +90,19 @@ class Figures:
                 f"back after median {statistics.median(back):.2f} s, worst {max(back):.2f} s" if back else ""
             )
             say(f"  {kind:<20} {number:>4}  {worst}")
-        done = sum(number for what, number in self.outcomes.items() if what.endswith("done"))
+        done = sum(number for (_, came), number in self.outcomes.items() if came == "done")
         say(f"operations: {self.outcomes.total()}, carried out {done}")
-        for what, number in sorted(self.outcomes.items()):
-            say(f"  {what:<40} {number:>5}")
+        say(f"  {'':<26}" + "".join(f"{came:>16}" for came in _CAME))
+        for what in OPERATIONS:
+            say(f"  {what:<26}" + "".join(f"{self.outcomes[what, came]:>16}" for came in _CAME))
         for text, number in self.refusals.most_common():
             say(f"  refused {number:>4} x {text}")
-        say(f"calls that survived: {self.survived}; phones listened to: {self.listened}")
+        say(f"calls that survived: {self.survived}; ended by somebody meanwhile: {self.ended}")
+        say(f"phones listened to: {self.listened}")
         control = f"{self.longest_control:.2f} s in a call that is not the connector's"
         say(f"longest gap in a witness' ear: {self.longest_gap:.2f} s ({control})")
+        shapes = ", ".join(f"{number} {shape}" for shape, number in sorted(self.rested.items()))
+        say(f"in that of a call that rested: {self.longest_rested:.2f} s ({shapes or 'there was none'})")
         for what, values in (("tasks", self.tasks), ("files", self.files), ("KiB", self.kib)):
             if values:
                 course = " ".join(str(value) for value in values[:: max(1, len(values) // 20)])
@@ -101,8 +120,12 @@ def say(text: str) -> None:
 class Campaign:
     """One world and its episodes."""
 
-    def __init__(self, at: World, figures: Figures, cast: Cast | None = None) -> None:
+    def __init__(
+        self, at: World, figures: Figures, cast: Cast | None = None, *, listens: bool = True
+    ) -> None:
+        """Prepare; `listens` if in each episode a call that people work on rests, and is listened to."""
         self.world = at
+        self._listens = listens
         self.figures = figures
         cast = cast or Cast()
         self.people = People(at, cast)
@@ -129,20 +152,39 @@ class Campaign:
 
     def _note_gaps(self) -> None:
         figures, witnesses = self.figures, self.witnesses
-        figures.longest_gap = max(figures.longest_gap, witnesses.longest)
-        figures.longest_control = max(figures.longest_control, witnesses.longest_control)
-        witnesses.longest = witnesses.longest_control = 0.0
+        figures.longest_gap = max(figures.longest_gap, witnesses.heard.longest)
+        figures.longest_control = max(figures.longest_control, witnesses.control.longest)
+        witnesses.heard.longest = witnesses.control.longest = 0.0
 
     async def episode(self, fault: Fault) -> None:
         """Break one thing; raise AssertionError if anything is not as it should be."""
-        chance, people = self.world.chance, self.people
+        people = self.people
         self.world.rung.times.clear()
         people.asked.clear()
         people.tones.clear()
         people.go.set()
-        await self._until(lambda: self._live() >= _LIVE_AT_LEAST, "calls under way", 20)
+        survives = fault is not asterisk_restarted
+        resting = RestingCall(self.world, people) if survives and self._listens else None
+        if resting is not None:
+            await resting.begin()
+        try:
+            await self._break(fault, resting)
+        finally:
+            if resting is not None:
+                await resting.end()
+        await self._obeys()
+        self._nothing_twice()
+        await self._all_over()
+        await people.finish()
+        self._no_complaints()
+
+    async def _break(self, fault: Fault, resting: RestingCall | None) -> None:
+        """Have it break in the middle of work, and see that all is right and every call still there."""
+        chance, people = self.world.chance, self.people
+        at_least = _LIVE_AT_LEAST + (resting is not None)
+        await self._until(lambda: self._live() >= at_least, "calls under way", 20)
         await asyncio.sleep(chance.uniform(0, 1))
-        before = self._nativeids()
+        before = await standing(self.world, people)
         if fault is asterisk_restarted:
             await self.witnesses.stop()
         await fault(self.world)
@@ -155,15 +197,26 @@ class Campaign:
         await self.world.bridge.wait_in_service(START)
         await people.all_here()
         await people.finish()
-        self.figures.listened += await all_hear(self.world, people.agents)
-        self.figures.survived += len(before & self._nativeids())
+        heard = await all_hear(self.world, people.agents)
+        self.figures.listened += len(heard)
         if fault is asterisk_restarted:
             await self.witnesses.call()
-        await self._obeys()
-        self._nothing_twice()
-        await self._all_over()
-        await people.finish()
-        self._no_complaints()
+        else:
+            self._survived(before, heard, resting)
+
+    def _survived(self, before: Standing, heard: set[str], resting: RestingCall | None) -> None:
+        """See that no call was lost, and that those who rested and those who came through are heard."""
+        survived, ended, lost = before.outcome()
+        assert not lost, f"calls that nobody ended are gone: {lost}"
+        deaf = survived - heard - self.people.recent(before.since) - {self.people.cast.control}
+        assert not deaf, f"calls that survived, and were not listened to: {deaf}"
+        self.figures.survived += len(survived)
+        self.figures.ended += ended
+        if resting is not None:
+            figures, listening = self.figures, resting.listening
+            assert not listening.broken, f"broken audio in a call {resting.shape}: {listening.broken}"
+            figures.rested[resting.shape] += 1
+            figures.longest_rested = max(figures.longest_rested, listening.longest)
 
     async def heal(self) -> None:
         """Begin with a new connector and no calls after a failure: the next fault counts by itself."""
@@ -172,13 +225,13 @@ class Campaign:
             wire.thaw()
         self.world.bridge_wire.doubling = self.world.bridge_wire.shuffling = False
         await self.witnesses.stop()
-        await self.world.kill()
+        await self.world.kill_all()
         await hang_up(self.world, but=set())
         for leg in await self.world.rows():
             await asyncio.to_thread(self.world.lab.asterisk_cli, f"channel request hangup {leg['Channel']}")
         self.people.faults.clear()
         self.world.bridge.violations.clear()
-        self.witnesses.broken.clear()
+        self.witnesses.heard.broken.clear()
         self._note_gaps()
         if self.world.transport == "tcp":
             await self.world.bridge.wait_disconnected(START)
@@ -192,9 +245,6 @@ class Campaign:
     def _live(self) -> int:
         working = [agent for number, agent in self.people.agents.items() if number not in AGENTS]
         return sum(len(agent.interactions) for agent in working)
-
-    def _nativeids(self) -> set[str]:
-        return {one.nativeid for agent in self.people.agents.values() for one in agent.interactions}
 
     async def _obeys(self) -> None:
         """See that a call that came through it can be held and taken back."""
@@ -236,8 +286,8 @@ class Campaign:
         broken = [text for text in bridge.violations if not self._of_a_former_session(text)]
         assert not broken, f"rules broken: {broken}"
         assert not self.people.faults, f"waited in vain: {self.people.faults}"
-        control = f"the call that is not the connector's: {self.witnesses.longest_control:.2f} s at most"
-        assert not self.witnesses.broken, f"broken audio ({control}): {self.witnesses.broken}"
+        control = f"the call that is not the connector's: {self.witnesses.control.longest:.2f} s at most"
+        assert not self.witnesses.heard.broken, f"broken audio ({control}): {self.witnesses.heard.broken}"
         different = self.world.bridge_wire.different
         assert not different, f"another answer to the same request: {different}"
         log = self.world.log.read_bytes() if self.world.log.exists() else b""
@@ -338,6 +388,11 @@ async def run(lab: LabProvider, info: LabInfo, faults: list[Fault], seed: int, t
     return figures
 
 
+def _write(report: Path, text: str) -> None:
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(text, "utf-8")
+
+
 async def run_episodes(campaign: Campaign, faults: list[Fault], what: str) -> None:
     """Run one episode after the other; a failure doesn't end it, but three in a row do."""
     figures, at, in_a_row = campaign.figures, campaign.world, 0
@@ -356,7 +411,7 @@ async def run_episodes(campaign: Campaign, faults: list[Fault], what: str) -> No
             say(f"FAILURE {told}")
             if folder := os.environ.get("FAULTS_LOG"):
                 report = Path(folder) / f"{what}, {place}.txt"
-                await asyncio.to_thread(report.write_text, await _report(at, told, mark), "utf-8")
+                await asyncio.to_thread(_write, report, await _report(at, told, mark))
             in_a_row += 1
             if in_a_row == _HOPELESS:
                 return

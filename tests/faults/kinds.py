@@ -44,6 +44,22 @@ async def connector_killed(world: World) -> None:
     await new_connector_is_known(world)
 
 
+async def connector_terminated(world: World) -> None:
+    """Have the connector end in order while calls are up (SIGTERM, half of the time twice); start another."""
+    await world.terminate(hurry=world.chance.choice((None, world.chance.uniform(0, 0.8))))
+    await asyncio.sleep(world.chance.uniform(0, 0.5))
+    await world.start()
+    await new_connector_is_known(world)
+
+
+async def standby_takes_over(world: World) -> None:
+    """Kill the connector (SIGKILL) while another one stands by."""
+    await world.stand_by()
+    await asyncio.sleep(world.chance.uniform(0, 0.5))
+    await world.take_over()
+    await new_connector_is_known(world)
+
+
 async def connector_stopped(world: World) -> None:
     """Give the connector no processor for a while (SIGSTOP): a slow reader of PBX and bridge."""
     world.alive.send_signal(signal.SIGSTOP)
@@ -121,6 +137,7 @@ COMMON: dict[Fault, int] = {
     ami_reset: 4,
     ami_stalled: 4,
     connector_killed: 4,
+    connector_terminated: 3,
     connector_stopped: 3,
     bridge_killed: 3,
     asterisk_restarted: 1,
@@ -129,5 +146,5 @@ COMMON: dict[Fault, int] = {
 
 OF: dict[str, dict[Fault, int]] = {
     "tcp": {**COMMON, bridge_slow: 3, bridge_doubles: 3, bridge_shuffles: 3},
-    "amqp": {**COMMON, broker_restarted: 4},
+    "amqp": {**COMMON, broker_restarted: 4, standby_takes_over: 3},
 }

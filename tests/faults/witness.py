@@ -6,23 +6,19 @@ that one is the laboratory's.
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 
+from agents import Agent
 from desk import WAIT
-from people import Agent
+from listening import Listening
 from world import World
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.lab.phones.base import CallState, Phone, PhoneError
-from connector.lab.phones.hearing import describe, expect_hears, hears
 from connector.processor.handles import Interaction
 
 TALK, HOLD, CONFERENCE = ("1008", "2008"), ("1009", "2009"), ("1010", "2010", "2007")
 ECHO = "9000"
 AGENTS = tuple(sorted(numbers[0] for numbers in (TALK, HOLD, CONFERENCE)))
-_STEP = 0.1
-LONGEST = 0.6
-"""Seconds for which a phone may hear something else: recognised is the last 300 ms, on a busy machine."""
 
 
 class Witnesses:
@@ -33,14 +29,9 @@ class Witnesses:
         self._world = world
         self._control = control
         self._agents = agents
-        self._expected: dict[Phone, frozenset[str]] = {}
-        self._since: dict[Phone, float] = {}
-        self._listening: asyncio.Task[None] | None = None
-        self.longest = 0.0
-        """Seconds of the longest gap so far, in all the calls."""
-        self.longest_control = 0.0
-        """The same, in the call that is not the connector's."""
-        self.broken: list[str] = []
+        self.heard = Listening()
+        self.control = Listening()
+        """The same, of the call that is not the connector's."""
 
     @property
     def numbers(self) -> set[str]:
@@ -50,10 +41,10 @@ class Witnesses:
     async def call(self) -> None:
         """Make the calls, from the bridge, and begin to listen."""
         agent, customer = await self._connect(*TALK)
-        self._expected = {agent: frozenset({TALK[1]}), customer: frozenset({TALK[0]})}
+        expected = {agent: frozenset({TALK[1]}), customer: frozenset({TALK[0]})}
         agent, customer = await self._connect(*HOLD)
         await self._interaction(HOLD[0]).primary.hold()
-        self._expected |= {agent: frozenset(), customer: frozenset({"MOH"})}
+        expected |= {agent: frozenset(), customer: frozenset({"MOH"})}
         agent, customer = await self._connect(*CONFERENCE[:2])
         await self._world.phone(CONFERENCE[2])
         primary = self._interaction(CONFERENCE[0]).primary
@@ -61,22 +52,17 @@ class Witnesses:
         await primary.wait_members(lambda members: len(members) == len(CONFERENCE) - 1)
         for number in CONFERENCE:
             phone = await self._world.phone(number)
-            self._expected[phone] = frozenset(CONFERENCE) - {number}
+            expected[phone] = frozenset(CONFERENCE) - {number}
         if self._control:
             caller = await self._world.phone(self._control)
             await (await caller.dial(ECHO)).wait_state(CallState.TALKING, WAIT)
-            self._expected |= {caller: frozenset({self._control})}
-        await expect_hears(self._expected, WAIT)
-        self._since.clear()
-        self._listening = asyncio.create_task(self._listen())
+            await self.control.begin({caller: frozenset({self._control})})
+        await self.heard.begin(expected)
 
     async def stop(self) -> None:
         """Listen no more."""
-        if self._listening is not None:
-            self._listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listening
-            self._listening = None
+        await self.heard.stop()
+        await self.control.stop()
 
     async def _connect(self, agent: str, customer: str) -> tuple[Phone, Phone]:
         theirs, ours = await self._world.phone(customer), await self._world.phone(agent)
@@ -91,23 +77,6 @@ class Witnesses:
     def _interaction(self, agent: str) -> Interaction:
         (found,) = self._agents[agent].interactions
         return found
-
-    async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(_STEP)
-            now = loop.time()
-            for phone, wanted in self._expected.items():
-                if hears(phone) == wanted:
-                    self._since[phone] = now
-                    continue
-                gap = now - self._since.setdefault(phone, now)
-                if phone.extension == self._control:
-                    self.longest_control = max(self.longest_control, gap)
-                    continue
-                if gap > LONGEST >= self.longest:
-                    self.broken.append(f"{phone.extension} should hear {sorted(wanted)}: {describe(phone)}")
-                self.longest = max(self.longest, gap)
 
 
 async def hang_up(world: World, *, but: set[str]) -> None:

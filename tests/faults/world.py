@@ -31,6 +31,8 @@ START = 60.0
 PING = 0.5
 """Seconds between two pings to the PBX, and for their answer."""
 GRACE = 1.5
+DRAIN = 1.0
+"""Seconds for which a connector that is asked to end waits for calls."""
 
 
 class Rung:
@@ -68,6 +70,9 @@ class World:
     folder: Path
     process: asyncio.subprocess.Process | None = None
     log: Path = field(init=False)
+    _seat: int = 0
+    """Which of two configurations the connector has: they differ in the file of its store only."""
+    _standby: asyncio.subprocess.Process | None = None
 
     def __post_init__(self) -> None:
         self.log = self.folder / "connector.log"
@@ -80,23 +85,65 @@ class World:
 
     async def start(self) -> None:
         """Start a connector. It is not waited for."""
-        (self.folder / "s").unlink(missing_ok=True)
+        self.process = await self._launch(self._seat)
+
+    async def stand_by(self) -> None:
+        """Start a second connector (on a broker), and wait until it stands by."""
+        mark = self.log.stat().st_size
+        self._standby = await self._launch(1 - self._seat)
+        async with asyncio.timeout(START):
+            while b"standing by" not in self.log.read_bytes()[mark:]:  # noqa: ASYNC110 - the log is all that tells
+                await asyncio.sleep(0.05)
+
+    async def take_over(self) -> None:
+        """Kill the connector, and have the one that stands by be it from now on."""
+        await self.kill()
+        self.process, self._standby = self._standby, None
+        self._seat = 1 - self._seat
+
+    async def _launch(self, seat: int) -> asyncio.subprocess.Process:
+        self._socket(seat).unlink(missing_ok=True)
         with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, str(Path(__file__).with_name("inspected.py")), str(self.folder / "s")),
-                *("run", "--config", str(self.folder / "connector.yaml")),
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, str(Path(__file__).with_name("inspected.py")), str(self._socket(seat))),
+                *("run", "--config", str(self.folder / f"connector-{seat}.yaml")),
                 stderr=log,
             )
 
+    def _socket(self, seat: int) -> Path:
+        return self.folder / f"s{seat}"
+
     async def kill(self) -> None:
         """End the connector as a crash does."""
-        with suppress(ProcessLookupError):
-            self.alive.send_signal(signal.SIGKILL)
-        await self.alive.wait()
+        await _kill(self.alive)
+
+    async def kill_all(self) -> None:
+        """End the connector, and one that stands by, if it is still there."""
+        for process in (self._standby, self.process):
+            if process is not None:
+                await _kill(process)
+        self._standby = None
+
+    async def terminate(self, *, hurry: float | None = None) -> None:
+        """End the connector as a service manager does; after `hurry` seconds a second time.
+
+        Raises AssertionError if it does not end, or not in order.
+        """
+        self.alive.send_signal(signal.SIGTERM)
+        if hurry is not None:
+            await asyncio.sleep(hurry)
+            with suppress(ProcessLookupError):
+                self.alive.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(START):
+                status = await self.alive.wait()
+        except TimeoutError:
+            raise AssertionError(f"the connector did not end within {START} s") from None
+        assert status == 0, f"the connector ended with status {status}"
 
     async def held(self) -> dict[str, Any]:
         """Ask the connector what it holds."""
-        reader, writer = await asyncio.open_unix_connection(str(self.folder / "s"))
+        reader, writer = await asyncio.open_unix_connection(str(self._socket(self._seat)))
         try:
             told: dict[str, Any] = json.loads(await reader.read())
         finally:
@@ -119,12 +166,21 @@ class World:
         return phone
 
 
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)
+    await process.wait()
+
+
 def _settings(info: LabInfo, port: int, pbx_port: int, more: dict[str, Any]) -> str:
     plain = yaml.safe_load(connector_config(info, bridge_port=port))
     quick = {"reconnect_initial": 0.05, "reconnect_max": 0.3}
+    system = info.ami["harmony-system"]
     over: dict[str, Any] = {
         "bridge": quick,
         "asterisk": {
+            "system": {"username": system.username, "secret": system.secret},
             "host": "127.0.0.1",
             "port": pbx_port,
             "grace": GRACE,
@@ -133,7 +189,8 @@ def _settings(info: LabInfo, port: int, pbx_port: int, more: dict[str, Any]) -> 
             **quick,
         },
         "dial": {"agent_timeout": 4, "timeout": 4},
-        "limits": {"drain": 0},
+        "limits": {"drain": DRAIN},
+        "extensions": {"enabled": True},
         "handling": {"fallback_patience": 5},
     }
     return yaml.safe_dump(deep_merge(deep_merge(plain, over), more))
@@ -156,7 +213,8 @@ async def world(
         if transport == "amqp":
             names = own_names()
             bridge.attach(broker_end(info.amqp_url, "LAB", names=names))
-            more = deep_merge(amqp_settings(info, names), {"amqp": {"store": "state.db"}})
+            standby = names.client_exchange.replace("client", "state")
+            more = deep_merge(amqp_settings(info, names), {"amqp": {"standby": standby}})
         user, rung = info.ami["observer"], Rung()
         observer = AmiLink(
             AmiSettings(
@@ -174,13 +232,15 @@ async def world(
             lab, info, chance, bridge, phones, pbx_wire, bridge_wire, observer, rung, transport, folder
         )
         watching = asyncio.create_task(observer.run())
-        (folder / "connector.yaml").write_text(_settings(info, bridge_wire.port, pbx_wire.port, more))
+        for seat in (0, 1):
+            store = {"amqp": {"store": f"state-{seat}.db"}} if transport == "amqp" else {}
+            text = _settings(info, bridge_wire.port, pbx_wire.port, deep_merge(more, store))
+            (folder / f"connector-{seat}.yaml").write_text(text)
         try:
             await observer.wait_up(START)
             await found.start()
             yield found
         finally:
-            if found.process is not None and found.process.returncode is None:
-                await found.kill()
+            await found.kill_all()
             await observer.close()
             await watching

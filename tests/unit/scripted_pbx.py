@@ -19,6 +19,7 @@ from connector.telephony.states import (
     ConversationState,
     InteractionState,
     Recording,
+    Role,
     Supervision,
 )
 
@@ -161,6 +162,28 @@ class ScriptedPbx(FakePbx):
         if leg is None or len(found.parties) == 1:
             raise Refused(f"The conversation has no member {member} to drop.")
         self.tell(facts.LegEnded(leg, 16))
+
+    async def private_word(self, interaction: str, conversation: str, member: str) -> None:
+        self._member_for_word(interaction, conversation, member)
+        await self._do(f"private word {member}")
+        leg = self._member_for_word(interaction, conversation, member)
+        found, room = self._live(interaction), f"word-{leg}"
+        self.tell(
+            facts.RoomAssigned(found.leg, Role.CONSULT, room),
+            facts.LegJoined(found.leg, room),
+            facts.RoomOpened(room, room),
+            facts.LegJoined(leg, room),
+            *(facts.MusicStarted(party) for party in found.primary.parties),
+        )
+        self._shown(lambda: found.consult is not None and not found.consult.released)
+
+    def _member_for_word(self, interaction: str, conversation: str, member: str) -> str:
+        found = self._consultable(interaction)
+        talk = self._conversation(interaction, conversation, *_ANSWERED)
+        leg = next((leg for leg, one in talk.parties.items() if one.id == member), None)
+        if leg is None or len(talk.parties) == 1 or talk is not found.primary:
+            raise Refused(f"The conversation has no member {member} to take aside.")
+        return leg
 
     async def set_data(self, interaction: str, values: Mapping[str, str]) -> None:
         await self._do("set_data")

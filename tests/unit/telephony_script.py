@@ -4,7 +4,7 @@ from connector.telephony import facts
 from connector.telephony.changes import Change
 from connector.telephony.facts import Fact
 from connector.telephony.model import TelephonyModel
-from connector.telephony.states import DialOutcome
+from connector.telephony.states import DialOutcome, Role
 
 AGENT, CUSTOMER, TARGET = "a-leg", "c-leg", "x-leg"
 
@@ -81,6 +81,30 @@ def target_answers_consult() -> tuple[Fact, ...]:
         facts.DialEnded(None, "l1", DialOutcome.ANSWERED),
         facts.LegJoined(TARGET, "b3"),
         facts.LegJoined("l2", "b3"),
+    )
+
+
+def third_joins() -> tuple[Fact, ...]:
+    """Have agent and customer in the customer's room `b1`, and a third one come in."""
+    return (
+        facts.RoomOpened("b1", CUSTOMER),
+        facts.LegCreated(TARGET, "1002", CUSTOMER, placed=False, number="1002"),
+        facts.DialStarted(None, TARGET),
+        facts.LegAnswered(TARGET),
+        facts.LegJoined(TARGET, "b1"),
+    )
+
+
+def taken_aside() -> tuple[Fact, ...]:
+    """Let the agent and the third one go to a room of their own; the customer hears music."""
+    return (
+        facts.RoomAssigned(AGENT, Role.CONSULT, TARGET),
+        facts.LegLeft(AGENT, "b1"),
+        facts.LegLeft(TARGET, "b1"),
+        facts.MusicStarted(CUSTOMER),
+        facts.LegJoined(AGENT, "b2"),
+        facts.RoomOpened("b2", TARGET),
+        facts.LegJoined(TARGET, "b2"),
     )
 
 

@@ -68,7 +68,7 @@ class Queues:
         member = fields["MemberName"]
         self.tell(facts.MemberChanged(name, phone, member, paused, reason, int(fields["Penalty"])))
 
-    async def send_list(self, _action: str, _fields: object = None) -> list[AmiMessage]:
+    async def send_list(self, _action: str, _fields: object = None, **_more: object) -> list[AmiMessage]:
         await asyncio.sleep(0)
         return [
             AmiMessage([("Event", "QueueMember"), ("Queue", queue), ("Location", f"PJSIP/{phone}")])

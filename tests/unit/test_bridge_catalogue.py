@@ -127,6 +127,7 @@ EXTENSION = [
     "interaction.x-recordingchanged",
     "interaction.x-mutechanged",
     "conversation.request.x-dropmember",
+    "conversation.request.x-privateword",
 ]
 """Ours: whatever begins with x- after the last dot, and nothing else."""
 

@@ -9,7 +9,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.recovery import resync
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
-from connector.telephony.changes import Anomaly, Change
+from connector.telephony.changes import Anomaly, Change, ConversationAdded, MemberType
 from connector.telephony.interactions import Interaction
 from connector.telephony.states import Cause, ConversationState, InteractionState
 
@@ -225,6 +225,15 @@ async def test_ids_numbers_and_data_of_a_consult() -> None:
     assert (theirs.state, theirs.data["ANI"]) == (InteractionState.ALERTING, "1001")
 
 
+async def test_a_consult_that_is_over_had_its_number() -> None:
+    """The bridge may know that conversation: the next one is another."""
+    found = Found()
+    agent = row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", HARMONY_P1=CUSTOMER, HARMONY_CONSULTS="3")
+    await found.read(agent, customer())
+    assert found.interaction.consult is None
+    assert found.interaction.next_conversation_id() == f"{AGENT}-4"
+
+
 async def test_what_the_bridge_dialled_is_told_from_whom_it_consulted() -> None:
     found = Found()
     agent = row(
@@ -282,7 +291,9 @@ class Moving(Link):
         self.lists = list(lists)
         self.read = 0
 
-    async def send_list(self, action: str, _fields: dict[str, str] | None = None) -> list[AmiMessage]:
+    async def send_list(
+        self, action: str, _fields: dict[str, str] | None = None, **_more: object
+    ) -> list[AmiMessage]:
         if action != "Status":
             return []
         self.read += 1
@@ -322,7 +333,9 @@ async def test_other_calls_do_not_wait_for_one_that_changes() -> None:
     there: list[int] = []
 
     class Counting(Moving):
-        async def send_list(self, action: str, _fields: dict[str, str] | None = None) -> list[AmiMessage]:
+        async def send_list(
+            self, action: str, _fields: dict[str, str] | None = None, **_more: object
+        ) -> list[AmiMessage]:
             if action == "Status":
                 there.append(len(found.exchange.model.interactions("1009")))
             return await super().send_list(action, _fields)
@@ -339,3 +352,45 @@ async def test_a_caller_who_is_still_in_the_queues_hands_tells_queue_and_wait(wa
     await found.read(row(AGENT, "1001", bridge="b1", application="AppQueue (Outgoing Line)"), caller)
     data = found.interaction.data
     assert (data["QUEUE"], data["WAIT_TIME"], data["DNIS"]) == ("support", told, "7000")
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["after a gap", "after a restart"])
+async def test_a_private_word_is_found_as_a_consult(seen: bool) -> None:
+    found = Found()
+    together = {"bridge": "r1", "HARMONY_AGENT": AGENT}
+    if seen:
+        await found.read(
+            row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", HARMONY_P1=CUSTOMER, HARMONY_P2=""),
+            customer(),
+            row(TARGET, "1002", f"harmony-room,p{CUSTOMER}", **together),
+        )
+        assert len(found.interaction.primary.parties) == 2
+    aside = {"HARMONY_P1": CUSTOMER, "HARMONY_P2": TARGET, "HARMONY_CONSULTS": "3", "HARMONY_DEST": "1002"}
+    changes = await found.read(
+        row(AGENT, "1001", f"harmony-room,a{TARGET}", "r2", **aside),
+        customer(),
+        row(TARGET, "1002", f"harmony-room,p{TARGET}", "r2", HARMONY_AGENT=AGENT),
+    )
+    assert shape(found.interaction) == (HELD, TALKING)
+    consult = found.interaction.consult
+    assert consult is not None
+    assert [one.address for one in consult.members] == ["1002"]
+    assert list(found.interaction.primary.parties) == [CUSTOMER]
+    assert consult.id == f"{AGENT}-{2 if seen else 3}"
+    assert [one for one in changes if isinstance(one, ConversationAdded)]
+
+
+async def test_a_customer_who_was_taken_aside_is_found_as_the_one_whom_the_call_is_about() -> None:
+    found = Found()
+    await found.read(
+        row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", HARMONY_P1=TARGET, HARMONY_P2=CUSTOMER),
+        customer(),
+        row(TARGET, "1002", f"harmony-room,p{TARGET}", "r2", HARMONY_AGENT=AGENT),
+    )
+    interaction = found.interaction
+    assert shape(interaction) == (HELD, TALKING)
+    assert (interaction.caller, interaction.data["ANI"]) == (CUSTOMER, "2001")
+    consult = interaction.consult
+    assert consult is not None
+    assert [(one.address, one.type) for one in consult.members] == [("2001", MemberType.CUSTOMER)]
+    assert [(one.address, one.type) for one in interaction.primary.members] == [("1002", MemberType.OTHER)]

@@ -7,7 +7,7 @@ import pytest
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.hold_limits import HoldLimits, dialplan_limit
 from connector.telephony.changes import Change, ConversationChanged, HoldLasts
-from connector.telephony.pbx import Refused
+from connector.telephony.pbx import PbxDown, PbxProblem, Refused
 from connector.telephony.states import ConversationState
 
 LIMIT = 0.04
@@ -20,6 +20,7 @@ class Bench:
         self.exchange = Exchange(proof_timeout=1.0)
         self.told: list[HoldLasts] = []
         self.given_up: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.problem: PbxProblem = Refused("It went off hold at this moment.")
         self.exchange.subscribe(self._hear)
         self.limits = HoldLimits(self.exchange, self._give_up, LIMIT)
 
@@ -29,7 +30,7 @@ class Bench:
 
     async def _give_up(self, interaction: str, conversation: str) -> None:
         self.given_up.put_nowait((interaction, conversation))
-        raise Refused("It went off hold at this moment.")
+        raise self.problem
 
     def step(self, state: ConversationState, conversation: str = "i-1") -> None:
         self.exchange.publish([ConversationChanged("i", conversation, state)])
@@ -65,6 +66,27 @@ async def test_every_hold_counts_from_its_own_beginning() -> None:
     async with asyncio.timeout(5):
         await bench.given_up.get()
     assert len(bench.told) == 2
+    assert bench.given_up.empty()
+
+
+async def test_a_limit_that_comes_while_the_pbx_is_away_counts_when_it_is_back() -> None:
+    bench = Bench()
+    bench.problem = PbxDown("It is away.")
+    for conversation in ("i-1", "i-2"):
+        bench.step(ConversationState.HELD, conversation)
+    async with asyncio.timeout(5):
+        assert {await bench.given_up.get(), await bench.given_up.get()} == {("i", "i-1"), ("i", "i-2")}
+    # This one was taken back meanwhile.
+    bench.step(ConversationState.TALKING, "i-2")
+    bench.problem = Refused("It went off hold at this moment.")
+    for _ in range(2):
+        bench.exchange.set_available(available=True)
+        bench.exchange.set_available(available=False)
+    async with asyncio.timeout(5):
+        assert await bench.given_up.get() == ("i", "i-1")
+    bench.step(ConversationState.HELD, "i-3")
+    async with asyncio.timeout(5):
+        assert await bench.given_up.get() == ("i", "i-3")
     assert bench.given_up.empty()
 
 

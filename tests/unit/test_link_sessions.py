@@ -114,6 +114,26 @@ async def test_a_list_takes_its_own_items_and_leaves_the_events() -> None:
         assert [event["N"] for event in watched.events] == ["2", "4"]
 
 
+async def test_of_a_long_list_only_what_is_wanted_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.asterisk.protocol._MOST_LIST_ITEMS", 2)
+
+    async def script(peer: Peer) -> None:
+        await peer.log_in()
+        for _ in range(2):
+            asked = (await peer.expect("DeviceStateList"))["ActionID"]
+            await peer.send(("Response", "Success"), ("ActionID", asked), ("EventList", "start"))
+            for device in ("room 1", "phone 1", "room 2", "phone 2", "room 3"):
+                await peer.emit("DeviceStateChange", ActionID=asked, Device=device)
+            await peer.emit("DeviceStateListComplete", ActionID=asked, EventList="Complete")
+        await peer.stall()
+
+    async with ScriptedAmi(script) as ami, linked(ami) as watched:
+        phones = await watched.link.send_list("DeviceStateList", keep=lambda row: "phone" in row["Device"])
+        assert [row["Device"] for row in phones] == ["phone 1", "phone 2"]
+        with pytest.raises(AmiRefused, match="more than 2 items"):
+            await watched.link.send_list("DeviceStateList")
+
+
 async def test_down_refuses_at_once_and_close_fails_what_waits() -> None:
     arrived = asyncio.Event()
 

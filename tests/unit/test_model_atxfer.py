@@ -169,3 +169,18 @@ def test_a_joint_that_somebody_dialled_is_no_consult() -> None:
     assert interaction is not None
     assert interaction.consult is None
     assert interaction.primary.state is HELD
+
+
+@pytest.mark.parametrize("alternated", [False, True])
+def test_the_phone_hands_on_whom_it_talks_to(alternated: bool) -> None:
+    """Asterisk names who is in the agent's bridge: of a consult that is the joint."""
+    model, interaction, consult = consulting(*target_answers_consult(), *(SWAP_TO_CUSTOMER * alternated))
+    feed(
+        model,
+        facts.PartiesTransferred((AGENT,), (CUSTOMER if alternated else "l1",)),
+        facts.LegLeft(AGENT, "b1" if alternated else "b2"),
+        facts.LegEnded(AGENT, 16),
+    )
+    causes = (Cause.TRANSFERRED, Cause.NORMAL) if alternated else (Cause.NORMAL, Cause.TRANSFERRED)
+    assert (interaction.primary.cause, consult.cause) == causes
+    assert interaction.over

@@ -1,8 +1,10 @@
 """The model on a conference that its agent leaves for a consult, and on who was called into one."""
 
+import pytest
 from telephony_script import AGENT, CUSTOMER, agent_in_call, feed
 
 from connector.telephony import facts
+from connector.telephony.changes import Change, MemberJoined, MemberLeft
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
@@ -84,3 +86,50 @@ def test_a_guest_is_a_party_until_the_agent_has_left() -> None:
     assert not model.is_party(AGENT)
     feed(model, facts.LegEnded(AGENT, 16))
     assert not model.is_party(GUEST)
+
+
+def invited(shown: str, *, inviter_there: bool) -> tuple[Interaction, list[Change]]:
+    """Have agent 1001, in a room with a customer, call agent 1002 into it, who sees a number and answers."""
+    model = TelephonyModel()
+    model.watch("1001")
+    model.watch("1002")
+    feed(model, *agent_in_call(), facts.RoomOpened("b1", CUSTOMER))
+    changes = feed(
+        model,
+        facts.LegCreated(NEAR, "", NEAR, placed=False, internal=True),
+        facts.LegCreated(FAR, "", NEAR, placed=False, internal=True),
+        facts.LegsPaired(NEAR, FAR),
+        facts.DialStarted(None, NEAR),
+        facts.LegCreated(GUEST, "1002", NEAR, placed=False, number="1002", name="Ben"),
+        facts.LegNamed(GUEST, "1002", "Ben", shown, ""),
+        facts.DialStarted(FAR, GUEST),
+        facts.LegRinging(GUEST),
+        *(() if inviter_there else (facts.LegLeft(AGENT, "b1", waits=True),)),
+        facts.LegAnswered(GUEST),
+        facts.LegAnswered(NEAR),
+        facts.LegJoined(NEAR, "b1"),
+        facts.LegAnswered(FAR),
+        facts.LegJoined(GUEST, "b2"),
+        facts.LegJoined(FAR, "b2"),
+    )
+    interaction = model.interaction(GUEST)
+    assert interaction is not None
+    return interaction, [one for one in changes if getattr(one, "interaction", "") == GUEST]
+
+
+@pytest.mark.parametrize("shown", ["1001", "2001", "5550"])
+def test_an_agent_who_is_called_in_sees_each_party_by_its_own_number(shown: str) -> None:
+    interaction, _ = invited(shown, inviter_there=True)
+    assert {leg: one.address for leg, one in interaction.primary.parties.items()} == {
+        AGENT: "1001",
+        CUSTOMER: "2001",
+    }
+
+
+def test_an_agent_who_is_called_in_by_somebody_who_has_left_is_told_who_is_there() -> None:
+    interaction, changes = invited("1001", inviter_there=False)
+    assert [one.address for one in interaction.primary.members] == ["2001"]
+    members = [
+        (type(one), one.member.address) for one in changes if isinstance(one, MemberJoined | MemberLeft)
+    ]
+    assert members == [(MemberJoined, "2001"), (MemberLeft, "1001")]

@@ -16,7 +16,7 @@ from connector.telephony import facts
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import Refused, Seat
-from connector.telephony.states import ConversationState, DialOutcome
+from connector.telephony.states import ConversationState, DialOutcome, InteractionState
 
 SECOND = "a2-leg"
 
@@ -88,7 +88,9 @@ class Link:
             [("Response", "Success"), ("Value", self.answers[fields["Channel"], fields["Variable"]])]
         )
 
-    async def send_list(self, action: str, fields: dict[str, str] | None = None) -> list[AmiMessage]:
+    async def send_list(
+        self, action: str, fields: dict[str, str] | None = None, **_more: object
+    ) -> list[AmiMessage]:
         await asyncio.sleep(0)
         assert (fields is None) is (action != "Status")
         return self.rows if action == "Status" else []
@@ -224,6 +226,8 @@ async def test_a_consult_is_marked_and_its_target_learns_the_data() -> None:
     await bench.settled()
     assert set(bench.link.sent) == {
         (SECOND, "HARMONY_CONSULT", AGENT),
+        (SECOND, "HARMONY_CONSULTS", "2"),
+        (AGENT, "HARMONY_CONSULTS", "2"),
         (SECOND, "__HARMONY_SKILL", "gold"),
         (TARGET, "__HARMONY_SKILL", "gold"),
     }
@@ -289,16 +293,17 @@ async def test_a_resync_asks_who_holds_and_who_consults_and_asks_again_later() -
     exchange, link = Exchange(proof_timeout=0.2), Link()
     exchange.model.watch("1001")
     link.rows = [
-        row(SECOND, "1001", "b2", f"HARMONY_CONSULT={AGENT}"),
+        row(SECOND, "1001", "b2", f"HARMONY_CONSULT={AGENT}", "HARMONY_CONSULTS=3"),
         row(TARGET, "2002", "b2"),
         row(CUSTOMER, "2001", "b1"),
-        row(AGENT, "1001", "b1"),
+        row(AGENT, "1001", "b1", "HARMONY_CONSULTS=3"),
     ]
     hold = "CHANNEL(rtp,hold)"
     link.answers = {(AGENT, hold): "1", (SECOND, hold): "0"}
     await resync(exchange, link)  # type: ignore[arg-type]
     (interaction,) = exchange.model.interactions("1001")
     assert interaction.consult is not None
+    assert interaction.consult.id == f"{AGENT}-3"
     assert (interaction.primary.state, interaction.consult.state) == (
         ConversationState.HELD,
         ConversationState.TALKING,
@@ -310,3 +315,23 @@ async def test_a_resync_asks_who_holds_and_who_consults_and_asks_again_later() -
         ConversationState.HELD,
         ConversationState.HELD,
     )
+
+
+@pytest.mark.parametrize("rings", [False, True])
+async def test_a_consult_whose_first_call_is_over_is_found_as_that(rings: bool) -> None:
+    """The bridge knows the interaction as one that was started, and the consult by its id."""
+    exchange, link = Exchange(proof_timeout=0.2), Link()
+    exchange.model.watch("1001")
+    marks = (f"HARMONY_CONSULT={AGENT}", "HARMONY_CONSULTS=3")
+    link.rows = [row(SECOND, "1001", "" if rings else "b2", *marks)]
+    if not rings:
+        link.rows.append(row(TARGET, "2002", "b2"))
+    link.answers = {(SECOND, "CHANNEL(rtp,hold)"): "0"}
+    await resync(exchange, link)  # type: ignore[arg-type]
+    (interaction,) = exchange.model.interactions("1001")
+    assert (interaction.id, interaction.state) == (AGENT, InteractionState.STARTED)
+    assert (interaction.primary.id, interaction.primary.state) == (f"{AGENT}-1", ConversationState.RELEASED)
+    assert interaction.consult is not None
+    state = ConversationState.DIALING if rings else ConversationState.TALKING
+    assert (interaction.consult.id, interaction.consult.state) == (f"{AGENT}-3", state)
+    assert "DIRECTION" not in interaction.data

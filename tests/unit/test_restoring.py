@@ -15,7 +15,9 @@ from telephony_script import (
     agent_rings,
     customer_waits,
     pbx_lets_agent_consult,
+    taken_aside,
     target_answers_consult,
+    third_joins,
 )
 from test_destinations import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridge, Wire, settle
 
@@ -35,7 +37,8 @@ class Working(FakePbx):
     """A PBX that has the procedures of an answered call too: done at once, unless a test stops them."""
 
     def __getattr__(self, name: str) -> Any:
-        if name not in {"hold", "alternate", "consult", "blind_transfer", "blind_conference", "send_dtmf"}:
+        known = {"hold", "alternate", "consult", "blind_transfer", "blind_conference", "send_dtmf"}
+        if name not in known | {"private_word"}:
             raise AttributeError(name)
         return lambda *_arguments: self._do(name)
 
@@ -212,6 +215,19 @@ async def test_a_request_that_the_pbx_carried_out_is_a_success_before_its_events
     ]
 
 
+async def test_a_private_word_that_was_begun_is_a_success_and_told_once(kept: Kept) -> None:
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers(), *third_joins())
+    kept.take_events()
+    (member,) = [
+        one for one in kept.pbx.model.interactions("1001")[0].primary.members if one.address == "1002"
+    ]
+    name = "conversation.request.x-privateword"
+    answer = await interrupted(kept, name, CONVERSATION, taken_aside(), id=member.id)
+    assert (answer.result, kept.carried_out) == ("SUCCESS", [])
+    assert [event.split()[0] for event in kept.take_events()].count("interaction.consult") == 1
+
+
 async def test_a_request_that_the_pbx_did_not_carry_out_is_carried_out_if_that_does_no_harm(
     kept: Kept,
 ) -> None:
@@ -231,6 +247,7 @@ async def test_a_request_that_the_pbx_did_not_carry_out_is_carried_out_if_that_d
         ("conversation.request.blindconference", CONVERSATION, {"destination": "1002"}),
         ("conversation.request.senddtmf", CONVERSATION, {"tones": "1"}),
         ("interaction.request.alternate", INTERACTION, {}),
+        ("conversation.request.x-privateword", CONVERSATION, {"id": "m-1"}),
     ],
 )
 async def test_nothing_is_dialled_twice(kept: Kept, name: str, target: str, body: dict[str, Any]) -> None:

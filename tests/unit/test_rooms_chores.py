@@ -61,13 +61,13 @@ class Link(AmiLink):
 
 
 class Bench:
-    """An agent in a call with a customer, both in the customer's room."""
+    """An agent in a call with a customer, both in the customer's room, or in a plain bridge."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_room: bool = True) -> None:
         self.exchange, self.link = Exchange(proof_timeout=0.2), Link()
         self.exchange.set_available(available=True)
         self.exchange.model.watch("1001")
-        self.tell(*agent_in_call(), *IN_ROOM)
+        self.tell(*agent_in_call(), *(IN_ROOM if in_room else ()))
         self.variables = LegVariables(self.link)
         found = self.exchange.model.interaction(AGENT)
         assert found is not None

@@ -252,6 +252,7 @@ class Bench:
             "interaction.request.deletedata": lambda: {"keys": ["KEY"]},
             "conversation.request.senddtmf": lambda: {"tones": "12#"},
             "conversation.request.x-dropmember": lambda: {"id": "a-1.1"},
+            "conversation.request.x-privateword": lambda: {"id": "a-1.1"},
             "channel.request.x-supervise": lambda: {
                 "agentId": ("1001", "1002")[one.pick // 2 % 2],
                 "mode": ("MONITOR", "BARGE")[one.pick % 2],

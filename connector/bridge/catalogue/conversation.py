@@ -117,6 +117,13 @@ class DropMember(Body, frozen=True, kw_only=True):
     id: str
 
 
+@request("conversation.request.x-privateword", scope=Scope.CONVERSATION, origin="X")
+class PrivateWord(Body, frozen=True, kw_only=True):
+    """Takes one member (`id`) of a conference aside: `interaction.consult` follows. Our own extension."""
+
+    id: str
+
+
 @request("conversation.request.dispose", scope=Scope.CONVERSATION, origin="C")
 class Dispose(Body, frozen=True, kw_only=True):
     """Drops the conversation's resources; the call stays as it is."""

@@ -41,6 +41,9 @@ _IN_FLIGHT = "already in flight"
 _UNHEARD = 0.5
 """Seconds after which the PBX has said something about a call that we dial, be it only 100 (not reported)."""
 
+_STEADY = 0.3
+"""Seconds after the answer in which baresip may take a hold back by itself (measured: up to 0.15)."""
+
 # What baresip says instead of a SIP status when a call ends before it was answered.
 _END_CODES = (
     ("Busy Here", _BUSY),  # we refused
@@ -123,6 +126,7 @@ class BaresipCall(CoreCall):
         self._owner = phone
         self._frames = tones.tone_frames(phone.tone_hz)
         self._at = 0
+        self._up_since = 0.0
         native.on(self.report)
         native.on_dtmf(lambda event: self.digit(event.digit))
 
@@ -178,7 +182,9 @@ class BaresipCall(CoreCall):
             await self.until(lambda: self.state is not CallState.DIALING, _UNHEARD, "to be heard of")
 
     async def hold(self) -> None:
-        """Hold the far end and wait for the answer to the re-INVITE."""
+        """Hold the far end and wait for the answer to the re-INVITE; not at once after the answer."""
+        self.require("hold", CallState.TALKING)
+        await asyncio.sleep(self._up_since + _STEADY - asyncio.get_running_loop().time())
         self.require("hold", CallState.TALKING)
         await self._renegotiate("hold", self.native.hold)
         self.moved(CallState.HELD)
@@ -250,6 +256,7 @@ class BaresipCall(CoreCall):
                 if self.state is CallState.DIALING:
                     self.moved(CallState.RINGING_OUT)
             case Event.CALL_ESTABLISHED:
+                self._up_since = asyncio.get_running_loop().time()
                 self.moved(CallState.TALKING)
             case Event.CALL_CLOSED:
                 self._owner.silence(self)
