@@ -50,6 +50,8 @@ class Meetings:
 
         """
         party = self.party_or_none(conversation)
+        if party is None and conversation.released:
+            raise Refused("The call ended at this moment.")
         if party is None:
             raise Refused("This call has no other party that could be moved.")
         return party

@@ -31,7 +31,10 @@ async def test_whom_nobody_waits_for_any_more_is_called_off(call: Call, by: str)
     elif by == "customer":
         await call.customers_call.hangup()
     else:
+        # It rings: where nobody can be reached the customer would come back to the agent.
+        outsider = await call.desk.phones.phone("2002")
         await call.primary.blind_transfer("2002")
+        await outsider.next_call(WAIT)
     await invited.wait_state("ended", WAIT)
     await call.customers_call.hangup()
     await call.over()

@@ -86,3 +86,12 @@ async def test_who_answered_is_waited_for(request_: Request) -> None:
 async def test_where_a_program_answered_there_is_nobody_to_move(request_: Request) -> None:
     with pytest.raises(Refused, match="no other party that could be moved"):
         await Bench().ask(request_)
+
+
+async def test_whoever_hangs_up_meanwhile_has_ended_the_call() -> None:
+    bench = Bench()
+    asked = asyncio.ensure_future(bench.ask(REQUESTS["hold"]))
+    await asyncio.sleep(0)
+    bench.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded("l1", 16), facts.LegEnded(AGENT, 16))
+    with pytest.raises(Refused, match="The call ended at this moment"):
+        await asked
