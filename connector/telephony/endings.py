@@ -105,6 +105,9 @@ def _cause_of_release(
     if conversation.state in ANSWERED_STATES:
         return Cause.NORMAL
     if conversation.state is ConversationState.DIALING:
+        if leg.joint is not None and leg.reported is None:
+            # A consult that the PBX itself runs still rang, and is given up with all else.
+            return Cause.CANCELLED
         return causes.of_unanswered_dial(leg, number)
     caller = next(iter(interaction.primary.parties), None)
     gone = causes.caller_is_gone(calls.legs, caller) or (caller is None and leg.dialled_by is not None)

@@ -195,3 +195,12 @@ def test_a_consult_that_is_answered_as_it_is_given_up(answered: int) -> None:
     assert consult.state is RELEASED
     assert consult.cause is (Cause.CANCELLED if answered == 1 else Cause.NORMAL)
     assert interaction.primary.state is TALKING
+
+
+@pytest.mark.parametrize("agent_first", [True, False])
+def test_the_customer_goes_while_the_consult_rings(agent_first: bool) -> None:
+    """Asterisk ends the rest, in any order."""
+    agent, joint = (facts.LegEnded(AGENT, 16),), JOINT_GOES
+    then = (*agent, *joint) if agent_first else (*joint, *agent)
+    _model, interaction, consult = consulting(facts.LegEnded(CUSTOMER, 16), *then)
+    assert (interaction.primary.cause, consult.cause) == (Cause.NORMAL, Cause.CANCELLED)
