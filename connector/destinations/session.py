@@ -136,6 +136,11 @@ class Session(Destination):
 
     def _require_idle(self) -> list[Seat]:
         """Return where the agent works. Raises Refusal if a call is up."""
+        if self.tree.behind:
+            # A call may be up of which nothing is known yet.
+            raise Refusal(
+                "The session cannot be closed: the telephone system cannot be reached at the moment."
+            )
         pbx = self.tree.pbx
         # The agent may work where no group of this session is: from an earlier session, say.
         seats = [self._seat_at(phone) for phone in phones_of(pbx, self.agent.agent_id)]

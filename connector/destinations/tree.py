@@ -301,6 +301,11 @@ class Tree:
         else:
             self._catch_up = catch_up
 
+    @property
+    def behind(self) -> bool:
+        """Whether it is not known yet what the PBX did since an earlier process."""
+        return self._catch_up is not None
+
     def _changed(self, destination: Destination) -> None:
         # A request may outlast its destination, which is to stay forgotten.
         if self.keeper is not None and not destination.disposed:

@@ -181,3 +181,30 @@ def test_the_referee_sees_no_restart(beginning: tuple[Step, ...], steps: list[St
 def test_a_call_goes_on_through_a_restart_after_every_step() -> None:
     beginning = (Ask("cti.request.serverstatus", "P.CONTROL"),)
     assert asyncio.run(play((*beginning, Restart(), Turns(3), Restart(), Turns(3)))) == []
+
+
+RINGS = (
+    *(Ask("cti.request.serverstatus", "P.CONTROL"), Ask("cti.query.capabilities", "P.CONTROL")),
+    *(Ask("cti.request.createsession", "P.CONTROL"), Turns(6)),
+    *(Ask("session.query.init", "S1"), Ask("session.request.createchannelgroup", "S1")),
+    *(Ask("channelgroup.query.init", "S1.g"), Ask("channelgroup.request.createchannel", "S1.g")),
+    *(Ask("channel.query.init", "S1.g.c"), Ask("channel.request.activate", "S1.g.c"), Turns(6)),
+    Told(facts.LegCreated("c", "2001", "c", placed=True, number="2001", dialled="7000")),
+    Told(facts.LegCreated("a", "1001", "c", placed=False)),
+    *(Told(facts.DialStarted("c", "a")), Told(facts.LegRinging("a")), Turns(3)),
+    *(Ask("channel.request.createinteraction", "S1.g.c"), Ask("interaction.query.init", "S1.g.c.i")),
+    *(
+        Ask("interaction.request.createconversation", "S1.g.c.i"),
+        Ask("conversation.query.init", "S1.g.c.i.p"),
+    ),
+    Turns(6),
+)
+"""Agent 1001 has a session, and a call that rings."""
+
+
+def test_a_session_is_not_closed_before_its_calls_are_known() -> None:
+    """The PBX is away as the connector is killed: the next one does not know what became of the call."""
+    gone = (Told(facts.MemberGone("support", "1001")), Told(facts.PbxStopped()), Service(False))
+    close = Ask("session.request.close", "S1")
+    assert asyncio.run(play((*RINGS, *gone, close, Restart(), Turns(6)))) == []
+    assert asyncio.run(play((*RINGS, Service(False), Restart(), close, Turns(6)))) == []
