@@ -95,7 +95,8 @@ class PhoneSide:
                 pass
         match fact:
             case facts.PhoneHeld(leg=leg) | facts.LegJoined(leg=leg) if self._holds(leg):
-                self._run(leg, lambda: self._step_out(leg))
+                held_before = isinstance(fact, facts.LegJoined)
+                self._run(leg, lambda: self._joined_on_hold(leg) if held_before else self._step_out(leg))
             case facts.PhoneResumed(leg=leg) if self._interaction_of(leg) is not None:
                 self._run(leg, lambda: self._handling.step_in(leg))
             case facts.LegLeft(leg=leg, waits=True) | facts.MusicStarted(leg=leg, waits=True):
@@ -174,6 +175,28 @@ class PhoneSide:
         room = await self._exchange.named_room(leg)
         if live.phone_hold and room is not None:
             await self._handling.step_out(leg)
+
+    async def _joined_on_hold(self, leg: str) -> None:
+        """Bring music to whom a leg has joined whose phone held already, while it rang, say.
+
+        Asterisk tells a bridge of a hold, but not of one that is older than the bridge.
+        """
+        await self._step_out(leg)
+        interaction, live = self._interaction_of(leg), self._exchange.model.legs.get(leg)
+        if interaction is None or live is None or not live.phone_hold or live.bridge is None:
+            return
+        turn = self._turns.of(interaction.id)
+        if turn.locked():
+            # As in `_give_room`.
+            self._chores.start(self._joined_later(turn, leg))
+            return
+        async with turn:
+            await self._handling.ready_for_listeners(interaction.id)
+
+    async def _joined_later(self, turn: asyncio.Lock, leg: str) -> None:
+        async with turn:
+            pass
+        self._run(leg, lambda: self._joined_on_hold(leg))
 
     def _leave_if_alone(self, leg: str) -> None:
         """Let a leg go that came to wait when its party had just hung up."""

@@ -231,6 +231,9 @@ class RoomMoves(AnsweredCalls):
             # First this one: from now on the dialplan's safety net looks after both parties.
             await self._move(*self._meetings.into_room(keep), (keep.leg, IDLE, "s"))
             await self._exchange.until(lambda: self._waits(keep.leg), f"{keep.role} conversation on hold")
+        if self._exchange.model.legs.get(keep.leg) is None:
+            # Else the interaction would be on a leg that is gone, and never end.
+            raise Refused("The call ended at this moment.")
         moves = self._meetings.into_room(other)
         self._exchange.model.gather(interaction.id, keep.leg)
         try:

@@ -27,6 +27,24 @@ async def call(at_desk: Desk, request: pytest.FixtureRequest) -> Call:
     return await make_call(at_desk, request.param)
 
 
+async def test_who_answers_a_consult_that_the_phone_holds_already_hears_music(call: Call) -> None:
+    consult = await call.interaction.consult("1002")
+    ringing = await call.target.next_call(WAIT)
+    (agents_call,) = call.agent.calls
+    await agents_call.hold()
+    await ringing.answer()
+    await consult.wait_state(HELD)
+    await expect_hears({call.agent: set(), call.customer: {"MOH"}, call.target: {"MOH"}})
+    await agents_call.resume()
+    await consult.wait_state(TALKING)
+    await expect_hears({call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
+    await call.interaction.alternate()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+    await consult.release()
+    await call.primary.release()
+    await call.over()
+
+
 @pytest.mark.parametrize("where", ["bridge", "room"])
 async def test_hold_and_resume(call: Call, where: str) -> None:
     if where == "room":

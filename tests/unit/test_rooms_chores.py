@@ -102,6 +102,30 @@ async def settled() -> None:
         await asyncio.wait(others)
 
 
+async def test_a_leg_that_ends_as_the_calls_are_gathered_on_it_is_not_taken() -> None:
+    """The interaction would be on a leg that is gone, and never end."""
+    bench, second = Bench(in_room=False), "a2-leg"
+    bench.tell(
+        *(facts.PhoneHeld(AGENT), facts.MusicStarted(CUSTOMER)),
+        facts.LegCreated(second, "1001", second, placed=True, number="1001", dialled="1002"),
+        facts.LegCreated(TARGET, "1002", second, placed=False, number="1002"),
+        *(facts.DialStarted(second, TARGET), facts.LegAnswered(TARGET), facts.LegAnswered(second)),
+        *(facts.LegJoined(TARGET, "b2"), facts.LegJoined(second, "b2")),
+    )
+    assert bench.interaction.legs == (AGENT, second)
+
+    def hangs_up(action: str, fields: Fields) -> None:
+        if action == "Setvar" and fields["Channel"] == AGENT and second in bench.exchange.model.legs.legs:
+            bench.tell(facts.LegEnded(TARGET, 16), facts.LegEnded(second, 16))
+
+    bench.link.on_send = hangs_up
+    with pytest.raises(Refused, match="The call ended at this moment"):
+        await bench.rooms().alternate(bench.interaction.id)
+    assert bench.interaction.leg == AGENT
+    bench.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
+    assert bench.interaction.over
+
+
 async def test_a_configuration_that_is_loaded_anew_says_where_lost_callers_go() -> None:
     bench, settings = Bench(), DialSettings(handling=HandlingSettings(queue="old", patience=10))
     notifier = PhoneNotifier(bench.exchange, bench.link, settings, None)
