@@ -203,10 +203,15 @@ class TelephonyModel:
         supervises = isinstance(fact, _SUPERVISING)
         supervised = self._supervision_by(fact) if supervises else None
         touched = self.legs.apply(fact)
+        # A leg that ends is forgotten, and may have been alone by then: who knew it must still be looked at.
+        left = self._calls.about(ending.id) if ending is not None else []
         self._go_on(fact, ending, touched)
         if supervises:
             self._supervision_told(supervised, self._supervision_by(fact))
-        for interaction in self._calls.about(*touched):
+        about = self._calls.about(*touched)
+        if left:
+            about = list({one.id: one for one in (*about, *left)}.values())
+        for interaction in about:
             if interaction.state not in ENDED_STATES:
                 settling.look_at(self._calls, interaction)
 

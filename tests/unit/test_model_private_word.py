@@ -15,6 +15,7 @@ from connector.telephony.changes import (
     MemberJoined,
     MemberLeft,
     MemberType,
+    RecordingChanged,
 )
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Conversation, Interaction
@@ -203,6 +204,13 @@ def test_a_recording_of_the_customer_is_told_while_they_are_aside() -> None:
     assert play.interaction.contact is play.word.members[0]
     play.tell(facts.LegEnded(CUSTOMER, 16))
     assert (play.interaction.recording, play.interaction.contacts) == (Recording.OFF, (TARGET,))
+
+
+def test_a_recording_ends_with_whose_it_is_also_if_that_one_had_left_before() -> None:
+    play = Play()
+    play.tell(facts.LegRecorded(CUSTOMER, Recording.ON), facts.LegLeft(CUSTOMER, "b1"))
+    assert play.interaction.recording is Recording.ON
+    assert RecordingChanged(AGENT, Recording.OFF) in play.tell(facts.LegEnded(CUSTOMER, 16))
 
 
 def test_a_colleague_who_is_taken_aside_has_the_agent_only() -> None:
