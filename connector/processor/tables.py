@@ -40,6 +40,10 @@ CHANNEL_STEPS: Final[Mapping[str, tuple[frozenset[Channel], Channel]]] = {
 }
 """Event: from which channel states, to which."""
 
+# The call may end at this moment.
+_RECORDED: Final = (frozenset({"interaction.x-recordingchanged", "interaction.ended"}),)
+_MUTED: Final = (frozenset({"interaction.x-mutechanged", "interaction.ended"}),)
+
 PRODUCES: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "cti.request.serverstatus": (frozenset({"cti.serverstatuschanged"}),),
     "session.request.externallogoutreasons": (frozenset({"session.externallogoutreasons.updated"}),),
@@ -54,12 +58,12 @@ PRODUCES: Final[Mapping[str, tuple[frozenset[str], ...]]] = {
     "channel.request.notready": (frozenset({"channel.notready"}),),
     "channel.request.dial": (frozenset({"channel.interaction.added"}),),
     "interaction.request.complete": (frozenset({"interaction.completed"}),),
-    "interaction.request.x-startrecording": (frozenset({"interaction.x-recordingchanged"}),),
-    "interaction.request.x-stoprecording": (frozenset({"interaction.x-recordingchanged"}),),
-    "interaction.request.x-pauserecording": (frozenset({"interaction.x-recordingchanged"}),),
-    "interaction.request.x-resumerecording": (frozenset({"interaction.x-recordingchanged"}),),
-    "interaction.request.x-mute": (frozenset({"interaction.x-mutechanged"}),),
-    "interaction.request.x-unmute": (frozenset({"interaction.x-mutechanged"}),),
+    "interaction.request.x-startrecording": _RECORDED,
+    "interaction.request.x-stoprecording": _RECORDED,
+    "interaction.request.x-pauserecording": _RECORDED,
+    "interaction.request.x-resumerecording": _RECORDED,
+    "interaction.request.x-mute": _MUTED,
+    "interaction.request.x-unmute": _MUTED,
     "channel.request.x-supervise": (frozenset({"channel.x-supervisionchanged"}),),
     "channel.request.x-stopsupervision": (frozenset({"channel.x-supervisionchanged"}),),
 }

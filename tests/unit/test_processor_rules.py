@@ -17,6 +17,7 @@ from courses import (
 )
 from processor_client import CONTROL, State, changed, customer
 
+from connector.bridge.catalogue import extensions
 from connector.bridge.messages import (
     channel,
     channelgroup,
@@ -98,6 +99,15 @@ def test_an_event_before_the_response_is_not_the_one_that_follows_it() -> None:
     (owed,) = course.rules.owed()
     assert (owed.request, owed.events, owed.early) == (asked, {"channel.ready"}, True)
     course.tell(CHANNEL, channel.BecameReady())
+    assert course.rules.owed() == []
+
+
+def test_a_call_that_ends_as_its_recording_begins_owes_nothing_more() -> None:
+    course = talking()
+    course.ask(CALL, extensions.StartRecording(), extensions.RecordingStarted(file="a.wav"))
+    course.tell(PRIME, changed(State.RELEASED, conversation.Cause.NORMAL))
+    course.tell(PRIME, conversation.Disposed())
+    course.tell(CALL, interaction.Ended(cause=conversation.Cause.NORMAL))
     assert course.rules.owed() == []
 
 
