@@ -96,10 +96,10 @@ class Meetings:
         return None
 
     def has_other_calls(self, conversation: Conversation, party: str) -> bool:
-        """Whether a party is another agent who has a conversation besides this one."""
+        """Whether a party is another agent's leg on which there is a conversation besides this one."""
         interaction = self._exchange.model.interaction_on(party)
         own = self.counterpart(conversation, party)
-        return interaction is not None and any(one is not own for one in interaction.live_conversations)
+        return interaction is not None and any(one is not own for one in interaction.on_leg(party))
 
     def attends(self, conversation: Conversation) -> bool:
         """Whether the party is where this conversation is: another agent may hold it or be elsewhere."""

@@ -37,6 +37,25 @@ async def test_consult_and_attended_transfer(call: Call, where: str) -> None:
     await call.over()
 
 
+async def test_a_colleague_who_holds_the_consult_of_the_phone_lets_it_go(call: Call) -> None:
+    """The phone's second leg has no other call: it does not go on waiting for nobody."""
+    colleague = await call.desk.login("1002", ready=False)
+    found, second = await consult(call)
+    theirs = await colleague.channel.next_interaction()
+    await theirs.primary.wait_state(TALKING)
+    await theirs.primary.hold()
+    await expect_hears({call.agent: {"MOH"}, call.target: set(), call.customer: {"MOH"}})
+    await theirs.primary.release()
+    await second.wait_state(CallState.ENDED, WAIT)
+    await found.wait_state(RELEASED)
+    assert call.primary.state is HELD
+    await theirs.wait_state(ENDED)
+    await theirs.complete()
+    await colleague.close()
+    await resume(call)
+    await gone(call)
+
+
 @pytest.mark.parametrize("where", ["bridge", "room"])
 async def test_a_consult_is_cancelled_on_the_phone(call: Call, where: str) -> None:
     if where == "room":
