@@ -391,9 +391,9 @@ class AttendedTransfers(AnsweredCalls):
         await self._press(interaction.leg, code, pause=0.0)
 
     def _not_consulting(self, interaction: Interaction) -> None:
-        """Refuse if this may be a consult that began before the connector did: Atxfer would complete it."""
+        """Refuse if a consult's Local channel is beside this leg: nobody knows what Asterisk does then."""
         if any(one.internal and not one.rung for one in self._exchange.model.legs.beside(interaction.leg)):
-            raise Refused("This call may be a consult call from before the connector was started.")
+            self._beyond("there is no consult call out of a call that is, or may be, a consult call itself")
 
     async def _held(self, interaction: Interaction) -> None:
         """Wait for the hold with which an attended transfer begins: Atxfer tells no more than "queued"."""

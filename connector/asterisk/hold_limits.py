@@ -12,15 +12,18 @@ import structlog
 
 from connector.asterisk.chores import Chores
 from connector.asterisk.exchange import Exchange
-from connector.asterisk.link import AmiDown, AmiError
+from connector.asterisk.link import AmiBusy, AmiDown, AmiError, AmiTimeout
 from connector.telephony.changes import Change, ConversationChanged, HoldLasts
-from connector.telephony.pbx import PbxDown, PbxProblem
+from connector.telephony.pbx import PbxDown, PbxProblem, TimedOut
 from connector.telephony.states import ConversationState
 
 log = structlog.get_logger(__name__)
 
 _GRACE = 2
 """Seconds by which the dialplan's own limit is later."""
+
+_AGAIN = 5.0
+"""Seconds after which the end of a hold is tried again that the PBX did not answer."""
 
 GiveUp = Callable[[str, str], Awaitable[None]]
 """Takes ids of an interaction and of its conversation on hold; ends that, its party is not lost."""
@@ -85,14 +88,24 @@ class HoldLimits:
         """End what was due while the PBX was away: its dialplan limits an agent's waiting only."""
         overdue, self._overdue = self._overdue, {}
         for change in overdue.values():
+            if (timer := self._timers.pop(change.conversation, None)) is not None:
+                timer.cancel()
+            self._chores.start(self._end(change))
+
+    def _once_more(self, change: ConversationChanged) -> None:
+        del self._timers[change.conversation]
+        if self._exchange.available:
             self._chores.start(self._end(change))
 
     async def _end(self, change: ConversationChanged) -> None:
         self._overdue[change.conversation] = change
         try:
             await self._give_up(change.interaction, change.conversation)
-        except (AmiDown, PbxDown) as problem:
+        except (AmiDown, AmiTimeout, AmiBusy, PbxDown, TimedOut) as problem:
             log.info("a hold waits for the PBX", interaction=change.interaction, problem=str(problem))
+            # A link that stands still is lost a moment later, or goes on.
+            again = asyncio.get_running_loop().call_later(_AGAIN, self._once_more, change)
+            self._timers[change.conversation] = again
             return
         except (AmiError, PbxProblem) as problem:
             # It went off hold or ended at this moment.

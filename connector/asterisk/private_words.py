@@ -1,5 +1,7 @@
 """A private word: the agent takes one member of a conference aside, and the others wait.
 
+The member is one who came in later: whom the call is about stays the first call's party.
+
 From then on it is a consult like any other: the member is its party, in a room of the agent's second
 conversation, and the others are the primary, on hold. The verbs of a consult lead on from there, back into
 the conference too.
@@ -71,6 +73,12 @@ class PrivateWords(RoomMoves):
             raise Refused("Only a member of a conference can be taken aside: here is nobody else.")
         if not self._meetings.is_at(conference, party):
             raise Refused("The other agent has the call on hold, and must take it back first.")
+        first = next(iter(conference.parties))
+        if party == first:
+            # The dialplan's safety net is for whom the call is about, and knows them as the first call's.
+            raise Refused("Only who came in later can be taken aside, not whom the call is about.")
+        if self._meetings.is_agents(first):
+            raise Refused("In the conference of another agent only that agent can take somebody aside.")
         return party
 
     def _apart(

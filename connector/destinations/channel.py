@@ -39,6 +39,10 @@ class Channel(SupervisingChannel):
         self._dialling = False
         self._told_unreachable = False
 
+    def asks_of_calls(self, name: str) -> bool:
+        """Return whether it is about a call at the phone."""
+        return name in {"channel.request.createinteraction", "channel.request.dial"}
+
     @handles(wire.ChannelInit)
     async def init(self, _body: wire.ChannelInit) -> wire.ChannelInitReply:
         """Tell the phone's true state: somebody may work there already, and calls may be up."""

@@ -25,6 +25,10 @@ class Conversation(Destination):
     kind = "conversation"
     log_key = "conversation"
 
+    def asks_of_calls(self, name: str) -> bool:
+        """Return whether it is anything but its end as a destination."""
+        return name != "conversation.request.dispose"
+
     def __init__(
         self, tree: Tree, target: str, parent: Destination, seat: Seat, nativeids: tuple[str, str]
     ) -> None:

@@ -23,6 +23,10 @@ class Interaction(RecordedInteraction):
     kind = "telephony interaction"
     log_key = "interaction"
 
+    def asks_of_calls(self, name: str) -> bool:
+        """Return whether it is anything but its end as a destination."""
+        return name != "interaction.request.dispose"
+
     def __init__(self, tree: Tree, target: str, parent: Destination, seat: Seat, nativeid: str) -> None:
         super().__init__(tree, target, parent)
         tree.listen(interaction_topic(nativeid), self)

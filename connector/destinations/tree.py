@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Protocol
 
@@ -139,6 +139,7 @@ class Tree:
         self.keeper: Keeper | None = None
         """Who keeps the tree, where it outlives the process."""
         self._catch_up: Callable[[], None] | None = None
+        self._caught_up = asyncio.Event()
         self._wire = wire
         self._destinations: dict[str, Destination] = {}
         self._lanes = Lanes(lambda send: send(), wire.flush)
@@ -378,11 +379,19 @@ class Tree:
         self, keeper: Keeper, destination: Destination | None, message: Message
     ) -> Body | None:
         """Carry a request out, unless an earlier process did, or cannot be asked whether it did."""
+        asks_of_calls = destination is not None and destination.asks_of_calls(message.name)
+        if self.behind and asks_of_calls:
+            # What is not known yet must not pass for over.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await self._caught_up.wait()
         fate, reply = keeper.fate_of(destination, message)
         if fate is Fate.DONE:
             return reply
         if fate is Fate.UNKNOWN:
             raise Refusal(_UNTOLD)
+        if self.behind and asks_of_calls:
+            raise Refusal("The telephone system cannot be reached at the moment; please try again soon.")
         lane = self._lane_of(message)
         if message.request_id in keeper.interrupted:
             # It begins now: what happened before is told before.
@@ -439,6 +448,7 @@ class Tree:
             if change.available:
                 catch_up, self._catch_up = self._catch_up, None
                 catch_up()
+                self._caught_up.set()
         for destination in self.listeners(topic_of(change)):
             destination.on_change(change)
         if isinstance(change, PresenceChanged):

@@ -174,22 +174,13 @@ class Interaction:
 
     @property
     def contacts(self) -> tuple[str, ...]:
-        """The legs of whom this is about: a customer who was taken aside, and the primary's parties."""
-        consult = self.consult
-        if consult is None or consult.state is ConversationState.RELEASED:
-            return tuple(self.primary.parties)
-        aside = [leg for leg, one in consult.parties.items() if one.type is MemberType.CUSTOMER]
-        return (*aside, *self.primary.parties)
+        """The legs of whom this is about: the primary's parties."""
+        return tuple(self.primary.parties)
 
     @property
     def caller(self) -> str | None:
         """The leg of whom this is about in the first place."""
         # Asked for with every event that touches the call.
-        consult = self.consult
-        if consult is not None and consult.state is not ConversationState.RELEASED:
-            for leg, one in consult.parties.items():
-                if one.type is MemberType.CUSTOMER:
-                    return leg
         for leg in self.primary.parties:
             return leg
         return None

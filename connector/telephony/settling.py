@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from connector.telephony import call_data, causes, judging, transfers
 from connector.telephony.beginnings import begin_consult
 from connector.telephony.calls import Calls
-from connector.telephony.changes import MemberJoined, MemberType, MuteChanged, RecordingChanged
+from connector.telephony.changes import MemberJoined, MuteChanged, RecordingChanged
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Hearing, Leg
 from connector.telephony.states import (
@@ -146,9 +146,7 @@ def _merge_conference(calls: Calls, interaction: Interaction, consult: Conversat
     moved = dict(consult.parties)
     consult.parties.clear()
     consult.step(interaction.id, ConversationState.RELEASED, calls.emit, Cause.CONFERENCED)
-    # A customer who had been taken aside is the first again: the call is theirs.
-    aside = {leg: member for leg, member in moved.items() if member.type is MemberType.CUSTOMER}
-    primary.parties = {**aside, **primary.parties, **moved}
+    primary.parties.update(moved)
     for member in moved.values():
         calls.emit(MemberJoined(interaction.id, primary.id, member))
 

@@ -59,15 +59,15 @@ async def newcomer(settings: Settings) -> AsyncIterator[AsteriskPbx]:
         await running
 
 
-async def agree(call: Call, pbx: AsteriskPbx, state: str, *, but: str = "") -> None:
+async def agree(call: Call, pbx: AsteriskPbx, state: str, *, but: tuple[str, ...] = ()) -> None:
     """Wait until a newcomer shows what the connector in service shows; events reach the two one by one.
 
-    The data key `but` is left out.
+    The data keys `but` are left out.
     """
 
     def difference() -> list[tuple[str, str]]:
         shown = view(pbx.model).items() ^ view(known.model).items()
-        return sorted(one for one in shown if not (but and one[0].endswith(f" {but}")))
+        return sorted(one for one in shown if not one[0].endswith(tuple(f" {key}" for key in but)))
 
     known, news = call.desk.connector.pbx, asyncio.Event()
     unsubscribe = [each.subscribe(lambda _change: news.set()) for each in (known, pbx)]

@@ -12,7 +12,7 @@ from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 
 
-async def same(call: Call, state: str, *, but: str = "") -> None:
+async def same(call: Call, state: str, *, but: tuple[str, ...] = ()) -> None:
     """Compare what a newcomer finds with what the connector in service knows, `but` for a key of the data."""
     async with newcomer(call.desk.connector.settings) as pbx:
         await agree(call, pbx, state, but=but)
@@ -23,7 +23,7 @@ async def test_every_state_is_found_with_ids_data_and_members(call: Call) -> Non
     primary = call.primary
     await call.interaction.set_data({"ORDER": 'a=b;c, "d"'})
     # How long the caller waited before the ring stands on the leg from the first operation on.
-    await same(call, "talking", but="WAIT_TIME")
+    await same(call, "talking", but=("WAIT_TIME",))
     await primary.hold()
     await same(call, "held")
     await primary.retrieve()

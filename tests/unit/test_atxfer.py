@@ -125,7 +125,7 @@ async def test_no_atxfer_where_one_may_be_under_way_since_before_a_restart() -> 
     ):
         exchange.apply(fact)
     handling = strategy(exchange, link)
-    with pytest.raises(Refused, match="may be a consult call from before the connector was started"):
+    with pytest.raises(Refused, match="or may be, a consult call itself"):
         await handling.consult(AGENT, "1002")
     assert link.sent == []
 

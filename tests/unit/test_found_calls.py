@@ -9,7 +9,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.recovery import resync
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
-from connector.telephony.changes import Anomaly, Change, ConversationAdded, MemberType
+from connector.telephony.changes import Anomaly, Change, ConversationAdded
 from connector.telephony.interactions import Interaction
 from connector.telephony.states import Cause, ConversationState, InteractionState
 
@@ -378,19 +378,3 @@ async def test_a_private_word_is_found_as_a_consult(seen: bool) -> None:
     assert list(found.interaction.primary.parties) == [CUSTOMER]
     assert consult.id == f"{AGENT}-{2 if seen else 3}"
     assert [one for one in changes if isinstance(one, ConversationAdded)]
-
-
-async def test_a_customer_who_was_taken_aside_is_found_as_the_one_whom_the_call_is_about() -> None:
-    found = Found()
-    await found.read(
-        row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", HARMONY_P1=TARGET, HARMONY_P2=CUSTOMER),
-        customer(),
-        row(TARGET, "1002", f"harmony-room,p{TARGET}", "r2", HARMONY_AGENT=AGENT),
-    )
-    interaction = found.interaction
-    assert shape(interaction) == (HELD, TALKING)
-    assert (interaction.caller, interaction.data["ANI"]) == (CUSTOMER, "2001")
-    consult = interaction.consult
-    assert consult is not None
-    assert [(one.address, one.type) for one in consult.members] == [("2001", MemberType.CUSTOMER)]
-    assert [(one.address, one.type) for one in interaction.primary.members] == [("1002", MemberType.OTHER)]

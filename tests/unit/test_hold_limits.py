@@ -6,8 +6,9 @@ import pytest
 
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.hold_limits import HoldLimits, dialplan_limit
+from connector.asterisk.link import AmiTimeout
 from connector.telephony.changes import Change, ConversationChanged, HoldLasts
-from connector.telephony.pbx import PbxDown, PbxProblem, Refused
+from connector.telephony.pbx import PbxDown, Refused, TimedOut
 from connector.telephony.states import ConversationState
 
 LIMIT = 0.04
@@ -20,7 +21,7 @@ class Bench:
         self.exchange = Exchange(proof_timeout=1.0)
         self.told: list[HoldLasts] = []
         self.given_up: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        self.problem: PbxProblem = Refused("It went off hold at this moment.")
+        self.problem: Exception = Refused("It went off hold at this moment.")
         self.exchange.subscribe(self._hear)
         self.limits = HoldLimits(self.exchange, self._give_up, LIMIT)
 
@@ -87,6 +88,23 @@ async def test_a_limit_that_comes_while_the_pbx_is_away_counts_when_it_is_back()
     bench.step(ConversationState.HELD, "i-3")
     async with asyncio.timeout(5):
         assert await bench.given_up.get() == ("i", "i-3")
+    assert bench.given_up.empty()
+
+
+@pytest.mark.parametrize("problem", [TimedOut("It says nothing."), AmiTimeout("Redirect", 5.0)])
+async def test_a_limit_that_the_pbx_does_not_answer_is_tried_again(
+    problem: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.asterisk.hold_limits._AGAIN", 0.01)
+    bench = Bench()
+    bench.exchange.set_available(available=True)
+    bench.problem = problem
+    bench.step(ConversationState.HELD)
+    async with asyncio.timeout(5):
+        await bench.given_up.get()
+        bench.problem = Refused("It went off hold at this moment.")
+        assert await bench.given_up.get() == ("i", "i-1")
+    bench.limits.close()
     assert bench.given_up.empty()
 
 

@@ -12,7 +12,6 @@ from connector.telephony.pbx import Refused
 from connector.telephony.states import ConversationState
 
 TALKING, HELD = ConversationState.TALKING, ConversationState.HELD
-FOURTH = "y-leg"
 
 
 def comes(leg: str, number: str) -> tuple[Fact, ...]:
@@ -51,26 +50,8 @@ async def test_agent_and_member_go_to_the_members_own_room_at_once() -> None:
     assert (known[f"{TARGET} HARMONY_AGENT"], known[f"{CUSTOMER} HARMONY_AGENT"]) == (AGENT, AGENT)
 
 
-async def test_whose_room_it_is_stays_and_the_others_go() -> None:
-    bench = Conference(*comes(FOURTH, "2002"))
-    await bench.ask(CUSTOMER)
-    assert bench.moves() == [(TARGET, f"p{TARGET}"), (FOURTH, f"p{TARGET}")]
-    assert bench.states() == (HELD, TALKING)
-    known = bench.link.variables()
-    assert (known[f"{AGENT} HARMONY_P1"], known[f"{AGENT} HARMONY_P2"]) == (TARGET, CUSTOMER)
-
-
-async def test_the_customer_who_stayed_is_where_all_meet_again() -> None:
-    bench = Conference()
-    await bench.ask(CUSTOMER)
-    await bench.strategy.consult_conference(AGENT)
-    assert bench.moves()[-1] == (TARGET, f"p{CUSTOMER}")
-    assert list(bench.interaction.primary.parties) == [CUSTOMER, TARGET]
-    assert bench.states()[0] is TALKING
-
-
 async def test_nobody_is_called_into_a_room_that_changes_its_owner() -> None:
-    bench = Conference()
+    bench = Conference(facts.RoomOpened(ROOM, TARGET))
     placing = bench.strategy._invitations
 
     def placed(action: str, fields: Fields) -> None:
@@ -79,14 +60,18 @@ async def test_nobody_is_called_into_a_room_that_changes_its_owner() -> None:
             bench.tell(facts.LegCreated(leg, "", leg, placed=False, internal=True))
 
     bench.link.on_send = placed
-    await placing.call(bench.interaction, AGENT, "2002", CUSTOMER)
+    await placing.call(bench.interaction, AGENT, "2002", TARGET)
     bench.link.on_send = bench.moves_them
     with pytest.raises(Refused, match="2002 is being called into the conference: wait for the answer"):
+        await bench.ask(TARGET)
+    assert bench.moves() == []
+
+
+async def test_whom_the_call_is_about_is_not_taken_aside() -> None:
+    bench = Conference()
+    with pytest.raises(Refused, match="not whom the call is about"):
         await bench.ask(CUSTOMER)
     assert bench.moves() == []
-    # Who comes in meanwhile is with the others.
-    await bench.ask(TARGET)
-    assert bench.states() == (HELD, TALKING)
 
 
 async def test_a_move_that_is_refused_leaves_no_note_of_it() -> None:
@@ -128,13 +113,13 @@ async def test_who_hangs_up_before_the_move_is_missed() -> None:
 
 
 async def test_where_the_others_hang_up_the_member_is_left() -> None:
-    bench = Conference()
-    bench.lost = {TARGET}
+    bench = Conference(facts.RoomOpened(ROOM, TARGET))
+    bench.lost = {CUSTOMER}
     with pytest.raises(Refused, match="only that member is left"):
-        await bench.ask(CUSTOMER)
+        await bench.ask(TARGET)
     assert bench.states() == (TALKING, None)
     known = bench.link.variables()
-    assert (known[f"{AGENT} HARMONY_P1"], known[f"{AGENT} HARMONY_P2"]) == (CUSTOMER, "")
+    assert (known[f"{AGENT} HARMONY_P1"], known[f"{AGENT} HARMONY_P2"]) == (TARGET, "")
 
 
 async def test_in_other_states_it_is_refused_by_their_names() -> None:
