@@ -204,3 +204,11 @@ def test_the_customer_goes_while_the_consult_rings(agent_first: bool) -> None:
     then = (*agent, *joint) if agent_first else (*joint, *agent)
     _model, interaction, consult = consulting(facts.LegEnded(CUSTOMER, 16), *then)
     assert (interaction.primary.cause, consult.cause) == (Cause.NORMAL, Cause.CANCELLED)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_phone_that_hangs_up_in_a_consult_transfers_whatever_is_told_first(swapped: bool) -> None:
+    model, interaction, consult = consulting(*target_answers_consult())
+    feed(model, *(SWAP_TO_CUSTOMER if swapped else ()), facts.HangupAsked(AGENT, by_phone=True))
+    feed(model, facts.LegEnded(AGENT, 16), facts.LegTransferredAway(AGENT))
+    assert (interaction.primary.cause, consult.cause, interaction.cause) == (Cause.TRANSFERRED,) * 3
