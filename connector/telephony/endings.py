@@ -10,8 +10,6 @@ from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState
 def leg_ended(calls: Calls, leg: Leg, cause: int) -> None:
     """End what a leg that is gone had part in; `cause` is the PBX's number for why it went (Q.850)."""
     for leaving in calls.on_agents_leg(leg.id):
-        if _hands_over(calls, leaving, leg):
-            leaving.departure = Cause.TRANSFERRED
         left = [one for one in leaving.live_conversations if one.parties]
         if leaving.departure is Cause.TRANSFERRED and len(left) > 1:
             transfers.introduce(calls, left)
@@ -27,13 +25,17 @@ def leg_ended(calls: Calls, leg: Leg, cause: int) -> None:
     calls.forget_leg(leg.id)
 
 
-def _hands_over(calls: Calls, interaction: Interaction, leg: Leg) -> bool:
-    """Whether a phone hung up in a consult that the PBX itself runs: by that the PBX transfers the call.
+def phone_hangs_up(calls: Calls, leg_id: str) -> None:
+    """Expect the transfer that the PBX makes of it if a phone hangs up in a consult of the PBX's own.
 
-    It may tell the transfer only after the leg's end.
+    It may tell the leg's end before the transfer; and before that end the leg may hear both parties.
     """
-    consulting = leg.joint is not None and calls.legs.get(leg.joint) is not None
-    return consulting and leg.hangup_by_phone and len(interaction.live_conversations) > 1
+    leg = calls.legs.get(leg_id)
+    if leg is None or calls.legs.get(leg.joint) is None:
+        return
+    for interaction in calls.on_agents_leg(leg_id):
+        if len(interaction.live_conversations) > 1:
+            interaction.departure = Cause.TRANSFERRED
 
 
 def _party_left(calls: Calls, interaction: Interaction, leg: Leg) -> None:

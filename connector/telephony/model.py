@@ -224,6 +224,8 @@ class TelephonyModel:
                 beginnings.dial_started(self._calls, callee)
             case facts.LegJoined() | facts.JointFound():
                 beginnings.consult_of_the_pbx(self._calls, touched)
+            case facts.HangupAsked(leg=leg, by_phone=True):
+                endings.phone_hangs_up(self._calls, leg)
             case facts.LegTransferredAway(leg=leg):
                 endings.transferred_away(self._calls, leg)
             case facts.LegEnded(cause=cause) if ending is not None:

@@ -210,5 +210,8 @@ def test_the_customer_goes_while_the_consult_rings(agent_first: bool) -> None:
 def test_a_phone_that_hangs_up_in_a_consult_transfers_whatever_is_told_first(swapped: bool) -> None:
     model, interaction, consult = consulting(*target_answers_consult())
     feed(model, *(SWAP_TO_CUSTOMER if swapped else ()), facts.HangupAsked(AGENT, by_phone=True))
+    # The bridges become one while the agent is still there: that is no conference.
+    together = "b1" if swapped else "b2"
+    feed(model, facts.LegJoined("l1", together), facts.LegJoined(CUSTOMER, together))
     feed(model, facts.LegEnded(AGENT, 16), facts.LegTransferredAway(AGENT))
     assert (interaction.primary.cause, consult.cause, interaction.cause) == (Cause.TRANSFERRED,) * 3
