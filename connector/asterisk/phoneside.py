@@ -182,8 +182,13 @@ class PhoneSide:
         Asterisk tells a bridge of a hold, but not of one that is older than the bridge.
         """
         await self._step_out(leg)
-        interaction, live = self._interaction_of(leg), self._exchange.model.legs.get(leg)
+        legs = self._exchange.model.legs
+        interaction, live = self._interaction_of(leg), legs.get(leg)
         if interaction is None or live is None or not live.phone_hold or live.bridge is None:
+            return
+        heard = [legs.get(party) for party in legs.hearing(leg).parties]
+        if any(one is not None and legs.hears_music(one) for one in heard):
+            # It was told of this hold; the lists of the PBX tell each leg's bridge anew.
             return
         turn = self._turns.of(interaction.id)
         if turn.locked():
