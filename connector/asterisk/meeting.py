@@ -141,12 +141,8 @@ class Meetings:
             )
 
     def by_number(self, interaction: Interaction, consult: Conversation) -> tuple[Conversation, Conversation]:
-        """Return whose parties move into the other's room: the one that has only one, else the consult's.
-
-        A customer who was taken aside stays in the own room, where whoever takes orphans finds them.
-        """
-        one = len(interaction.primary.parties) == 1
-        if one and (len(consult.parties) > 1 or interaction.caller in consult.parties):
+        """Return whose parties move into the other's room: the one that has only one, else the consult's."""
+        if len(consult.parties) > 1 and len(interaction.primary.parties) == 1:
             return interaction.primary, consult
         return consult, interaction.primary
 

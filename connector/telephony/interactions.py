@@ -188,10 +188,6 @@ class Interaction:
     @property
     def contact(self) -> Member | None:
         """The member whom this is about in the first place: the `caller`, or who is expected."""
-        caller = self.caller
-        for one in self.conversations():
-            if caller in one.parties and not one.released:
-                return one.parties[caller]
         return next(iter(self.primary.members), None)
 
     @property
