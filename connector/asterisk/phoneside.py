@@ -193,15 +193,10 @@ class PhoneSide:
         turn = self._turns.of(interaction.id)
         if turn.locked():
             # As in `_give_room`.
-            self._chores.start(self._joined_later(turn, leg))
+            self._chores.start(_after(turn, lambda: self._run(leg, lambda: self._joined_on_hold(leg))))
             return
         async with turn:
             await self._handling.ready_for_listeners(interaction.id)
-
-    async def _joined_later(self, turn: asyncio.Lock, leg: str) -> None:
-        async with turn:
-            pass
-        self._run(leg, lambda: self._joined_on_hold(leg))
 
     def _leave_if_alone(self, leg: str) -> None:
         """Let a leg go that came to wait when its party had just hung up."""
@@ -249,15 +244,10 @@ class PhoneSide:
         turn = self._turns.of(interaction_id)
         if turn.locked():
             # The request that is under way may need later chores of this leg: so those do not wait for it.
-            self._chores.start(self._house_later(turn, interaction_id, conversation_id))
+            self._chores.start(_after(turn, lambda: self._house(interaction_id, conversation_id)))
             return
         async with turn:
             await self._handling.house(interaction_id, conversation_id)
-
-    async def _house_later(self, turn: asyncio.Lock, interaction_id: str, conversation_id: str) -> None:
-        async with turn:
-            pass
-        self._house(interaction_id, conversation_id)
 
     def _seat_newcomer(self, met: PartiesLeftTogether) -> None:
         """After an attended transfer: if a party sits in a room, the other one belongs there too."""
@@ -320,6 +310,13 @@ class PhoneSide:
 
     def _interaction_of(self, leg: str) -> Interaction | None:
         return self._exchange.model.interaction_on(leg)
+
+
+async def _after(turn: asyncio.Lock, again: Callable[[], None]) -> None:
+    """Begin once more when the turn that is under way is over."""
+    async with turn:
+        pass
+    again()
 
 
 async def phone_holds(link: AmiLink, leg: str) -> bool | None:
