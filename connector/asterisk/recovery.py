@@ -145,15 +145,15 @@ def _take_legs(
 
     Returns what was found of calls that may be consults: their phones dialled them beside another call.
     """
-    legs = exchange.model.legs
+    model, legs = exchange.model, exchange.model.legs
     steady = [row for row in rows if row["Uniqueid"] not in newer]
     variables = {row["Uniqueid"]: variables_of(row) for row in steady}
-    fresh = variables.keys() - legs.legs.keys()
+    fresh = {leg for leg in variables if legs.get(leg) is None or model.is_unexplained(leg)}
     consults = found_consults(steady, variables)
     for row in steady:
         leg = row["Uniqueid"]
         known = legs.get(leg)
-        if known is None:
+        if known is None or leg in fresh:
             _apply_all(exchange, facts_of_fresh(row, variables[leg]))
             continue
         _apply_all(exchange, translate_known_row(row, known.bridge))

@@ -1,6 +1,6 @@
 """How interactions and consults begin: a leg dials or is rung, or the PBX dials on behalf of an agent."""
 
-from connector.telephony import call_data
+from connector.telephony import call_data, transfers
 from connector.telephony.calls import Calls
 from connector.telephony.changes import ConversationAdded, InteractionAdded, MemberType
 from connector.telephony.interactions import Conversation, Interaction
@@ -26,7 +26,11 @@ def dial_started(calls: Calls, callee: str) -> None:
         conversation = _conversation_being_dialled(calls, interaction, root)
         if leg.internal:
             continue
-        if not conversation.placeholder and not conversation.parties:
+        if transfers.is_sent_on(calls, conversation):
+            interaction.transferred.update(conversation.parties)
+            kind = calls.type_of(leg, conversation.role)
+            conversation.send_on(interaction.id, leg.number, kind, calls.emit)
+        elif not conversation.placeholder and not conversation.parties:
             conversation.expect(leg.number, calls.type_of(leg, conversation.role))
         conversation.candidates.add(callee)
         calls.link(callee, interaction)
@@ -34,6 +38,9 @@ def dial_started(calls: Calls, callee: str) -> None:
 
 def _conversation_being_dialled(calls: Calls, interaction: Interaction, leg: str) -> Conversation:
     """Return the conversation that a call of the agent's leg belongs to; a new consult if need be."""
+    for one in interaction.on_leg(leg):
+        if transfers.is_sent_on(calls, one):
+            return one
     consult = interaction.consult
     if consult is not None and not consult.released:
         return consult if consult.leg == leg else interaction.primary

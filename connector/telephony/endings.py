@@ -1,5 +1,7 @@
 """How conversations and interactions end: a leg is gone, was left behind, or handed its call over."""
 
+from collections.abc import Collection
+
 from connector.telephony import causes, facts, transfers
 from connector.telephony.calls import Calls
 from connector.telephony.interactions import Conversation, Interaction
@@ -13,6 +15,7 @@ def leg_ended(calls: Calls, leg: Leg, cause: int) -> None:
         left = [one for one in leaving.live_conversations if one.parties]
         if leaving.departure is Cause.TRANSFERRED and len(left) > 1:
             transfers.introduce(calls, left)
+    sent_on = transfers.sends_on(calls, leg.id)
     for interaction in calls.about(leg.id):
         if interaction.over:
             continue
@@ -21,7 +24,7 @@ def leg_ended(calls: Calls, leg: Leg, cause: int) -> None:
         elif leg.internal:
             _consult_of_the_pbx_ended(calls, interaction)
         else:
-            _party_left(calls, interaction, leg)
+            _party_left(calls, interaction, leg, sent_on)
     calls.forget_leg(leg.id)
 
 
@@ -38,14 +41,21 @@ def phone_hangs_up(calls: Calls, leg_id: str) -> None:
             interaction.departure = Cause.TRANSFERRED
 
 
-def _party_left(calls: Calls, interaction: Interaction, leg: Leg) -> None:
+def _party_left(
+    calls: Calls, interaction: Interaction, leg: Leg, sent_on: Collection[str] = frozenset()
+) -> None:
+    """Take a party out; `sent_on` are legs that it has sent to a number, which will be their party."""
     emit = calls.emit
     for conversation in interaction.live_conversations:
         conversation.candidates.discard(leg.id)
         if leg.id not in conversation.parties:
             continue
         conversation.dismiss(interaction.id, leg.id, emit)
-        if not conversation.parties and conversation.state in ANSWERED_STATES:
+        if conversation.parties or conversation.state not in ANSWERED_STATES:
+            continue
+        if conversation.leg in sent_on:
+            conversation.sent_on = True
+        else:
             conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)
 
 

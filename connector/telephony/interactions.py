@@ -49,6 +49,8 @@ class Conversation:
     """The party that was dialled, until a leg stands for it."""
     invited: bool = False
     """Whether the placeholder is whom the ringing phone shows, and any other party may be the first."""
+    sent_on: bool = False
+    """Whether the other agent has sent this one's leg on, to a number that has not answered yet."""
     _numbered: int = 0
 
     @property
@@ -81,6 +83,7 @@ class Conversation:
         """Make a leg a party; it takes the dialled party's place when nobody stands for that yet."""
         if leg.id in self.parties:
             return
+        self.sent_on = False
         expected = self.placeholder if not self.parties else None
         another = self.invited and expected is not None and leg.number not in {"", expected.address}
         self.invited = False
@@ -93,6 +96,17 @@ class Conversation:
             emit(MemberJoined(interaction, self.id, member))
             if expected is not None:
                 emit(MemberLeft(interaction, self.id, expected))
+
+    def send_on(self, interaction: str, address: str, member_type: MemberType, emit: Emit) -> None:
+        """Expect that number in the place of the parties, who have sent this agent's leg on to it."""
+        gone = self.members
+        self.parties.clear()
+        self.expect(address, member_type)
+        self.sent_on = True
+        if self.placeholder is not None:
+            emit(MemberJoined(interaction, self.id, self.placeholder))
+        for member in gone:
+            emit(MemberLeft(interaction, self.id, member))
 
     def dismiss(self, interaction: str, leg: str, emit: Emit) -> None:
         """Take a party out; the last one's going is told by the release instead."""

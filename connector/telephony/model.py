@@ -90,6 +90,14 @@ class TelephonyModel:
             leg for leg in self.legs.legs.values() if leg.endpoint in self._calls.watched and leg.answered
         ]
 
+    def is_unexplained(self, leg: str) -> bool:
+        """Whether a watched phone's leg was seen to begin, and what for was missed: the link broke there."""
+        live = self.legs.get(leg)
+        if live is None or live.endpoint not in self._calls.watched or self._calls.knows(leg):
+            return False
+        explained = live.placed or live.answered or live.dialled_by is not None or live.supervises
+        return not explained
+
     def consults_in_vain(self, leg: str) -> bool:
         """Return whether a consult is being dialled from a leg, of which nobody rings any more."""
         interaction, live = self.interaction_on(leg), self.legs.get(leg)

@@ -77,6 +77,25 @@ def _exchange_party(
         own.dismiss(interaction.id, gone, calls.emit)
 
 
+def sends_on(calls: Calls, leg: str) -> set[str]:
+    """Return the legs of agents whom the agent of `leg` hands on: they live on, and get another party."""
+    handed_on: set[str] = set()
+    for interaction in calls.about(leg):
+        for conversation in interaction.conversations() if interaction.has_leg(leg) else ():
+            if Cause.TRANSFERRED in {interaction.departure, conversation.cause}:
+                handed_on |= {
+                    party for party in conversation.parties if calls.interaction_on(party) is not None
+                }
+    return handed_on
+
+
+def is_sent_on(calls: Calls, conversation: Conversation) -> bool:
+    """Whether the other agent of a conversation has sent its agent's leg on, or is about to."""
+    return conversation.sent_on or any(
+        conversation.leg in sends_on(calls, leg) for leg in conversation.parties
+    )
+
+
 def set_aside(calls: Calls, conference: Conversation, party: str) -> None:
     """Where members of a conference are agents too: who was taken aside and the others have parted.
 

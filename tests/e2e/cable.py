@@ -98,3 +98,32 @@ class DeafCable(Cable):
             return False
         self.swallowed.append(message.partition(b"\r\n")[0].decode().removeprefix("Event: "))
         return True
+
+
+class TearingCable(Cable):
+    """A cable to the manager interface that breaks right behind a message: what comes next is lost."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self.torn = asyncio.Event()
+        self._marks: tuple[bytes, ...] = ()
+        self._rest: dict[asyncio.StreamReader, bytes] = {}
+
+    def tear_behind(self, *marks: str) -> None:
+        """Freeze behind the next message that has all these lines or parts of them."""
+        self._marks = tuple(mark.encode() for mark in marks)
+
+    def _passed(self, source: asyncio.StreamReader, data: bytes) -> bytes:
+        data = self._rest.pop(source, b"") + data
+        if not self._marks:
+            return data
+        *whole, self._rest[source] = data.split(b"\r\n\r\n")
+        passed = b""
+        for message in whole:
+            passed += message + b"\r\n\r\n"
+            if all(mark in message for mark in self._marks):
+                self._marks = ()
+                self.freeze()
+                self.torn.set()
+                break
+        return passed

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from cable import Cable
+from cable import Cable, TearingCable
 from calls import DIALING, ENDED, HELD, RELEASED, TALKING, make_call
 from desk import WAIT, Desk, cause_of, deep_merge, desk
 from found import log_in_again
@@ -17,6 +17,7 @@ from connector.bridge.catalogue.channel import AgentState
 from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.problems import BridgeRequestFailed
 from connector.telephony.pbx import PbxDown
 
 QUICK = {"asterisk": {"host": "127.0.0.1", "reconnect_initial": 0.05, "reconnect_max": 0.1}}
@@ -141,6 +142,48 @@ async def test_a_call_that_ended_and_one_that_began_in_the_gap(far_desk: Desk, c
     await found.wait_state(ENDED)
     await found.complete()
     await call.session.close()
+
+
+@pytest.mark.parametrize("how", ["dial", "queue"])
+@pytest.mark.parametrize("answered", [True, False])
+async def test_the_link_breaks_as_a_call_begins(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, how: str, *, answered: bool
+) -> None:
+    """The phone's leg is known then, and nothing of what for: the lists have it."""
+    async with TearingCable(lab.host, lab.ports.ami) as cable:
+        over = {"asterisk": QUICK["asterisk"] | {"port": cable.port, "grace": 60}}
+        async with desk(provider, lab, tmp_path, over) as at:
+            agent, customer = await at.agent_phone(), await at.phones.phone("2001")
+            session = await at.login("1001", ready=how == "queue")
+            cable.tear_behind("Event: Newchannel", "Channel: PJSIP/1001-")
+            refused = None
+            if how == "dial":
+                refused = asyncio.create_task(session.channel.dial("2001"))
+            else:
+                await customer.dial("7000")
+            # A phone that was told to dial picks up by itself.
+            rings = await (customer if how == "dial" else agent).next_call(WAIT)
+            await asyncio.wait_for(cable.torn.wait(), WAIT)
+            if answered:
+                await rings.answer()
+                await expect_hears({agent: {"2001"}, customer: {"1001"}})
+            async with gap(cable, at):
+                pass
+            if refused is not None:
+                with pytest.raises(BridgeRequestFailed, match="The link to the telephone system broke"):
+                    await refused
+            found = await session.channel.next_interaction()
+            if not answered:
+                await rings.answer()
+            await found.primary.wait_state(TALKING)
+            assert [one.address for one in found.primary.members] == ["2001"]
+            await expect_hears({agent: {"2001"}, customer: {"1001"}})
+            await found.primary.hold()
+            await expect_hears({agent: set(), customer: {"MOH"}})
+            await found.primary.release()
+            await found.wait_state(ENDED)
+            await found.complete()
+            await session.close()
 
 
 async def test_who_held_and_was_left_in_the_gap_is_let_go(far_desk: Desk, cable: Cable) -> None:

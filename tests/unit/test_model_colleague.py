@@ -1,5 +1,6 @@
 """The model on two agents in a consult call: 1001, with customer 2001, consults 1002, who is watched too."""
 
+import pytest
 from telephony_script import AGENT, CUSTOMER, TARGET, agent_in_call, feed
 
 from connector.telephony import facts
@@ -7,7 +8,7 @@ from connector.telephony.changes import Anomaly, Change
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.model import TelephonyModel
-from connector.telephony.states import Cause, ConversationState, InteractionState, Role
+from connector.telephony.states import Cause, ConversationState, DialOutcome, InteractionState, Role
 
 TALKING, HELD, RELEASED = ConversationState.TALKING, ConversationState.HELD, ConversationState.RELEASED
 THIRD = "t-leg"
@@ -144,3 +145,43 @@ def test_parting_of_unknown_legs_changes_nothing() -> None:
     model, _, consult, _ = consulting()
     assert play(model, facts.LegsParted("nobody", TARGET), facts.LegsParted(AGENT, "nobody")) == []
     assert consult.state is TALKING
+
+
+def sent_on(*, first: str) -> tuple[TelephonyModel, Conversation]:
+    """Have the agent send the colleague on to THIRD, of whom the PBX tells before its leg ends or after."""
+    model, _, _, theirs = consulting()
+    play(model, facts.LegEnded(CUSTOMER, 16))
+    model.expect_departure(AGENT, Cause.TRANSFERRED)
+    play(model, facts.LegLeft(TARGET, "rx"))
+    rings = (
+        facts.LegCreated(THIRD, "", CUSTOMER, placed=False, number="2002"),
+        facts.DialStarted(TARGET, THIRD),
+        facts.LegRinging(THIRD),
+    )
+    ends = (facts.LegLeft(AGENT, "rx"), facts.LegEnded(AGENT, 16))
+    play(model, *((*rings, *ends) if first == "dial" else (*ends, *rings)))
+    assert theirs.consult is None
+    return model, theirs.primary
+
+
+@pytest.mark.parametrize("first", ["dial", "end"])
+def test_who_is_sent_on_has_another_party(first: str) -> None:
+    model, talk = sent_on(first=first)
+    assert (talk.state, [one.address for one in talk.members]) == (TALKING, ["2002"])
+    play(model, facts.LegAnswered(THIRD), facts.LegJoined(THIRD, "b3"), facts.LegJoined(TARGET, "b3"))
+    assert (talk.state, list(talk.parties)) == (TALKING, [THIRD])
+    play(model, facts.LegEnded(THIRD, 16))
+    assert (talk.state, talk.cause) == (RELEASED, Cause.NORMAL)
+
+
+@pytest.mark.parametrize("first", ["dial", "end"])
+def test_who_is_sent_on_in_vain_waits_for_the_next_number(first: str) -> None:
+    model, talk = sent_on(first=first)
+    play(model, facts.DialEnded(TARGET, THIRD, DialOutcome.BUSY), facts.LegEnded(THIRD, 17))
+    assert talk.state is TALKING
+    again = "again"
+    play(model, facts.LegCreated(again, "1001", CUSTOMER, placed=False, number="1001"))
+    play(model, facts.DialStarted(TARGET, again), facts.LegRinging(again))
+    assert [one.address for one in talk.members] == ["1001"]
+    play(model, facts.LegEnded(TARGET, 16))
+    assert talk.state is RELEASED
