@@ -58,7 +58,7 @@ class RestingCall:
                 numbers = await self._group(agent)
                 people.resting |= numbers
                 expected = await these_hear(self._world, people.agents, numbers)
-                if expected:
+                if expected and self._in_no_other_call(numbers):
                     await self.listening.begin(expected)
                     return True
             people.resting.clear()
@@ -66,6 +66,11 @@ class RestingCall:
 
     async def _group(self, agent: Agent) -> frozenset[str]:
         return Groups(await read(self._world), self._people).of(agent.number)
+
+    def _in_no_other_call(self, numbers: frozenset[str]) -> bool:
+        """Tell whether the callers among these phones have one call each: all of a phone are heard."""
+        callers = numbers - self._people.agents.keys()
+        return all(len(self._people.phones[number].calls) == 1 for number in callers)
 
     async def _settle(self, agent: Agent) -> bool:
         """Bring the agent's call to a shape; False if that could not be."""
