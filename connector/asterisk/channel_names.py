@@ -1,6 +1,7 @@
 """What the names of channels, interfaces and devices tell: technology, and whose phone it is."""
 
 import re
+from functools import lru_cache
 
 from connector.telephony.mobile import mobile_endpoint
 
@@ -12,6 +13,8 @@ _MOBILE = re.compile(
 """A mobile agent's phone, as interface or device, or (with a serial number) a channel of it."""
 _FURNITURE = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Surrogate", "Message", "Bridge"})
 """Channels that Asterisk makes for itself inside bridges: nobody is at their far end."""
+_REMEMBERED = 4096
+"""Interfaces whose phones are not looked for anew: each use of a phone is told of each of its queues."""
 
 
 def channel_parts(channel: str) -> tuple[str, str] | None:
@@ -34,6 +37,7 @@ def endpoint_of_channel(channel: str) -> str:
     return parts[1] if parts is not None and parts[0] == "PJSIP" else ""
 
 
+@lru_cache(_REMEMBERED)
 def endpoint_of_interface(interface: str, state_interface: str = "") -> str:
     """Return the phone behind a queue member's interface, else behind its state interface, else ''."""
     for name in (interface, state_interface):

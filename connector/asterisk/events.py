@@ -333,16 +333,15 @@ def _queue_left(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _member(event: AmiMessage) -> list[facts.Fact]:
-    # Nearly all headers are looked at, and each queue tells each use of a phone.
-    told = event.fields()
-    interface = told.get("Interface") or event["Location"]
-    endpoint = endpoint_of_interface(interface, told.get("StateInterface", ""))
+    # A row of a list has other names for two headers than an event.
+    listed = event.name == "QueueMember"
+    interface = event["Location" if listed else "Interface"]
+    endpoint = endpoint_of_interface(interface, event.get("StateInterface") or "")
     if not endpoint:
         return []
-    member = told.get("MemberName") or told.get("Name", "")
-    reason = told.get("PausedReason", "")
-    penalty, dynamic = int(told.get("Penalty") or 0), told.get("Membership") in {None, "dynamic"}
-    paused = event["Paused"] == "1"
+    member = event.get("Name" if listed else "MemberName") or ""
+    reason, paused = event.get("PausedReason") or "", event["Paused"] == "1"
+    penalty, dynamic = int(event.get("Penalty") or 0), event.get("Membership", "dynamic") == "dynamic"
     return [facts.MemberChanged(event["Queue"], endpoint, member, paused, reason, penalty, dynamic)]
 
 

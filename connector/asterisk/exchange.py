@@ -127,7 +127,9 @@ class Exchange:
         if self._wake():
             self._woke = True
             if self._chores:
-                asyncio.get_running_loop().call_soon(self._do_chores)
+                # Two turns of the loop: one for whoever waited, one to write what they send.
+                loop = asyncio.get_running_loop()
+                loop.call_soon(loop.call_soon, self._do_chores)
         elif self._chores:
             self._do_chores()
 

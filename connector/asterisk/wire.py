@@ -165,10 +165,6 @@ class AmiMessage:
         split = (value.partition("=") for value in self.all(header))
         return {name: value for name, _, value in split}
 
-    def fields(self) -> Mapping[str, str]:
-        """Give the first value of every header by its exact name: for who looks at many of them."""
-        return self._first
-
     @property
     def is_event(self) -> bool:
         """Whether it is an event, be it also the late answer of an action."""
