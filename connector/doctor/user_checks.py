@@ -9,7 +9,7 @@ from connector.config import Consult, Settings
 from connector.doctor.examination import Examination
 from connector.doctor.findings import Finding, fault, ok, warning
 
-LATEST: Final = 9
+LATEST: Final = 10
 """Version of `asterisk-conf/harmony.conf` that this connector goes with; 5 is the first that tells it."""
 
 _WRITE: Final = {

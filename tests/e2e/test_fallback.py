@@ -224,6 +224,32 @@ async def test_a_party_on_hold_whose_agent_is_gone_goes_to_the_queue(
         await call.over()
 
 
+async def test_a_customer_on_hold_in_the_room_of_somebody_who_left_goes_to_the_queue(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    """Two outsiders are together in the consult: the customer comes into the room of one of them."""
+    async with desk(provider, lab, tmp_path, QUEUE) as at:
+        call = await talk(at)
+        outsiders = [await at.phones.phone(number) for number in ("2002", "2003")]
+        for one in outsiders:
+            one.answer_mode = "auto"
+        consult = await call.interaction.consult("2002")
+        await consult.wait_state(TALKING)
+        await consult.blind_conference("2003")
+        await consult.wait_members(lambda members: len(members) == 2)
+        await call.interaction.consult_conference()
+        await expect_hears({call.customer: {"1001", "2002", "2003"}})
+        await call.primary.hold()
+        for one in outsiders:
+            await one.calls[0].hangup()
+        await call.primary.wait_members(lambda members: [one.address for one in members] == ["2001"])
+        await expect_hears({call.agent: set(), call.customer: {"MOH"}})
+        await call.agent.calls[0].hangup()
+        await call.interaction.wait_state(ENDED)
+        await taken_by_a_colleague(at, call)
+        await call.over()
+
+
 async def test_an_agent_who_hangs_up_a_held_call_is_rung_again_if_the_site_says_so(
     provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> None:
