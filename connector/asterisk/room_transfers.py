@@ -124,8 +124,9 @@ class RoomTransfers(RoomMoves):
         wanted[interaction.leg] = {"HARMONY_P1": room, "HARMONY_P2": "", "HARMONY_SIDE": "agent"}
         for leg in moving.parties:
             wanted[leg] = wanted.get(leg, {}) | {"HARMONY_AGENT": interaction.leg}
-        await self._variables.set_all(wanted)
         await self._bring(others, room)
+        # At once before the move: should the connector end between the two, a party would be nobody's.
+        await self._note_down(wanted, wait=False)
         moves: list[Move] = [self._meetings.seat(first, room)]
         if self._exchange.model.legs.room_of(interaction.leg) != room:
             moves.append((interaction.leg, ROOM, self._meetings.entrance(room, moving, staying)))
