@@ -297,9 +297,6 @@ class AttendedTransfers(AnsweredCalls):
         finally:
             self._pressed[interaction_id] = together[-_LONGEST_CODE:], time.monotonic()
 
-    async def leave_if_alone(self, _interaction: Interaction) -> None:
-        """Do nothing: Asterisk lets go of a leg that is left alone."""
-
     # -- how -----------------------------------------------------------------------------------------
 
     def _beyond(self, limit: str) -> NoReturn:

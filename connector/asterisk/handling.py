@@ -103,8 +103,8 @@ class CallHandling(Protocol):
         """See that parties whom the phone holds keep their music when something begins to listen to a leg."""
         ...
 
-    async def leave_if_alone(self, interaction: Interaction) -> None:
-        """Hang up an agent's leg when nobody is left for it and it only waits."""
+    async def leave_if_alone(self, *legs: str) -> None:
+        """Hang up those of an agent's legs for which nobody is left and that only wait."""
         ...
 
     async def prepare(self, interaction: Interaction) -> None:
@@ -211,12 +211,8 @@ class AnsweredCalls:
     async def ready_for_listeners(self, interaction_id: str) -> None:
         """Do nothing: without rooms there is no other place to hear music."""
 
-    async def leave_if_alone(self, interaction: Interaction) -> None:
-        """Hang up an agent's leg when nobody is left for it and it only waits."""
-        for leg_id in interaction.legs:
-            leg = self._exchange.model.legs.get(leg_id)
-            if leg is not None and leg.waits and not interaction.on_leg(leg_id):
-                await self._hang_up(leg_id)
+    async def leave_if_alone(self, *legs: str) -> None:
+        """Do nothing: outside rooms Asterisk lets go of a leg that is left alone."""
 
     async def prepare(self, interaction: Interaction) -> None:
         """Do nothing: without a dialplan of ours there is nobody to fall back to."""

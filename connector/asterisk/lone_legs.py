@@ -11,7 +11,6 @@ from contextlib import suppress
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.meeting import ON_ITS_WAY
 from connector.asterisk.variables import ReadVariable
-from connector.telephony.interactions import Interaction
 from connector.telephony.pbx import Refused, TimedOut
 
 AGENT_MARK = "HARMONY_HOLD_LIMIT"
@@ -38,21 +37,28 @@ class LoneLegs:
         self._bound_for = {leg: to for leg, to in self._bound_for.items() if legs.get(leg) is not None}
         self._bound_for[party] = room
 
-    async def let_go(self, interaction: Interaction) -> None:
-        """Hang up the interaction's legs that only wait for nobody, or as soon as they do.
+    async def let_go(self, *legs: str) -> None:
+        """Hang up those of an agent's legs that only wait for nobody, or as soon as they do.
 
         One may still be on its way when its party hangs up: into silence, or into a room where nobody is now.
         """
-        for leg in [leg for leg in interaction.legs if not interaction.on_leg(leg)]:
+        known = self._exchange.model.legs
+        for leg in [leg for leg in legs if self._is_idle(leg)]:
             await self._handed_on(leg)
             with suppress(TimedOut):
                 await self._exchange.until(
-                    lambda leg=leg: interaction.over or self._is_alone(leg),  # type: ignore[misc]
+                    lambda leg=leg: known.get(leg) is None or self._is_alone(leg),  # type: ignore[misc]
                     "end of the wait",
                     ON_ITS_WAY,
                 )
-            if self._is_alone(leg) and not interaction.on_leg(leg) and await self._was_sent(leg):
+            if self._is_alone(leg) and self._is_idle(leg) and await self._was_sent(leg):
                 await self._hang_up(leg)
+
+    def _is_idle(self, leg: str) -> bool:
+        """Whether a leg is there, and no conversation of its agent's runs on it."""
+        model = self._exchange.model
+        interaction = model.interaction_on(leg)
+        return model.legs.get(leg) is not None and (interaction is None or not interaction.on_leg(leg))
 
     async def _handed_on(self, leg: str) -> None:
         """Leave a leg that its phone has handed on to the PBX, for as long as that may take."""

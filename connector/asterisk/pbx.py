@@ -1,7 +1,7 @@
 """`Pbx` on Asterisk: the link, the model and the recipes, wired together."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -35,7 +35,6 @@ from connector.asterisk.wire import AmiMessage, AmiValueRejected
 from connector.asterisk.wrapup import WrapUp
 from connector.telephony.changes import Change, ConversationChanged
 from connector.telephony.facts import Fact, MemberChanged, MemberGone
-from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
 from connector.telephony.pbx import Limits, Listener, PbxDown, Refused, TimedOut
 from connector.telephony.states import ConversationState
@@ -253,15 +252,18 @@ class AsteriskPbx:
         if not isinstance(change, ConversationChanged) or change.state is not ConversationState.RELEASED:
             return
         interaction = self.model.interaction(change.interaction)
-        if interaction is None or interaction.over or all(map(interaction.on_leg, interaction.legs)):
+        if interaction is None or interaction.over:
             return
-        self._chores.start(self._release_idle(interaction))
+        # A consult that the phone itself began has a leg of its own.
+        legs = dict.fromkeys([*interaction.legs, *(one.leg for one in interaction.conversations())])
+        if idle := [leg for leg in legs if not interaction.on_leg(leg)]:
+            self._chores.start(self._release_idle(interaction.id, idle))
 
-    async def _release_idle(self, interaction: Interaction) -> None:
+    async def _release_idle(self, interaction_id: str, legs: Sequence[str]) -> None:
         try:
-            await self._handling.leave_if_alone(interaction)
+            await self._handling.leave_if_alone(*legs)
         except (AmiError, PbxDown) as problem:
-            log.warning("an idle leg was not released", interaction=interaction.id, problem=str(problem))
+            log.warning("an idle leg was not released", interaction=interaction_id, problem=str(problem))
 
     def _up(self) -> None:
         self._resync = asyncio.get_running_loop().create_task(self._get_in_step())

@@ -200,9 +200,10 @@ class PhoneSide:
 
     def _leave_if_alone(self, leg: str) -> None:
         """Let a leg go that came to wait when its party had just hung up."""
-        interaction = self._interaction_of(leg)
-        if interaction is not None and not interaction.on_leg(leg):
-            self._run(leg, lambda: self._handling.leave_if_alone(interaction))
+        for interaction in self._exchange.model.about(leg):
+            is_agents = leg in {interaction.leg, *(one.leg for one in interaction.conversations())}
+            if is_agents and not interaction.on_leg(leg):
+                self._run(leg, lambda: self._handling.leave_if_alone(leg))
 
     # -- transfer ------------------------------------------------------------------------------------
 

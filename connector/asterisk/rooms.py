@@ -204,6 +204,6 @@ class PartyRooms(RoomTransfers, RoomPhoneSide, PrivateWords):
                 await self._set(interaction.leg, HARMONY_P1="")
             await self._until(conversation, ConversationState.RELEASED)
 
-    async def leave_if_alone(self, interaction: Interaction) -> None:
-        """Hang up an agent's leg when nobody is left for it and it only waits, or as soon as it does."""
-        await self._lone.let_go(interaction)
+    async def leave_if_alone(self, *legs: str) -> None:
+        """Hang up those of an agent's legs that only wait for nobody, or as soon as they do."""
+        await self._lone.let_go(*legs)

@@ -56,6 +56,31 @@ async def test_a_colleague_who_holds_the_consult_of_the_phone_lets_it_go(call: C
     await gone(call)
 
 
+async def test_a_colleague_goes_while_the_phone_holds_the_consult_in_a_room(call: Call) -> None:
+    """The second leg waits outside the room then, and nobody is left for it."""
+    colleague = await call.desk.login("1002", ready=False)
+    found, second = await consult(call)
+    first = call.agent.calls[0]
+    theirs = await colleague.channel.next_interaction()
+    await theirs.primary.wait_state(TALKING)
+    await theirs.primary.hold()
+    await theirs.primary.retrieve()
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
+    await second.hold()
+    await first.resume()
+    await found.wait_state(HELD)
+    await call.primary.wait_state(TALKING)
+    await expect_hears({call.agent: {"2001"}, call.target: {"MOH"}, call.customer: {"1001"}})
+    await theirs.primary.release()
+    await found.wait_state(RELEASED)
+    await second.wait_state(CallState.ENDED, WAIT)
+    await theirs.wait_state(ENDED)
+    await theirs.complete()
+    await colleague.close()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await gone(call)
+
+
 @pytest.mark.parametrize("where", ["bridge", "room"])
 async def test_a_consult_is_cancelled_on_the_phone(call: Call, where: str) -> None:
     if where == "room":

@@ -75,13 +75,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_leg_that_waits_for_nobody_is_hung_up() -> None:
     bench = Bench(facts.LegLeft(AGENT, "b1", waits=True), facts.LegEnded(CUSTOMER, 16))
-    await bench.lone.let_go(bench.interaction(AGENT))
+    await bench.lone.let_go(AGENT)
     assert bench.hung_up == [AGENT]
 
 
 async def test_a_leg_on_its_way_to_nobody_is_hung_up_when_it_arrives() -> None:
     bench = Bench(facts.LegLeft(AGENT, "b1"), facts.LegEnded(CUSTOMER, 16))
-    letting = asyncio.create_task(bench.lone.let_go(bench.interaction(AGENT)))
+    letting = asyncio.create_task(bench.lone.let_go(AGENT))
     await asyncio.sleep(0)
     assert bench.hung_up == []
     bench.tell(facts.MusicStarted(AGENT, waits=True))
@@ -92,14 +92,14 @@ async def test_a_leg_on_its_way_to_nobody_is_hung_up_when_it_arrives() -> None:
 async def test_a_leg_that_ended_meanwhile_is_left_alone() -> None:
     bench = Bench(facts.LegLeft(AGENT, "b1", waits=True), facts.LegEnded(CUSTOMER, 16))
     bench.gone.add(AGENT)
-    await bench.lone.let_go(bench.interaction(AGENT))
+    await bench.lone.let_go(AGENT)
     assert bench.hung_up == []
 
 
 async def test_a_leg_whose_place_a_transfer_gives_away_is_the_pbxs_to_end() -> None:
     """A hang-up between AttendedTransfer and the end of the leg would meet the party that takes its place."""
     bench = Bench(*PHONE_CONSULTS_OUT_OF_A_ROOM, JOINED_BY_THE_PHONE)
-    letting = asyncio.create_task(bench.lone.let_go(bench.interaction(AGENT)))
+    letting = asyncio.create_task(bench.lone.let_go(AGENT))
     await asyncio.sleep(0)
     bench.tell(facts.LegLeft(TARGET, "b2"), facts.LegEnded(SECOND, 16), facts.LegEnded(AGENT, 16))
     await letting
@@ -108,7 +108,7 @@ async def test_a_leg_whose_place_a_transfer_gives_away_is_the_pbxs_to_end() -> N
 
 async def test_a_leg_that_was_handed_on_and_stays_is_hung_up_in_the_end() -> None:
     bench = Bench(*PHONE_CONSULTS_OUT_OF_A_ROOM, JOINED_BY_THE_PHONE, facts.LegEnded(SECOND, 16))
-    await bench.lone.let_go(bench.interaction(AGENT))
+    await bench.lone.let_go(AGENT)
     assert bench.hung_up == [AGENT]
 
 
@@ -117,10 +117,10 @@ async def test_a_colleague_whom_the_end_of_the_phones_call_leaves_in_its_place_i
     bench = Bench(*PHONE_CONSULTS_OUT_OF_A_ROOM)
     bench.tell(facts.LegLeft(TARGET, "b2"), facts.LegEnded(SECOND, 16))
     bench.tell(facts.MusicStarted(TARGET, waits=True))
-    await bench.lone.let_go(bench.interaction(TARGET))
+    await bench.lone.let_go(TARGET)
     assert bench.hung_up == []
     bench.tell(JOINED_BY_THE_PHONE)
-    letting = asyncio.create_task(bench.lone.let_go(bench.interaction(AGENT)))
+    letting = asyncio.create_task(bench.lone.let_go(AGENT))
     await asyncio.sleep(0)
     bench.tell(facts.LegEnded(AGENT, 16))
     await letting
@@ -136,17 +136,17 @@ async def test_a_colleague_who_is_brought_to_the_customer_is_alone_for_a_moment(
         bench.tell(facts.LegLeft(CUSTOMER, "r1"))
     own_room = (facts.LegJoined(TARGET, "r2"), facts.RoomOpened("r2", TARGET))
     bench.tell(*own_room, facts.LegEnded(SECOND, 16))
-    await bench.lone.let_go(bench.interaction(TARGET))
+    await bench.lone.let_go(TARGET)
     assert bench.hung_up == []
     bench.tell(facts.LegLeft(TARGET, "r2"), facts.LegJoined(TARGET, "r1"), facts.RoomOpened("r1", CUSTOMER))
     if first == "the colleague":
-        await bench.lone.let_go(bench.interaction(TARGET))
+        await bench.lone.let_go(TARGET)
         bench.tell(facts.LegJoined(CUSTOMER, "r1"))
-    await bench.lone.let_go(bench.interaction(TARGET))
+    await bench.lone.let_go(TARGET)
     assert bench.hung_up == []
     # They have met; from now on the colleague's leg is one like any other.
     bench.tell(facts.LegEnded(CUSTOMER, 16))
-    await bench.lone.let_go(bench.interaction(TARGET))
+    await bench.lone.let_go(TARGET)
     assert bench.hung_up == [TARGET]
 
 
@@ -156,5 +156,5 @@ async def test_a_colleague_who_is_brought_to_somebody_who_has_gone_is_let_go() -
     bench.lone.bind(TARGET, CUSTOMER)
     bench.tell(facts.LegLeft(TARGET, "b2"), facts.LegEnded(SECOND, 16), facts.LegEnded(CUSTOMER, 16))
     bench.tell(facts.LegJoined(TARGET, "r3"), facts.RoomOpened("r3", CUSTOMER))
-    await bench.lone.let_go(bench.interaction(TARGET))
+    await bench.lone.let_go(TARGET)
     assert bench.hung_up == [TARGET]

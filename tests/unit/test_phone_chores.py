@@ -62,8 +62,8 @@ class Handling:
     async def house(self, interaction: str, conversation: str) -> None:
         self.housed.append((interaction, conversation))
 
-    async def leave_if_alone(self, interaction: Interaction) -> None:
-        await self._do(f"leave {interaction.id}")
+    async def leave_if_alone(self, *legs: str) -> None:
+        await self._do(f"leave {' '.join(legs)}")
 
     async def set_not_ready(self, seat: Seat, reason: str) -> None:
         await self._do(f"not ready {seat.agent}{reason}")
