@@ -287,8 +287,7 @@ class AttendedTransfers(AnsweredCalls):
         # A desktop sends one request for each key: together they may be a code.
         before, at = self._pressed.get(interaction_id, ("", 0.0))
         together = f"{before if time.monotonic() - at < _FORGOTTEN else ''}{tones}"
-        for name in _CODES:
-            code = await self._code(interaction, name)
+        for code in await self._codes(interaction, *_CODES):
             if code and code in together:
                 self._beyond(f"{code} among the tones would be taken as a code")
         await self._listening(interaction)
@@ -307,9 +306,11 @@ class AttendedTransfers(AnsweredCalls):
         heard = self._exchange.model.legs.hearing(interaction.leg)
         return not heard.parties.isdisjoint(conversation.parties)
 
-    async def _code(self, interaction: Interaction, name: str) -> str:
-        answer = await self._link.send("Getvar", {"Channel": interaction.leg, "Variable": name})
-        return answer.get("Value") or ""
+    async def _codes(self, interaction: Interaction, *names: str) -> list[str]:
+        """Return codes of the agent's leg, asked for at once; an empty one is not set."""
+        asked = [{"Channel": interaction.leg, "Variable": name} for name in names]
+        answers = await asyncio.gather(*(self._link.send("Getvar", fields) for fields in asked))
+        return [answer.get("Value") or "" for answer in answers]
 
     def _note_consult(self, change: Change) -> None:
         match change:
@@ -368,10 +369,11 @@ class AttendedTransfers(AnsweredCalls):
         Who is consulted may hang up as it is pressed: then the agent is back in the first call, where it must
         begin nothing. Asterisk learns the codes anew whenever a leg comes into a bridge.
         """
-        begins = await self._code(interaction, _BEGIN)
-        if begins not in [await self._code(interaction, name) for name in (_SWAP, _COMPLETE, _JOIN)]:
+        names = (*_CODES, *_OTHER_CODES)
+        codes = dict(zip(names, await self._codes(interaction, *names), strict=True))
+        if codes[_BEGIN] not in {codes[name] for name in (_SWAP, _COMPLETE, _JOIN)}:
             return
-        taken = [code for name in (*_CODES, *_OTHER_CODES) if (code := await self._code(interaction, name))]
+        taken = [code for code in codes.values() if code]
         for tones in product("*#", "987654321"):
             code = "".join(tones)
             if not any(code.startswith(one) or one.startswith(code) for one in taken):
@@ -382,7 +384,7 @@ class AttendedTransfers(AnsweredCalls):
 
     async def _press_code(self, interaction: Interaction, name: str) -> None:
         self._own(interaction)
-        code = await self._code(interaction, name)
+        (code,) = await self._codes(interaction, name)
         if not code:
             self._beyond(f"its features.conf must have {name[8:-1]}, and has not")
         await self._press(interaction.leg, code, pause=0.0)

@@ -197,6 +197,8 @@ async def test_a_code_pressed_too_late_begins_nothing(
     assert ("HARMONY_CONSULTS", "2") in became
     became.remove(("HARMONY_CONSULTS", "2"))
     assert became == [("FEATUREMAP(atxfer)", code) for code in wanted]
+    asked = [fields["Variable"] for action, fields in link.sent if action == "Getvar" and "Channel" in fields]
+    assert len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize("verb", ["consult_transfer", "consult_conference"])
