@@ -332,11 +332,11 @@ class AttendedTransfers(AnsweredCalls):
                 pass
 
     async def _note_number(self, interaction_id: str) -> None:
-        """Note a consult's number on the agent's leg: a connector that is started anew knows its id by it."""
+        """Note a consult's number on the agent's leg, whoever began it."""
         interaction = self._exchange.model.interaction(interaction_id)
         if interaction is not None and not interaction.over:
-            with suppress(AmiError, Refused):
-                await self._set(interaction.leg, HARMONY_CONSULTS=str(interaction.conversations_begun))
+            with suppress(AmiError):
+                await self.note_consult(interaction.conversations_begun, interaction.leg)
 
     async def _see_hold(self, interaction: Interaction) -> None:
         """Ask whether the phone holds the first call, now that Asterisk itself holds nothing any more.

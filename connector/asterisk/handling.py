@@ -123,6 +123,10 @@ class CallHandling(Protocol):
         """Bring an agent's leg whose phone has resumed back to where `step_out` took it from."""
         ...
 
+    async def note_consult(self, number: int, *legs: str) -> None:
+        """Note on an agent's legs the number of the consult that began last among its conversations."""
+        ...
+
     async def seat(self, newcomer: str, party: str) -> None:
         """Bring a party that a phone's transfer has left somewhere together with the other party."""
         ...
@@ -225,6 +229,10 @@ class AnsweredCalls:
 
     async def step_in(self, leg: str) -> None:
         """Do nothing: the leg never left."""
+
+    async def note_consult(self, number: int, *legs: str) -> None:
+        """Set it as a variable: a connector that is started anew knows the consult's id by it."""
+        await self._variables.tell({leg: {"HARMONY_CONSULTS": str(number)} for leg in legs})
 
     async def seat(self, newcomer: str, party: str) -> None:
         """Do nothing: outside rooms the PBX itself joins the two."""

@@ -39,9 +39,6 @@ log = structlog.get_logger(__name__)
 CONSULT_VARIABLE = "HARMONY_CONSULT"
 """On the second leg of a phone that consults: the interaction that it belongs to."""
 
-NUMBER_VARIABLE = "HARMONY_CONSULTS"
-"""On an agent's legs: the number of the consult that began last among the interaction's conversations."""
-
 Chore = Callable[[], Coroutine[None, None, None]]
 
 
@@ -116,7 +113,7 @@ class PhoneSide:
                 interaction = self._exchange.model.interaction(interaction_id)
                 consult = interaction.conversation(conversation_id) if interaction is not None else None
                 if interaction is not None and consult is not None and consult.leg != interaction.primary.leg:
-                    leg, about, number = consult.leg, interaction, str(interaction.conversations_begun)
+                    leg, about, number = consult.leg, interaction, interaction.conversations_begun
                     self._run(leg, lambda: self._mark(leg, about, number))
             case InteractionStarted(interaction=interaction_id):
                 started = self._exchange.model.interaction(interaction_id)
@@ -269,15 +266,12 @@ class PhoneSide:
 
     # -- consult -------------------------------------------------------------------------------------
 
-    async def _mark(self, leg: str, interaction: Interaction, number: str) -> None:
+    async def _mark(self, leg: str, interaction: Interaction, number: int) -> None:
         """Write on a consult's own leg whose it is, and its number; that on the first leg, too."""
-        own = {CONSULT_VARIABLE: interaction.id, NUMBER_VARIABLE: number}
-        for name, value in own.items():
-            await self._link.send("Setvar", {"Channel": leg, "Variable": name, "Value": value})
+        whose = {"Channel": leg, "Variable": CONSULT_VARIABLE, "Value": interaction.id}
+        await self._link.send("Setvar", whose)
+        await self._handling.note_consult(number, leg, interaction.primary.leg)
         await self._set_data(leg, interaction)
-        first = interaction.primary.leg
-        if self._exchange.model.legs.get(first) is not None:
-            await self._link.send("Setvar", {"Channel": first, "Variable": NUMBER_VARIABLE, "Value": number})
 
     def _tell_data(self, caller: str | None, callee: str) -> None:
         """Let the interaction's data travel to whom the phone consults, as they do with a consult of ours."""

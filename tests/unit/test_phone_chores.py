@@ -28,6 +28,7 @@ class Handling:
         self.done: list[str] = []
         self.prepared: list[tuple[str, list[str]]] = []
         self.housed: list[tuple[str, str]] = []
+        self.noted: list[tuple[int | str, ...]] = []
         self.refuse = False
         self.gate = asyncio.Event()
         self.gate.set()
@@ -58,6 +59,9 @@ class Handling:
 
     async def prepare(self, interaction: Interaction) -> None:
         self.prepared.append((interaction.id, sorted(interaction.primary.parties)))
+
+    async def note_consult(self, number: int, *legs: str) -> None:
+        self.noted.append((number, *legs))
 
     async def house(self, interaction: str, conversation: str) -> None:
         self.housed.append((interaction, conversation))
@@ -226,11 +230,10 @@ async def test_a_consult_is_marked_and_its_target_learns_the_data() -> None:
     await bench.settled()
     assert set(bench.link.sent) == {
         (SECOND, "HARMONY_CONSULT", AGENT),
-        (SECOND, "HARMONY_CONSULTS", "2"),
-        (AGENT, "HARMONY_CONSULTS", "2"),
         (SECOND, "__HARMONY_SKILL", "gold"),
         (TARGET, "__HARMONY_SKILL", "gold"),
     }
+    assert bench.handling.noted == [(2, SECOND, AGENT)]
     bench.tell(facts.JoinRefused((AGENT, SECOND)), facts.JoinRefused((AGENT, "other")))
     await bench.settled()
     assert bench.handling.done == [f"join {AGENT}"]
