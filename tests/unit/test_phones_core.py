@@ -72,8 +72,7 @@ class PaperPhone(CorePhone[PaperCall]):
         self.registered = False
 
     async def close(self) -> None:
-        await self.end_calls()
-        await self.unregister()
+        await super().close()
         if self.closing is not None:
             raise self.closing
 

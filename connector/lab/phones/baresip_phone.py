@@ -277,7 +277,6 @@ class BaresipPhone(CorePhone[BaresipCall]):
         self._runtime = runtime
         self._agent = agent
         self._pumped = pumped
-        self._open = True
         agent.on_incoming(self._rings)
 
     async def register(self) -> None:
@@ -311,14 +310,6 @@ class BaresipPhone(CorePhone[BaresipCall]):
             if event.call == native.handle:
                 call.report(event)
         return self._keep(call)
-
-    async def close(self) -> None:
-        """End every call and unregister; the stack keeps the silent account until the fleet closes."""
-        if not self._open:
-            return
-        self._open = False
-        await self.end_calls()
-        await self.unregister()
 
     def silence(self, call: BaresipCall) -> None:
         """Stop the pump for a call that has ended."""

@@ -198,6 +198,7 @@ class CorePhone(ABC, Generic[C]):
         self.answer_mode: AnswerMode = "manual"
         self.honour_auto_answer = False
         self._honour_notify_talk = False
+        self._open = True
         self._calls: list[C] = []
         self._offered: deque[C] = deque()
         self._askers: deque[asyncio.Future[C]] = deque()
@@ -231,6 +232,18 @@ class CorePhone(ABC, Generic[C]):
         if value and not self.can_notify_talk:
             raise PhoneUnsupportedError(f"{self!r}: this stack does not show a NOTIFY to the application")
         self._honour_notify_talk = value
+
+    @abstractmethod
+    async def unregister(self) -> None:
+        """Remove the registration."""
+
+    async def close(self) -> None:
+        """End every call and unregister; the stack keeps the silent account until the fleet closes."""
+        if not self._open:
+            return
+        self._open = False
+        await self._end_calls()
+        await self.unregister()
 
     async def next_call(self, timeout: float) -> C:
         """Take the oldest incoming call not yet handed out, waiting up to `timeout` seconds."""
@@ -293,7 +306,7 @@ class CorePhone(ABC, Generic[C]):
         except Exception:  # noqa: BLE001  (nobody awaits a reaction: the log is the only place to say it)
             _log.exception("%r: reaction to a call failed", self)
 
-    async def end_calls(self) -> None:
+    async def _end_calls(self) -> None:
         """Hang up every call and wait for the ends; what does not end is logged and left to the PBX."""
         results = await asyncio.gather(*(call.hangup() for call in self.calls), return_exceptions=True)
         for result in results:

@@ -312,7 +312,6 @@ class PjsuaPhone(CorePhone[PjsuaCall]):
     def __init__(self, account: SipAccount, pulse: Pulse, engine: PjsuaEngine) -> None:
         super().__init__(account, pulse)
         self._engine = engine
-        self._open = True
         self._registered = False
         self._outcome: asyncio.Future[tuple[int, str]] | None = None
         self._tone: Any = None
@@ -368,14 +367,6 @@ class PjsuaPhone(CorePhone[PjsuaCall]):
         if call.state is not CallState.ENDED:
             self.placed(call)
         return call
-
-    async def close(self) -> None:
-        """End every call and unregister."""
-        if not self._open:
-            return
-        self._open = False
-        await self.end_calls()
-        await self.unregister()
 
     def release(self) -> None:
         """Free the native account and tone; the engine does it before it destroys the endpoint."""
