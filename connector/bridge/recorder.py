@@ -4,57 +4,35 @@ import structlog
 
 from connector.bridge.codec import Malformed
 from connector.bridge.messages import Message
-from connector.bridge.transport import Receiver, Transport
+from connector.bridge.transport import PassingTransport, Receiver, Transport
 from connector.bridge.wirelog import Way, WireWriter
 
 log = structlog.get_logger(__name__)
 
 
-class RecordedTransport:
+class RecordedTransport(PassingTransport):
     """A transport with a tap. It stands above the wire, so it records any transport and any dialect alike.
 
     When the recording cannot be written any more it ends, with one line in the log; the connector goes on.
     """
 
     def __init__(self, transport: Transport, writer: WireWriter) -> None:
-        self._transport = transport
+        super().__init__(transport)
         self._writer = writer
         self._broken = False
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether a connection is up."""
-        return self._transport.is_connected
-
-    @property
-    def waiting(self) -> int:
-        """How many messages wait to be sent."""
-        return self._transport.waiting
 
     async def run(self, receiver: Receiver) -> None:
         """Run the transport; the file is closed when it ends."""
         try:
-            await self._transport.run(_Tapped(self, receiver))
+            await super().run(_Tapped(self, receiver))
         finally:
             self._writer.close()
 
     def send(self, message: Message) -> None:
         """Send a message; one that has no connection to go to is not recorded, for it never goes."""
-        if self._transport.is_connected:
+        if self.is_connected:
             self.message(Way.TO_BRIDGE, message)
-        self._transport.send(message)
-
-    def flush(self) -> None:
-        """Write what was sent."""
-        self._transport.flush()
-
-    async def drain(self, timeout: float) -> bool:
-        """Wait until everything queued was handed to the network; False if that takes longer (seconds)."""
-        return await self._transport.drain(timeout)
-
-    async def close(self) -> None:
-        """Close the transport."""
-        await self._transport.close()
+        super().send(message)
 
     def message(self, way: Way, message: Message) -> None:
         """Record a message."""

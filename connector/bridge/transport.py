@@ -63,3 +63,40 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Flush what is queued for a short while, close the connection and end `run`."""
         ...
+
+
+class PassingTransport:
+    """A transport above another one, to which it passes everything on: what looks at that is made of this."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection is up."""
+        return self._transport.is_connected
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be sent."""
+        return self._transport.waiting
+
+    async def run(self, receiver: Receiver) -> None:
+        """Run the transport below."""
+        await self._transport.run(receiver)
+
+    def send(self, message: Message) -> None:
+        """Send a message."""
+        self._transport.send(message)
+
+    def flush(self) -> None:
+        """Write what was sent."""
+        self._transport.flush()
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait until everything queued was handed to the network; False if that takes longer (seconds)."""
+        return await self._transport.drain(timeout)
+
+    async def close(self) -> None:
+        """Close the transport."""
+        await self._transport.close()

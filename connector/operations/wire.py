@@ -6,7 +6,7 @@ from typing import Final
 
 from connector.bridge.codec import Malformed
 from connector.bridge.messages import Kind, Message
-from connector.bridge.transport import Receiver, Transport
+from connector.bridge.transport import PassingTransport, Receiver, Transport
 from connector.operations.metrics import Metrics
 
 _IN, _OUT = "in", "out"
@@ -14,24 +14,14 @@ _MOST_OPEN: Final = 10_000
 """Requests without a response that are remembered; the oldest are forgotten first."""
 
 
-class MeteredTransport:
+class MeteredTransport(PassingTransport):
     """A transport with a meter. It stands above the wire, so it measures any transport alike."""
 
     def __init__(self, transport: Transport, metrics: Metrics) -> None:
-        self._transport = transport
+        super().__init__(transport)
         self._metrics = metrics
         self._count = metrics.messages.add
         self._open: OrderedDict[str, tuple[str, float]] = OrderedDict()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether a connection is up."""
-        return self._transport.is_connected
-
-    @property
-    def waiting(self) -> int:
-        """How many messages wait to be sent."""
-        return self._transport.waiting
 
     @property
     def unanswered(self) -> int:
@@ -40,7 +30,7 @@ class MeteredTransport:
 
     async def run(self, receiver: Receiver) -> None:
         """Run the transport."""
-        await self._transport.run(_Measured(self, receiver, self._metrics))
+        await super().run(_Measured(self, receiver, self._metrics))
 
     def send(self, message: Message) -> None:
         """Send a message."""
@@ -53,19 +43,7 @@ class MeteredTransport:
         elif message.kind is Kind.EVENT:
             self._metrics.told()
         self._count(_OUT, message.kind)
-        self._transport.send(message)
-
-    def flush(self) -> None:
-        """Write what is queued."""
-        self._transport.flush()
-
-    async def drain(self, timeout: float) -> bool:
-        """Wait until everything queued was handed to the network; False if that takes longer (seconds)."""
-        return await self._transport.drain(timeout)
-
-    async def close(self) -> None:
-        """Close the transport."""
-        await self._transport.close()
+        super().send(message)
 
     def asked(self, message: Message) -> None:
         """Note a message of the bridge; a repetition does not begin the time anew."""
