@@ -224,15 +224,24 @@ async def over(at: Bench, call: Call) -> None:
             await asyncio.sleep(0.02)
 
 
+async def once_a_call(at: Bench) -> AsyncIterator[tuple[Script, Call, bool]]:
+    """Iterate over calls for what each can have once only; in turns it is the script's, and ours (True)."""
+    session = await at.login()
+    ours = False
+    async for raw in in_turn(at, 2 * SAMPLES):
+        call = await talk(at, session)
+        yield raw, call, ours
+        await over(at, call)
+        ours = not ours
+    await session.close()
+
+
 async def test_first_hold(at: Bench) -> None:
     """Out of the plain bridge: both legs are told of each other, then moved by one Redirect."""
     times = Times()
-    session = await at.login()
-    number = 0
-    async for raw in in_turn(at, 2 * SAMPLES):
-        call = await talk(at, session)
+    async for raw, call, ours in once_a_call(at):
         primary = call.interaction.primary
-        if number % 2:
+        if ours:
             times.ours.append(await timed(at, raw, primary.hold))
         else:
             took = await raw.run(
@@ -261,9 +270,6 @@ async def test_first_hold(at: Bench) -> None:
             )
             times.raw.append(took)
             await primary.wait_state(HELD)
-        await over(at, call)
-        number += 1
-    await session.close()
     assert times.show("first hold") <= CEILING
 
 
@@ -328,12 +334,9 @@ async def test_alternate(at: Bench) -> None:
 
 async def test_consult_transfer(at: Bench) -> None:
     times = Times()
-    session = await at.login()
-    number = 0
-    async for raw in in_turn(at, 2 * SAMPLES):
-        call = await talk(at, session)
+    async for raw, call, ours in once_a_call(at):
         await consult(at, call)
-        if number % 2:
+        if ours:
             times.ours.append(await timed(at, raw, call.interaction.consult_transfer))
         else:
             took = await raw.run(
@@ -350,7 +353,4 @@ async def test_consult_transfer(at: Bench) -> None:
                 {"Event": "Hangup", "Uniqueid": call.agent},
             )
             times.raw.append(took)
-        await over(at, call)
-        number += 1
-    await session.close()
     assert times.show("consult transfer") <= CEILING
