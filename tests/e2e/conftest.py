@@ -1,14 +1,17 @@
 """The laboratory for the end-to-end tests: started once, checked to be clean after every test."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from atxfer_desk import atxfer_desk
+from cable import Cable
 from calls import Call, make_call
 from desk import Desk, desk
+from gaps import behind
 from seen import Seen
 
 from connector.lab.provider import LabInfo, LabProvider, choose_provider
@@ -73,9 +76,37 @@ async def at_desk(
     request: pytest.FixtureRequest, provider: LabProvider, lab: LabInfo, tmp_path: Path
 ) -> AsyncIterator[Desk]:
     """Run a bridge, a connector and phones; of the strategy atxfer where the test is marked so."""
-    kind = atxfer_desk if request.node.get_closest_marker("atxfer") else desk
-    async with kind(provider, lab, tmp_path) as found:
+    async with _kind(request)(provider, lab, tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+async def cable(lab: LabInfo) -> AsyncIterator[Cable]:
+    """Lay a cable to the PBX that can be cut."""
+    async with Cable(lab.host, lab.ports.ami) as found:
+        yield found
+
+
+@pytest.fixture
+async def far_desk(
+    request: pytest.FixtureRequest, provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: Cable
+) -> AsyncIterator[Desk]:
+    """Run a desk as `at_desk` does, behind the cable."""
+    async with _kind(request)(provider, lab, tmp_path, behind(cable)) as found:
+        yield found
+
+
+@pytest.fixture
+async def tcp_desk(
+    request: pytest.FixtureRequest, provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> AsyncIterator[Desk]:
+    """Run a desk as `at_desk` does, whose bridge begins anew when the connector does."""
+    async with _kind(request)(provider, lab, tmp_path, transport="tcp") as found:
+        yield found
+
+
+def _kind(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[Desk]]:
+    return atxfer_desk if request.node.get_closest_marker("atxfer") else desk
 
 
 @pytest.fixture

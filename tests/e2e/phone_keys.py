@@ -9,6 +9,11 @@ from connector.lab.phones.base import PhoneCall, PhoneError
 from connector.lab.phones.hearing import expect_hears
 from connector.processor.handles import Conversation
 
+PLACES = pytest.mark.parametrize(
+    "where", ["bridge", "room", pytest.param("bridge", marks=pytest.mark.atxfer, id="atxfer")]
+)
+"""Where the calls are: in a plain bridge, in a party room, or in a bridge and the strategy is atxfer."""
+
 
 async def hold(call: Call) -> PhoneCall:
     """Hold the customer with the phone's key; the customer hears music, whatever bridge or room it is in."""

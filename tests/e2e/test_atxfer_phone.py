@@ -1,9 +1,12 @@
-"""What the agent does with the phone's own keys, or to a single party, where the strategy is atxfer."""
+"""What the agent does with the phone's own keys, or to a single party, where the strategy is atxfer.
+
+What is the same with rooms is in `test_phone_side.py` and `test_phone_consult.py` (`PLACES`).
+"""
 
 import pytest
 from atxfer_desk import agent_and_customer_talk, ring
 from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
-from desk import WAIT, Desk, cause_of
+from desk import WAIT, Desk
 from phone_keys import consult, gone, hold, resume
 
 from connector.bridge.catalogue.conversation import Cause
@@ -180,19 +183,6 @@ async def test_the_phone_holds_a_conference(call: Call) -> None:
 # -- the phone's blind transfer -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("held", [False, True])
-async def test_blind_transfer(call: Call, held: bool) -> None:
-    first = await hold(call) if held else call.agent.calls[0]
-    await first.transfer("1002")
-    await call.interaction.wait_state(ENDED)
-    assert call.primary.cause is Cause.TRANSFERRED
-    assert cause_of(call.interaction) is Cause.TRANSFERRED
-    await first.wait_state(CallState.ENDED, WAIT)
-    await (await call.target.next_call(WAIT)).answer()
-    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
-    await gone(call)
-
-
 async def test_a_blind_transfer_to_a_number_that_does_not_exist_changes_nothing(call: Call) -> None:
     with pytest.raises(PhoneError, match="404"):
         await call.agent.calls[0].transfer("8888")
@@ -221,50 +211,6 @@ async def test_the_phone_transfers_in_a_consult_of_the_bridge(call: Call, altern
 
 
 # -- the phone's own consult --------------------------------------------------------------------------
-
-
-async def test_consult_and_attended_transfer(call: Call) -> None:
-    found, second = await consult(call)
-    await call.agent.calls[0].transfer_to(second)
-    await call.interaction.wait_state(ENDED)
-    assert (call.primary.cause, found.cause) == (Cause.TRANSFERRED, Cause.TRANSFERRED)
-    assert cause_of(call.interaction) is Cause.TRANSFERRED
-    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
-    assert not call.agent.calls
-    await call.target.calls[0].hangup()
-    await call.customers_call.wait_state(CallState.ENDED, WAIT)
-    await call.over()
-
-
-async def test_a_consult_is_transferred_while_it_rings(at_desk: Desk) -> None:
-    call = await make_call(at_desk, "queue", stack="pjsua2")
-    first = await hold(call)
-    second = await call.agent.dial("1002")
-    found = await call.interaction.wait_consult()
-    ringing = await call.target.next_call(WAIT)
-    await second.wait_state(CallState.RINGING_OUT, WAIT)
-    await first.transfer_to(second)
-    await call.interaction.wait_state(ENDED)
-    assert (call.primary.cause, found.cause) == (Cause.TRANSFERRED, Cause.TRANSFERRED)
-    await ringing.answer()
-    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
-    await gone(call)
-
-
-async def test_the_phone_alternates(call: Call) -> None:
-    found, second = await consult(call)
-    first = call.agent.calls[0]
-    await second.hold()
-    await found.wait_state(HELD)
-    await first.resume()
-    await call.primary.wait_state(TALKING)
-    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
-    await first.hold()
-    await call.primary.wait_state(HELD)
-    await second.resume()
-    await found.wait_state(TALKING)
-    await expect_hears({call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
-    await gone(call)
 
 
 async def test_after_a_consult_of_the_phone_the_bridge_consults(call: Call) -> None:

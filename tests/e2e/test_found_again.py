@@ -1,21 +1,56 @@
 """A connector that starts in the middle of live calls finds what the one before had seen, and goes on."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import pytest
-from calls import HELD, ORIGINS, RELEASED, TALKING, Call, make_call
-from desk import WAIT, Desk, desk
+from atxfer_desk import agent_and_customer_talk, ring
+from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
+from desk import WAIT, Desk, cause_of
 from found import after_restart, agree, log_in_again, newcomer
 
+from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
-from connector.lab.provider import LabInfo, LabProvider
+from connector.processor.handles import Conversation
+
+STRATEGIES = pytest.mark.parametrize("strategy", ["rooms", pytest.param("atxfer", marks=pytest.mark.atxfer)])
 
 
 async def same(call: Call, state: str, *, but: tuple[str, ...] = ()) -> None:
     """Compare what a newcomer finds with what the connector in service knows, `but` for a key of the data."""
     async with newcomer(call.desk.connector.settings) as pbx:
         await agree(call, pbx, state, but=but)
+
+
+async def through_a_consult(call: Call, look: Callable[[str], Awaitable[object]]) -> Conversation:
+    """Consult, alternate and come back; `look` at each state on the way. Returns the consult, which talks."""
+
+    async def seen(state: str) -> Conversation:
+        await look(state)
+        consult = call.interaction.consult_conversation
+        assert consult is not None
+        return consult
+
+    _consult, targets_call = await ring(call)
+    consult = await seen("consult ringing")
+    await targets_call.answer()
+    await consult.wait_state(TALKING)
+    talking = {call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}}
+    await expect_hears(talking)
+    consult = await seen("consult talking")
+    await call.interaction.alternate()
+    assert (call.primary.state, consult.state) == (TALKING, HELD)
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+    consult = await seen("alternated")
+    await call.interaction.alternate()
+    assert (call.primary.state, consult.state) == (HELD, TALKING)
+    await expect_hears(talking)
+    return consult
+
+
+async def all_three_talk(call: Call) -> None:
+    await expect_hears(
+        {call.agent: {"2001", "1002"}, call.customer: {"1001", "1002"}, call.target: {"1001", "2001"}}
+    )
 
 
 @pytest.mark.parametrize("call", ORIGINS, indirect=True)
@@ -29,21 +64,12 @@ async def test_every_state_is_found_with_ids_data_and_members(call: Call) -> Non
     await primary.retrieve()
     await same(call, "retrieved")
 
-    consult = await call.interaction.consult("1002")
-    ringing = await call.target.next_call(WAIT)
-    await same(call, "consult ringing")
-    await ringing.answer()
-    await consult.wait_state(TALKING)
-    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
-    await same(call, "consult talking")
-    await call.interaction.alternate()
-    await same(call, "alternated")
-    await call.interaction.alternate()
+    consult = await through_a_consult(call, lambda state: same(call, state))
     await same(call, "alternated back")
     await consult.hold()
     await same(call, "both held")
     await call.interaction.consult_conference()
-    await expect_hears({call.agent: {"2001", "1002"}, call.customer: {"1001", "1002"}})
+    await all_three_talk(call)
     await same(call, "conference")
     await primary.hold()
     await same(call, "conference held")
@@ -53,11 +79,32 @@ async def test_every_state_is_found_with_ids_data_and_members(call: Call) -> Non
     await call.over()
 
 
-@pytest.fixture
-async def tcp_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncIterator[Desk]:
-    """Run a desk whose bridge begins anew when the connector does."""
-    async with desk(provider, lab, tmp_path, transport="tcp") as found:
-        yield found
+@pytest.mark.atxfer
+@pytest.mark.parametrize("call", ORIGINS, indirect=True)
+async def test_every_state_of_a_consult_is_found(call: Call) -> None:
+    """With atxfer, too.
+
+    How long a caller waited stands on the leg only where our dialplan put it; and whether the number that the
+    agent had dialled is shown to who is consulted depends on what Asterisk tells first.
+    """
+
+    async def look(state: str) -> None:
+        await same(call, state, but=("WAIT_TIME", "DNIS"))
+
+    await look("talking")
+    consult = await through_a_consult(call, look)
+    await look("alternated back")
+    await consult.release()
+    await call.primary.wait_state(TALKING)
+    await look("taken back")
+    await call.consult()
+    await look("second consult")
+    await call.interaction.consult_conference()
+    await all_three_talk(call)
+    await look("conference")
+    await call.primary.release()
+    await call.customers_call.hangup()
+    await call.over()
 
 
 async def test_operations_go_on_after_a_restart_in_each_state(tcp_desk: Desk) -> None:
@@ -67,71 +114,76 @@ async def test_operations_go_on_after_a_restart_in_each_state(tcp_desk: Desk) ->
     assert call.primary.state is HELD
     await expect_hears({call.agent: set(), call.customer: {"MOH"}})
     await call.primary.retrieve()
-    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await agent_and_customer_talk(call)
 
-    await call.interaction.consult("1002")
-    ringing = await call.target.next_call(WAIT)
-    consult = await after_restart(call)
-    assert consult is not None
-    await ringing.answer()
-    await consult.wait_state(TALKING)
-    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
-    consult = await after_restart(call)
-    assert consult is not None
-    await call.interaction.alternate()
-    assert (call.primary.state, consult.state) == (TALKING, HELD)
-    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
-    consult = await after_restart(call)
-    assert consult is not None
-    await call.interaction.alternate()
-    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
+    await through_a_consult(call, lambda _state: after_restart(call))
     await call.interaction.consult_conference()
-    everybody = {
-        call.agent: {"2001", "1002"},
-        call.customer: {"1001", "1002"},
-        call.target: {"1001", "2001"},
-    }
-    await expect_hears(everybody)
+    await all_three_talk(call)
     await after_restart(call)
     assert len(call.primary.members) == 2
     await call.primary.hold()
     await after_restart(call)
     await call.primary.retrieve()
-    await expect_hears(everybody)
+    await all_three_talk(call)
     await call.target.calls[0].hangup()
     await call.primary.wait_members(lambda members: len(members) == 1)
     await call.primary.release()
     await call.over()
 
 
-@pytest.mark.parametrize("ringing", [False, True])
-async def test_a_consult_transfer_after_a_restart(tcp_desk: Desk, *, ringing: bool) -> None:
-    call = await make_call(tcp_desk, "direct")
-    if ringing:
-        await call.interaction.consult("1002")
-        await call.target.next_call(WAIT)
-    else:
-        await call.consult()
+@pytest.mark.atxfer
+async def test_a_consult_goes_on_after_a_restart_in_each_state(tcp_desk: Desk) -> None:
+    call = await make_call(tcp_desk, "queue")
+    consult = await through_a_consult(call, lambda _state: after_restart(call))
+    await consult.release()
+    await agent_and_customer_talk(call)
+    await call.consult()
     await after_restart(call)
-    await call.interaction.consult_transfer()
-    if ringing:
-        await (await call.target.next_call(WAIT)).answer()
+    await call.interaction.consult_conference()
+    await all_three_talk(call)
+    await after_restart(call)
+    assert len(call.primary.members) == 2
+    await call.primary.release()
     await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
     await call.customers_call.hangup()
     await call.over()
 
 
-async def test_a_consult_that_fails_after_a_restart_leaves_the_customer_on_hold(tcp_desk: Desk) -> None:
-    call = await make_call(tcp_desk, "dial")
-    await call.interaction.consult("1002")
-    ringing = await call.target.next_call(WAIT)
+@STRATEGIES
+@pytest.mark.parametrize("ringing", [False, True])
+async def test_a_consult_transfer_after_a_restart(tcp_desk: Desk, strategy: str, *, ringing: bool) -> None:
+    call = await make_call(tcp_desk, "direct" if strategy == "rooms" else "queue")
+    if ringing:
+        _consult, targets_call = await ring(call)
+    else:
+        await call.consult()
+    await after_restart(call)
+    await call.interaction.consult_transfer()
+    if ringing and strategy == "rooms":
+        # The customer's leg rings the target anew.
+        targets_call = await call.target.next_call(WAIT)
+    if ringing:
+        await targets_call.answer()
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    await call.interaction.wait_state(ENDED)
+    assert cause_of(call.interaction) is Cause.TRANSFERRED
+    await call.customers_call.hangup()
+    await call.over()
+
+
+@STRATEGIES
+async def test_a_consult_that_fails_after_a_restart(tcp_desk: Desk, strategy: str) -> None:
+    """With rooms the customer stays on hold, with atxfer the two are back at once."""
+    call = await make_call(tcp_desk, "dial" if strategy == "rooms" else "queue")
+    _consult, targets_call = await ring(call)
     consult = await after_restart(call)
     assert consult is not None
-    await ringing.reject()
+    await targets_call.reject()
     await consult.wait_state(RELEASED)
-    assert call.primary.state is HELD
-    await call.primary.retrieve()
-    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    if strategy == "rooms":
+        assert call.primary.state is HELD
+        await call.primary.retrieve()
+    await agent_and_customer_talk(call)
     await call.primary.release()
     await call.over()
 

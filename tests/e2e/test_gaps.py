@@ -1,8 +1,6 @@
 """The link to the PBX breaks in the middle of calls: what happened in the gap is told when it is back."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ from cable import Cable, TearingCable
 from calls import DIALING, ENDED, HELD, RELEASED, TALKING, make_call
 from desk import WAIT, Desk, cause_of, deep_merge, desk
 from found import log_in_again
+from gaps import QUICK, behind, gap, in_step
 from test_recording import extended
 
 from connector.asterisk.link import AmiLink
@@ -18,44 +17,6 @@ from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.problems import BridgeRequestFailed
-from connector.telephony.pbx import PbxDown
-
-QUICK = {"asterisk": {"host": "127.0.0.1", "reconnect_initial": 0.05, "reconnect_max": 0.1}}
-
-
-@pytest.fixture
-async def cable(lab: LabInfo) -> AsyncIterator[Cable]:
-    async with Cable(lab.host, lab.ports.ami) as found:
-        yield found
-
-
-@pytest.fixture
-async def far_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: Cable) -> AsyncIterator[Desk]:
-    """Run a desk behind the cable; a gap of any length stays within the grace."""
-    over = {"asterisk": QUICK["asterisk"] | {"port": cable.port, "grace": 60}}
-    async with desk(provider, lab, tmp_path, over) as found:
-        yield found
-
-
-@asynccontextmanager
-async def gap(cable: Cable, at_desk: Desk) -> AsyncIterator[None]:
-    """Break the link; in step again at the end."""
-    exchange, pbx = at_desk.connector.pbx._exchange, at_desk.connector.pbx
-    cable.freeze()
-    cable.cut()
-    with pytest.raises(PbxDown):
-        await exchange.until(lambda: not pbx.available, "the loss", WAIT)
-    yield
-    cable.thaw()
-    await in_step(at_desk)
-
-
-async def in_step(at_desk: Desk) -> None:
-    """Wait until the link is up and the PBX's lists are read: within the grace nobody is told that."""
-    pbx = at_desk.connector.pbx
-    await pbx._link.wait_up(WAIT)
-    assert pbx._resync is not None
-    await pbx._resync
 
 
 def statuses(at_desk: Desk) -> list[object]:
@@ -150,40 +111,41 @@ async def test_the_link_breaks_as_a_call_begins(
     provider: LabProvider, lab: LabInfo, tmp_path: Path, how: str, *, answered: bool
 ) -> None:
     """The phone's leg is known then, and nothing of what for: the lists have it."""
-    async with TearingCable(lab.host, lab.ports.ami) as cable:
-        over = {"asterisk": QUICK["asterisk"] | {"port": cable.port, "grace": 60}}
-        async with desk(provider, lab, tmp_path, over) as at:
-            agent, customer = await at.agent_phone(), await at.phones.phone("2001")
-            session = await at.login("1001", ready=how == "queue")
-            cable.tear_behind("Event: Newchannel", "Channel: PJSIP/1001-")
-            refused = None
-            if how == "dial":
-                refused = asyncio.create_task(session.channel.dial("2001"))
-            else:
-                await customer.dial("7000")
-            # A phone that was told to dial picks up by itself.
-            rings = await (customer if how == "dial" else agent).next_call(WAIT)
-            await asyncio.wait_for(cable.torn.wait(), WAIT)
-            if answered:
-                await rings.answer()
-                await expect_hears({agent: {"2001"}, customer: {"1001"}})
-            async with gap(cable, at):
-                pass
-            if refused is not None:
-                with pytest.raises(BridgeRequestFailed, match="The link to the telephone system broke"):
-                    await refused
-            found = await session.channel.next_interaction()
-            if not answered:
-                await rings.answer()
-            await found.primary.wait_state(TALKING)
-            assert [one.address for one in found.primary.members] == ["2001"]
+    async with (
+        TearingCable(lab.host, lab.ports.ami) as cable,
+        desk(provider, lab, tmp_path, behind(cable)) as at,
+    ):
+        agent, customer = await at.agent_phone(), await at.phones.phone("2001")
+        session = await at.login("1001", ready=how == "queue")
+        cable.tear_behind("Event: Newchannel", "Channel: PJSIP/1001-")
+        refused = None
+        if how == "dial":
+            refused = asyncio.create_task(session.channel.dial("2001"))
+        else:
+            await customer.dial("7000")
+        # A phone that was told to dial picks up by itself.
+        rings = await (customer if how == "dial" else agent).next_call(WAIT)
+        await asyncio.wait_for(cable.torn.wait(), WAIT)
+        if answered:
+            await rings.answer()
             await expect_hears({agent: {"2001"}, customer: {"1001"}})
-            await found.primary.hold()
-            await expect_hears({agent: set(), customer: {"MOH"}})
-            await found.primary.release()
-            await found.wait_state(ENDED)
-            await found.complete()
-            await session.close()
+        async with gap(cable, at):
+            pass
+        if refused is not None:
+            with pytest.raises(BridgeRequestFailed, match="The link to the telephone system broke"):
+                await refused
+        found = await session.channel.next_interaction()
+        if not answered:
+            await rings.answer()
+        await found.primary.wait_state(TALKING)
+        assert [one.address for one in found.primary.members] == ["2001"]
+        await expect_hears({agent: {"2001"}, customer: {"1001"}})
+        await found.primary.hold()
+        await expect_hears({agent: set(), customer: {"MOH"}})
+        await found.primary.release()
+        await found.wait_state(ENDED)
+        await found.complete()
+        await session.close()
 
 
 async def test_who_held_and_was_left_in_the_gap_is_let_go(far_desk: Desk, cable: Cable) -> None:
@@ -254,6 +216,51 @@ async def test_a_consult_that_the_phone_began_in_the_gap_is_one(
     await first.resume()
     await call.primary.wait_state(TALKING)
     await call.customers_call.hangup()
+    await call.over()
+
+
+@pytest.mark.atxfer
+async def test_what_the_phone_does_in_gaps_is_told_after_them(far_desk: Desk, cable: Cable) -> None:
+    call = await make_call(far_desk, "queue")
+    talking = {call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}}
+    async with gap(cable, far_desk):
+        await call.agent.calls[0].send_dtmf("*21002")
+        await (await call.target.next_call(WAIT)).answer()
+        await expect_hears(talking)
+    await call.primary.wait_state(HELD)
+    consult = await call.interaction.wait_consult()
+    await consult.wait_state(TALKING)
+    async with gap(cable, far_desk):
+        await call.agent.calls[0].send_dtmf("*4")
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+    await call.primary.wait_state(TALKING)
+    await consult.wait_state(HELD)
+    async with gap(cable, far_desk):
+        await call.agent.calls[0].send_dtmf("*4")
+        await expect_hears(talking)
+    await consult.wait_state(TALKING)
+    await call.primary.wait_state(HELD)
+    await consult.release()
+    await call.primary.wait_state(TALKING)
+    # Asterisk beeps to the agent, and obeys no code meanwhile.
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}}, stable=0.7)
+    async with gap(cable, far_desk):
+        await call.agent.calls[0].send_dtmf("*21002")
+        await (await call.target.next_call(WAIT)).answer()
+        await expect_hears(talking)
+        await call.agent.calls[0].send_dtmf("*4")
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+    second = await call.interaction.wait_consult()
+    await second.wait_state(HELD)
+    assert call.primary.state is TALKING
+    await call.interaction.alternate()
+    await expect_hears(talking)
+    async with gap(cable, far_desk):
+        await call.target.calls[0].hangup()
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await second.wait_state(RELEASED)
+    await call.primary.wait_state(TALKING)
+    await call.primary.release()
     await call.over()
 
 

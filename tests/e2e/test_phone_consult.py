@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, cause_of
-from phone_keys import consult, gone, hold, into_room, join, resume
+from phone_keys import PLACES, consult, gone, hold, into_room, join, resume
 from test_colleague import make_pair
 
 from connector.bridge.catalogue.conversation import Cause
@@ -21,7 +21,7 @@ async def call(at_desk: Desk, request: pytest.FixtureRequest) -> Call:
     return await make_call(at_desk, request.param)
 
 
-@pytest.mark.parametrize("where", ["bridge", "room"])
+@PLACES
 async def test_consult_and_attended_transfer(call: Call, where: str) -> None:
     if where == "room":
         await into_room(call)
@@ -119,7 +119,7 @@ async def test_a_consult_that_reaches_nobody(queue_call: Call, number: str, caus
     await gone(call)
 
 
-@pytest.mark.parametrize("where", ["bridge", "room"])
+@PLACES
 async def test_the_phone_alternates(call: Call, where: str) -> None:
     if where == "room":
         await into_room(call)
@@ -431,7 +431,7 @@ async def test_the_phone_holds_and_transfers_in_a_consult_of_the_bridge(call: Ca
     await gone(call)
 
 
-@pytest.mark.parametrize("where", ["bridge", "room"])
+@PLACES
 async def test_a_consult_is_transferred_while_it_rings(at_desk: Desk, where: str) -> None:
     call = await make_call(at_desk, "queue", stack="pjsua2")
     if where == "room":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, cause_of, settings_for
-from phone_keys import consult, gone, hold, in_a_room, into_room, join, resume
+from phone_keys import PLACES, consult, gone, hold, in_a_room, into_room, join, resume
 
 from connector.app import ami_settings
 from connector.asterisk.pbx import AsteriskPbx
@@ -74,7 +74,7 @@ async def test_a_call_that_the_phone_holds_ends(call: Call, where: str, who: str
     await call.over()
 
 
-@pytest.mark.parametrize("where", ["bridge", "room"])
+@PLACES
 @pytest.mark.parametrize("held", [False, True])
 async def test_blind_transfer(call: Call, where: str, held: bool) -> None:
     if where == "room":

@@ -4,22 +4,20 @@ Agent 1001 has customer 2001 and colleague 1002 in a conference, 2002 is the fou
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Literal
 
 import pytest
 from cable import Cable
 from calls import ENDED, HELD, RELEASED, TALKING, Call, make_call
-from desk import WAIT, Desk, cause_of, desk
+from desk import WAIT, Desk, cause_of
 from found import after_restart, agree, newcomer
+from gaps import gap
 from test_colleague import Pair, hear, make_pair
-from test_gaps import QUICK, gap
 from test_several import join
 
 from connector.bridge.catalogue.conversation import Cause, Member
 from connector.lab.phones.base import Phone
-from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.handles import Conversation, Interaction
 
 NAME = "conversation.request.x-privateword"
@@ -297,13 +295,6 @@ async def test_the_phone_holds_during_a_private_word(call: Call) -> None:
     await call.over()
 
 
-@pytest.fixture
-async def tcp_desk(provider: LabProvider, lab: LabInfo, tmp_path: Path) -> AsyncIterator[Desk]:
-    """Run a desk whose bridge begins anew when the connector does."""
-    async with desk(provider, lab, tmp_path, transport="tcp") as found:
-        yield found
-
-
 @pytest.mark.parametrize("number", ["1002"])
 @pytest.mark.parametrize("origin", ["queue", "hand"])
 async def test_a_restarted_connector_finds_it(
@@ -338,38 +329,28 @@ async def test_a_restarted_connector_finds_it(
     await call.over()
 
 
-@pytest.fixture
-async def cable(lab: LabInfo) -> AsyncIterator[Cable]:
-    async with Cable(lab.host, lab.ports.ami) as found:
-        yield found
-
-
 @pytest.mark.parametrize("who", ["customer", "target", None])
-async def test_the_link_is_cut_during_a_private_word(
-    provider: LabProvider, lab: LabInfo, tmp_path: Path, cable: Cable, who: Name | None
-) -> None:
-    over = {"asterisk": QUICK["asterisk"] | {"port": cable.port, "grace": 60}}
-    async with desk(provider, lab, tmp_path, over) as at:
-        call = await make_call(at, "queue")
-        await three(call)
-        word = await aside(call, "1002")
-        async with gap(cable, at):
-            if who is not None:
-                await phones_of(call)[who].calls[0].hangup()
-                await hear({call.agent: {"1002"} if who == "customer" else set()})
-        if who is None:
-            await back(call, word)
-        elif who == "customer":
-            await call.primary.wait_state(RELEASED)
-            assert word.state is TALKING
-        else:
-            await word.wait_state(RELEASED)
-            await call.primary.retrieve()
-            await all_hear(call.agent, call.customer)
-        for phone in phones_of(call).values():
-            for each in phone.calls:
-                await each.hangup()
-        await call.over()
+async def test_the_link_is_cut_during_a_private_word(far_desk: Desk, cable: Cable, who: Name | None) -> None:
+    call = await make_call(far_desk, "queue")
+    await three(call)
+    word = await aside(call, "1002")
+    async with gap(cable, far_desk):
+        if who is not None:
+            await phones_of(call)[who].calls[0].hangup()
+            await hear({call.agent: {"1002"} if who == "customer" else set()})
+    if who is None:
+        await back(call, word)
+    elif who == "customer":
+        await call.primary.wait_state(RELEASED)
+        assert word.state is TALKING
+    else:
+        await word.wait_state(RELEASED)
+        await call.primary.retrieve()
+        await all_hear(call.agent, call.customer)
+    for phone in phones_of(call).values():
+        for each in phone.calls:
+            await each.hangup()
+    await call.over()
 
 
 @pytest.fixture
