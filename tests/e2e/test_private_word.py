@@ -61,11 +61,10 @@ async def word_with(interaction: Interaction, number: str) -> Conversation:
     return word
 
 
-async def aside(call: Call, number: str) -> Conversation:
-    """Take customer or colleague out of a conference of three, and hear that."""
-    word = await word_with(call.interaction, number)
-    apart, waits = (call.customer, call.target) if number == "2001" else (call.target, call.customer)
-    await hear({call.agent: {number}, apart: {"1001"}, waits: {"MOH"}})
+async def aside(call: Call) -> Conversation:
+    """Take the colleague out of a conference of three, and hear that."""
+    word = await word_with(call.interaction, "1002")
+    await hear({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
     return word
 
 
@@ -86,8 +85,8 @@ async def refused(call: Call, target: str, **body: str) -> str | None:
 @ORIGINS
 async def test_aside_and_back_twice(call: Call) -> None:
     await three(call)
-    for number in ("1002", "1002"):
-        await back(call, await aside(call, number))
+    for _ in range(2):
+        await back(call, await aside(call))
     await call.primary.hold()
     await hear({call.agent: set(), call.customer: {"1002"}, call.target: {"2001"}})
     await call.primary.retrieve()
@@ -100,39 +99,34 @@ async def test_aside_and_back_twice(call: Call) -> None:
 
 
 @ORIGINS
-@pytest.mark.parametrize("number", ["1002"])
-async def test_alternate_hold_and_release(call: Call, number: str) -> None:
+async def test_alternate_hold_and_release(call: Call) -> None:
     await three(call)
-    word = await aside(call, number)
-    other = "2001" if number == "1002" else "1002"
-    by_number = {"2001": call.customer, "1002": call.target}
+    word = await aside(call)
     for _ in range(2):
         await call.interaction.alternate()
         assert (call.primary.state, word.state) == (TALKING, HELD)
-        await hear({call.agent: {other}, by_number[other]: {"1001"}, by_number[number]: {"MOH"}})
+        await hear({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
         await call.interaction.alternate()
         assert (call.primary.state, word.state) == (HELD, TALKING)
-        await hear({call.agent: {number}, by_number[number]: {"1001"}, by_number[other]: {"MOH"}})
+        await hear({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
     await word.hold()
     await hear({call.agent: set(), call.customer: {"MOH"}, call.target: {"MOH"}})
     await word.retrieve()
-    apart = by_number[number].calls[0]
+    apart = call.target.calls[0]
     await word.release()
     await apart.wait_state("ended", WAIT)
     assert (word.cause, call.primary.state) == (Cause.NORMAL, TALKING)
-    await all_hear(call.agent, by_number[other])
-    last = by_number[other].calls[0]
+    await all_hear(call.agent, call.customer)
     await call.primary.release()
-    await last.wait_state("ended", WAIT)
+    await call.customers_call.wait_state("ended", WAIT)
     await call.over()
 
 
 @ORIGINS
-@pytest.mark.parametrize("number", ["1002"])
-async def test_the_others_are_left_to_one_another(call: Call, number: str) -> None:
+async def test_the_others_are_left_to_one_another(call: Call) -> None:
     """A transfer out of a private word takes the agent out of the conference."""
     await three(call)
-    word = await aside(call, number)
+    word = await aside(call)
     await call.interaction.consult_transfer()
     await call.interaction.wait_state(ENDED)
     assert (call.primary.cause, word.cause) == (Cause.TRANSFERRED, Cause.TRANSFERRED)
@@ -181,28 +175,28 @@ async def test_two_others_go_on_talking(call: Call) -> None:
 
 GO_ON: Mapping[Name, set[str]] = {"agent": {"2001"}, "customer": {"1001"}}
 WITH_TARGET: Mapping[Name, set[str]] = {"agent": {"1002"}, "target": {"1001"}}
-MATRIX: Mapping[tuple[str, bool, Name], Mapping[Name, set[str]]] = {
-    ("1002", False, "agent"): {},
-    ("1002", False, "customer"): WITH_TARGET,
-    ("1002", False, "target"): {"agent": set(), "customer": {"MOH"}},
-    ("1002", True, "agent"): {},
-    ("1002", True, "customer"): {"agent": set(), "target": {"MOH"}},
-    ("1002", True, "target"): GO_ON,
+MATRIX: Mapping[tuple[bool, Name], Mapping[Name, set[str]]] = {
+    (False, "agent"): {},
+    (False, "customer"): WITH_TARGET,
+    (False, "target"): {"agent": set(), "customer": {"MOH"}},
+    (True, "agent"): {},
+    (True, "customer"): {"agent": set(), "target": {"MOH"}},
+    (True, "target"): GO_ON,
 }
-"""With whom, whether the agent has gone back to the other, who hangs up: who hears whom then."""
+"""Whether the agent has gone back to the customer, who hangs up: who hears whom then."""
 
 
 @pytest.mark.parametrize("call", ["queue", "dial"], indirect=True)
-@pytest.mark.parametrize(("number", "alternated", "who"), MATRIX)
-async def test_somebody_hangs_up(call: Call, number: str, alternated: bool, who: Name) -> None:
+@pytest.mark.parametrize(("alternated", "who"), MATRIX)
+async def test_somebody_hangs_up(call: Call, alternated: bool, who: Name) -> None:
     await three(call)
-    word = await aside(call, number)
+    word = await aside(call)
     if alternated:
         await call.interaction.alternate()
     phones = phones_of(call)
     calls = {name: phone.calls[0] for name, phone in phones.items()}
     await calls[who].hangup()
-    hears = MATRIX[number, alternated, who]
+    hears = MATRIX[alternated, who]
     for name in calls.keys() - hears.keys():
         await calls[name].wait_state("ended", WAIT)
     if hears:
@@ -218,19 +212,16 @@ async def test_somebody_hangs_up(call: Call, number: str, alternated: bool, who:
 
 
 @pytest.mark.parametrize("call", ["queue"], indirect=True)
-@pytest.mark.parametrize("number", ["1002"])
-async def test_two_others_stay_when_the_agent_hangs_up(call: Call, number: str) -> None:
+async def test_two_others_stay_when_the_agent_hangs_up(call: Call) -> None:
     await three(call)
     fourth = await join(call.desk, call.primary, "2002")
-    await word_with(call.interaction, number)
-    apart = (call.customer if number == "2001" else call.target).calls[0]
-    others = (call.customer if number == "1002" else call.target, fourth)
-    last = fourth.calls[0]
+    await word_with(call.interaction, "1002")
+    apart, last = call.target.calls[0], fourth.calls[0]
     await call.agent.calls[0].hangup()
     await call.interaction.wait_state(ENDED)
     await apart.wait_state("ended", WAIT)
-    await all_hear(*others)
-    await others[0].calls[0].hangup()
+    await all_hear(call.customer, fourth)
+    await call.customers_call.hangup()
     await last.wait_state("ended", WAIT)
     await call.over()
 
@@ -281,7 +272,7 @@ async def test_in_other_states_it_is_refused_and_nothing_moves(call: Call) -> No
 @pytest.mark.parametrize("call", ["queue"], indirect=True)
 async def test_the_phone_holds_during_a_private_word(call: Call) -> None:
     await three(call)
-    word = await aside(call, "1002")
+    word = await aside(call)
     first = call.agent.calls[0]
     await first.hold()
     await word.wait_state(HELD)
@@ -295,14 +286,11 @@ async def test_the_phone_holds_during_a_private_word(call: Call) -> None:
     await call.over()
 
 
-@pytest.mark.parametrize("number", ["1002"])
 @pytest.mark.parametrize("origin", ["queue", "hand"])
-async def test_a_restarted_connector_finds_it(
-    tcp_desk: Desk, origin: Literal["queue", "hand"], number: str
-) -> None:
+async def test_a_restarted_connector_finds_it(tcp_desk: Desk, origin: Literal["queue", "hand"]) -> None:
     call = await make_call(tcp_desk, origin)
     await three(call)
-    word = await aside(call, number)
+    word = await aside(call)
     async with newcomer(tcp_desk.connector.settings) as pbx:
         await agree(call, pbx, "private word")
         await call.interaction.alternate()
@@ -310,19 +298,17 @@ async def test_a_restarted_connector_finds_it(
     async with newcomer(tcp_desk.connector.settings) as pbx:
         await agree(call, pbx, "alternated")
         await call.interaction.alternate()
-    other = "1002" if number == "2001" else "2001"
-    by_number = {"2001": call.customer, "1002": call.target}
     again = await after_restart(call)
     assert again is not None
     assert (again.nativeid, again.state, call.primary.state) == (word.nativeid, TALKING, HELD)
-    await hear({call.agent: {number}, by_number[number]: {"1001"}, by_number[other]: {"MOH"}})
+    await hear({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
     await call.interaction.alternate()
-    await hear({call.agent: {other}, by_number[other]: {"1001"}, by_number[number]: {"MOH"}})
+    await hear({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
     again = await after_restart(call)
     assert again is not None
     await back(call, again)
     # And from what was found one can be taken aside.
-    again = await aside(call, "1002")
+    again = await aside(call)
     await again.release()
     await all_hear(call.agent, call.customer)
     await call.primary.release()
@@ -333,7 +319,7 @@ async def test_a_restarted_connector_finds_it(
 async def test_the_link_is_cut_during_a_private_word(far_desk: Desk, cable: Cable, who: Name | None) -> None:
     call = await make_call(far_desk, "queue")
     await three(call)
-    word = await aside(call, "1002")
+    word = await aside(call)
     async with gap(cable, far_desk):
         if who is not None:
             await phones_of(call)[who].calls[0].hangup()
