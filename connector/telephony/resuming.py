@@ -96,7 +96,9 @@ def _consult(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Cal
 def _whose(interaction: Interaction, agent: Leg, call: FoundCall, fact: facts.CallFound) -> str | None:
     """Return the party whom the call is about, if that can be told: who began it, or was dialled first.
 
-    Such a one may have been taken aside; then the number that was consulted last is the first one dialled.
+    That may be the consult's: a restarted connector takes who owns a conference's room for its first party,
+    so if that met in the room of who was consulted, the customer can be taken aside. Then the number that was
+    consulted last is the first one dialled.
     """
     if agent.tree in {*call.primary, *call.consult}:
         return agent.tree

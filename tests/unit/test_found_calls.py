@@ -9,7 +9,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.recovery import resync
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
-from connector.telephony.changes import Anomaly, Change, ConversationAdded
+from connector.telephony.changes import Anomaly, Change, ConversationAdded, MemberType
 from connector.telephony.interactions import Interaction
 from connector.telephony.states import Cause, ConversationState, InteractionState
 
@@ -378,3 +378,25 @@ async def test_a_private_word_is_found_as_a_consult(seen: bool) -> None:
     assert list(found.interaction.primary.parties) == [CUSTOMER]
     assert consult.id == f"{AGENT}-{2 if seen else 3}"
     assert [one for one in changes if isinstance(one, ConversationAdded)]
+
+
+@pytest.mark.parametrize("inbound", [True, False])
+async def test_a_customer_who_was_taken_aside_is_found_as_the_one_whom_the_call_is_about(
+    *, inbound: bool
+) -> None:
+    """A restarted connector lets that happen where the conference met in the room of who was consulted."""
+    found = Found()
+    tree, dialled = (CUSTOMER, "") if inbound else (AGENT, "2001")
+    own = {"HARMONY_P1": TARGET, "HARMONY_P2": CUSTOMER, "HARMONY_DEST": "2001", "HARMONY_DIALLED": dialled}
+    await found.read(
+        row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", dnid=dialled, tree=tree, **own),
+        row(CUSTOMER, "2001", f"harmony-room,p{CUSTOMER}", "r1", tree=tree, HARMONY_AGENT=AGENT),
+        row(TARGET, "1002", f"harmony-room,p{TARGET}", "r2", tree=tree, HARMONY_AGENT=AGENT),
+    )
+    interaction = found.interaction
+    assert shape(interaction) == (HELD, TALKING)
+    assert interaction.data["ANI" if inbound else "DNIS"] == "2001"
+    consult = interaction.consult
+    assert consult is not None
+    assert [(one.address, one.type) for one in consult.members] == [("2001", MemberType.CUSTOMER)]
+    assert [(one.address, one.type) for one in interaction.primary.members] == [("1002", MemberType.OTHER)]
