@@ -17,6 +17,7 @@ AT_THE_DESKTOP = (
     *("dial", "ready", "notready", "reject", "hold", "retrieve", "senddtmf", "release"),
     *("consult", "consult a colleague", "alternate", "consulttransfer", "transfer while it rings"),
     *("consultconference", "release consult", "blindtransfer", "blindconference", "x-dropmember"),
+    "x-privateword",
     *("setdata", "deletedata", "complete", "dispose"),
     *("x-startrecording", "x-pauserecording", "x-resumerecording", "x-stoprecording"),
 )
@@ -105,6 +106,9 @@ class Repertoire:
     def _of_talk(self, interaction: Interaction) -> list[Choice]:
         primary, cast = interaction.primary, self._people.cast
         choices: list[Choice] = [("hold", primary.hold, 6), *self._of_members(primary)]
+        if len(primary.members) > 1:
+            member = self._chance.choice(primary.members)
+            choices.append(("x-privateword", lambda: interaction.private_word(member), 2))
         anybody = (*cast.outsiders, *cast.outsiders, *cast.agents)
         if len(primary.members) == 1:
             choices += [
