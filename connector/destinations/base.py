@@ -70,8 +70,8 @@ class Destination:
             for body in method.__dict__.get("handled_bodies", ())
         }
 
-    def asks_of_calls(self, _name: str) -> bool:
-        """Whether a query or request to this destination is answered by what is known of calls."""
+    def asks_of_pbx(self, _name: str) -> bool:
+        """Whether a query or request to this destination is answered by what is known of phones and calls."""
         return False
 
     def lane_for(self, _name: str, _body: Mapping[str, Any]) -> str:

@@ -39,9 +39,9 @@ class Channel(SupervisingChannel):
         self._dialling = False
         self._told_unreachable = False
 
-    def asks_of_calls(self, name: str) -> bool:
-        """Return whether it is about a call at the phone."""
-        return name in {"channel.request.createinteraction", "channel.request.dial"}
+    def asks_of_pbx(self, name: str) -> bool:
+        """Return whether it is about the phone: who works there, its calls, what it supervises."""
+        return name not in {_DISPOSE, "channel.query.x-capabilities"}
 
     @handles(wire.ChannelInit)
     async def init(self, _body: wire.ChannelInit) -> wire.ChannelInitReply:

@@ -25,7 +25,7 @@ class Conversation(Destination):
     kind = "conversation"
     log_key = "conversation"
 
-    def asks_of_calls(self, name: str) -> bool:
+    def asks_of_pbx(self, name: str) -> bool:
         """Return whether it is anything but its end as a destination."""
         return name != "conversation.request.dispose"
 

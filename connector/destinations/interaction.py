@@ -23,7 +23,7 @@ class Interaction(RecordedInteraction):
     kind = "telephony interaction"
     log_key = "interaction"
 
-    def asks_of_calls(self, name: str) -> bool:
+    def asks_of_pbx(self, name: str) -> bool:
         """Return whether it is anything but its end as a destination."""
         return name != "interaction.request.dispose"
 

@@ -102,7 +102,7 @@ def proves(destination: Destination, name: str, keeper: Keeper) -> bool:
 def _fate_of(destination: Destination, name: str, keeper: Keeper) -> tuple[Fate, Body | None]:
     if name in _AGAIN:
         return Fate.OPEN, None
-    if destination.tree.behind and destination.asks_of_calls(name):
+    if destination.tree.behind and destination.asks_of_pbx(name):
         return Fate.UNKNOWN, None
     if isinstance(destination, Channel):
         return _of_channel(destination, name, keeper)

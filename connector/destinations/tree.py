@@ -379,8 +379,8 @@ class Tree:
         self, keeper: Keeper, destination: Destination | None, message: Message
     ) -> Body | None:
         """Carry a request out, unless an earlier process did, or cannot be asked whether it did."""
-        asks_of_calls = destination is not None and destination.asks_of_calls(message.name)
-        if self.behind and asks_of_calls:
+        asks_of_pbx = destination is not None and destination.asks_of_pbx(message.name)
+        if self.behind and asks_of_pbx:
             # What is not known yet must not pass for over.
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE):
@@ -390,7 +390,7 @@ class Tree:
             return reply
         if fate is Fate.UNKNOWN:
             raise Refusal(_UNTOLD)
-        if self.behind and asks_of_calls:
+        if self.behind and asks_of_pbx:
             raise Refusal("The telephone system cannot be reached at the moment; please try again soon.")
         lane = self._lane_of(message)
         if message.request_id in keeper.interrupted:

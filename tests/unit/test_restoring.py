@@ -36,6 +36,14 @@ IDS = itertools.count(1)
 class Working(FakePbx):
     """A PBX that has the procedures of an answered call too: done at once, unless a test stops them."""
 
+    listed: tuple[facts.Fact, ...] = ()
+    """What its lists tell of it when it comes."""
+
+    def read_lists(self) -> None:
+        """Come: what the lists tell is told first."""
+        self.tell(*self.listed)
+        self.set_available(available=True)
+
     def __getattr__(self, name: str) -> Any:
         known = {"hold", "alternate", "consult", "blind_transfer", "blind_conference", "send_dtmf"}
         if name not in known | {"private_word"}:
@@ -47,8 +55,9 @@ class Kept(Bridge):
     """A bridge and a tree that is kept; `again` is the tree of the next process."""
 
     carried_out: list[str]
+    pbx: Working
 
-    def __init__(self, rows: Mapping[str, bytes] | None = None, pbx: FakePbx | None = None) -> None:
+    def __init__(self, rows: Mapping[str, bytes] | None = None, pbx: Working | None = None) -> None:
         self.pbx = pbx or Working()
         self.wire = Wire()
         self.tree = Tree("P", self.pbx, OneAgent(), self.wire)
@@ -60,7 +69,7 @@ class Kept(Bridge):
         self.tree.keeper = keeper
         restore(self.tree, keeper, self.ledger.rows)
 
-    async def again(self, pbx: FakePbx | None = None, *, told: tuple[facts.Fact, ...] = ()) -> "Kept":
+    async def again(self, pbx: Working | None = None, *, told: tuple[facts.Fact, ...] = ()) -> "Kept":
         """Kill this one; what is `told` happens while nobody looks."""
         await settle()
         rows = dict(self.ledger.rows)
@@ -69,6 +78,10 @@ class Kept(Bridge):
         pbx._listeners.clear()
         pbx.tell(*told)
         return Kept(rows, pbx)
+
+    def answer(self, request_id: str) -> Message | None:
+        """Return the answer to a request, if there is one yet."""
+        return next((one for one in self.wire.sent if one.request_id == request_id), None)
 
     def target_of(self) -> list[str]:
         return [one.target for one in self.tree.destinations]
@@ -170,6 +183,41 @@ async def test_nothing_is_told_before_the_pbx_is_there(kept: Kept) -> None:
     ]
 
 
+def away(*told: facts.Fact) -> Working:
+    """Return a PBX that a new process knows when it is in step: what is `told` it learns then."""
+    fresh = Working()
+    fresh.available = False
+    fresh.watch("1001")
+    fresh.listed = told
+    return fresh
+
+
+async def test_a_channel_that_is_asked_before_the_pbx_is_there_tells_what_is_so(kept: Kept) -> None:
+    """A bridge may ask once more; a call that was named before is not announced as new."""
+    await kept.take_call()
+    rings = (facts.MemberChanged("support", "1001", "1001", paused=False, reason=""), *customer_waits())
+    again = await kept.again(away(*rings, *agent_rings()))
+    asked = again.send("channel.query.init", CHANNEL)
+    await settle()
+    assert again.answer(asked) is None
+    again.take_events()
+    again.pbx.read_lists()
+    await settle()
+    answer = again.answer(asked)
+    assert answer is not None
+    assert (answer.body["channel-state"], answer.body["agent-state"]) == ("ACTIVE", "READY")
+    assert [one["id"] for one in answer.body["interactions"]] == [AGENT]
+    assert again.take_events() == ["cti.serverstatuschanged in-service"]
+
+
+async def test_an_agent_is_not_taken_for_logged_out_before_the_pbx_is_there(kept: Kept) -> None:
+    """A logout that was begun is not done because nobody is known to be logged in yet."""
+    works = facts.MemberChanged("support", "1001", "1001", paused=False, reason="")
+    answer = await interrupted(kept, "channel.request.deactivate", CHANNEL, pbx=away(works))
+    assert (answer.result, kept.carried_out) == ("SUCCESS", ["log_out"])
+    assert [one.name for one in kept.wire.sent].count("channel.deactivated") == 1
+
+
 async def test_an_answered_request_is_answered_again_and_not_carried_out(kept: Kept) -> None:
     await kept.take_call()
     kept.pbx.tell(*agent_answers())
@@ -185,18 +233,31 @@ async def test_an_answered_request_is_answered_again_and_not_carried_out(kept: K
     assert again.pbx.done == done
 
 
-async def interrupted(kept: Kept, name: str, target: str, told: tuple[Any, ...] = (), **body: Any) -> Message:
-    """Kill the connector while the PBX works on a request; return the answer of the next one."""
+async def interrupted(
+    kept: Kept,
+    name: str,
+    target: str,
+    told: tuple[Any, ...] = (),
+    pbx: Working | None = None,
+    **body: Any,
+) -> Message:
+    """Kill the connector while the PBX works on a request; return the answer of the next one.
+
+    That finds what is `told`, or knows `pbx` only, which comes when it has the request.
+    """
     kept.pbx.gate = asyncio.Event()
     request_id = kept.send(name, target, **body)
     await settle()
     kept.pbx.gate = None
-    done = len(kept.pbx.done)
-    again = await kept.again(told=told)
+    done = len(kept.pbx.done) if pbx is None else 0
+    again = await kept.again(pbx, told=told)
     kept.__dict__ = again.__dict__
     kind = Kind.QUERY if ".query." in name else Kind.REQUEST
     again.tree.received(Message(kind, name, target, body, request_id=request_id))
     await settle()
+    if pbx is not None:
+        pbx.read_lists()
+        await settle()
     kept.carried_out = again.pbx.done[done:]
     (answer,) = [one for one in again.wire.sent if one.request_id == request_id]
     return answer
