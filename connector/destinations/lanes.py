@@ -102,6 +102,10 @@ class Lanes:
         if lane not in self._running:
             self._let_go(lane)
 
+    def let_tell(self, lane: str) -> None:
+        """Keep nothing back in a lane until `keep_busy`: its request has not begun and waits."""
+        self._let_go(lane)
+
     def tell_now(self, lane: str) -> None:
         """Send what is kept back in a lane whose request begins only now."""
         self._let_go(lane)

@@ -199,8 +199,9 @@ class Tree:
             self._asked_again(earlier, message)
             return
         self._remember(message, None)
+        lane = self._lane_of(message)
         try:
-            self._lanes.run(self._lane_of(message), partial(self._carry_out, message, self._epoch))
+            self._lanes.run(lane, partial(self._carry_out, message, lane, self._epoch))
         except LaneFull:
             self._respond(message, failure(message, "Too many requests wait already; please slow down."))
 
@@ -335,7 +336,7 @@ class Tree:
             target = target.rpartition(".")[0]
         return message.target
 
-    async def _carry_out(self, message: Message, epoch: int) -> None:
+    async def _carry_out(self, message: Message, lane: str, epoch: int) -> None:
         destination = self._destinations.get(message.target)
 
         def about() -> dict[str, str | None]:
@@ -350,7 +351,7 @@ class Tree:
             if self.keeper is None:
                 reply = await self._handle(destination, message)
             else:
-                reply = await self._outcome(self.keeper, destination, message)
+                reply = await self._outcome(self.keeper, destination, message, lane)
         except (Refusal, PbxProblem, BodyInvalid) as refusal:
             problem = str(refusal)
         except Exception:
@@ -376,15 +377,19 @@ class Tree:
             destination.answered(message.name)
 
     async def _outcome(
-        self, keeper: Keeper, destination: Destination | None, message: Message
+        self, keeper: Keeper, destination: Destination | None, message: Message, lane: str
     ) -> Body | None:
         """Carry a request out, unless an earlier process did, or cannot be asked whether it did."""
         asks_of_pbx = destination is not None and destination.asks_of_pbx(message.name)
+        interrupted = message.request_id in keeper.interrupted
         if self.behind and asks_of_pbx:
-            # What is not known yet must not pass for over.
+            # What is not known yet must not pass for over; what was not begun is answered after the news.
+            if not interrupted:
+                self._lanes.let_tell(lane)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE):
                     await self._caught_up.wait()
+            self._lanes.keep_busy(lane)
         fate, reply = keeper.fate_of(destination, message)
         if fate is Fate.DONE:
             return reply
@@ -392,8 +397,7 @@ class Tree:
             raise Refusal(_UNTOLD)
         if self.behind and asks_of_pbx:
             raise Refusal("The telephone system cannot be reached at the moment; please try again soon.")
-        lane = self._lane_of(message)
-        if message.request_id in keeper.interrupted:
+        if interrupted:
             # It begins now: what happened before is told before.
             self._lanes.tell_now(lane)
         await keeper.begin(destination, message, lane)

@@ -210,6 +210,28 @@ async def test_a_channel_that_is_asked_before_the_pbx_is_there_tells_what_is_so(
     assert again.take_events() == ["cti.serverstatuschanged in-service"]
 
 
+async def test_what_the_pbx_shows_at_last_is_told_before_a_request_that_waited_for_it(kept: Kept) -> None:
+    """Else a conversation that the answer calls released would be released once more."""
+    await kept.take_call()
+    again = await kept.again(away(facts.MemberChanged("support", "1001", "1001", paused=False, reason="")))
+    again.send("conversation.query.init", CONVERSATION)
+    await settle()
+    again.take_events()
+    again.pbx.read_lists()
+    await settle()
+    assert [one.name for one in again.wire.sent] == [
+        "conversation.statechanged",
+        "conversation.disposed",
+        "interaction.ended",
+        "cti.serverstatuschanged",
+        "conversation.query.init",
+    ]
+    again.take_events()
+    refused = await again.ask("conversation.request.hold", CONVERSATION)
+    assert refused.result == "FAILURE"
+    assert again.take_events() == []
+
+
 async def test_an_agent_is_not_taken_for_logged_out_before_the_pbx_is_there(kept: Kept) -> None:
     """A logout that was begun is not done because nobody is known to be logged in yet."""
     works = facts.MemberChanged("support", "1001", "1001", paused=False, reason="")
