@@ -92,7 +92,7 @@ def restore(tree: Tree, keeper: Keeper, rows: Mapping[str, bytes]) -> None:
         except (Refusal, LookupError) as problem:
             log.warning("a destination was not restored", target=target, reason=str(problem))
             keeper.forget(target)
-    if tree.root is not None and tree.root.children:
+    if tree.root is not None and tree.root.children and tree.root.target not in kept:
         # Without its own row it is not known to have been initialised, but sessions prove it.
         tree.root.open = True
     _restore_requests(tree, keeper, rows)

@@ -19,7 +19,7 @@ from telephony_script import (
     target_answers_consult,
     third_joins,
 )
-from test_destinations import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridge, Wire, settle
+from test_destinations import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridge, Wire, credentials, settle
 
 from connector.bridge.ledger import Ledger, NoStore, packed, unpacked
 from connector.bridge.messages import Kind, Message
@@ -358,6 +358,17 @@ async def test_a_session_of_an_agent_who_is_gone_is_left_out(
     assert again.target_of() == ["P.CONTROL"]
     await settle()
     assert f"dest/{SESSION}" not in again.ledger.rows
+
+
+async def test_a_control_destination_that_was_given_up_stays_so(kept: Kept) -> None:
+    """A session that was asked for before is there, and proves nothing."""
+    kept.send("cti.request.createsession", **credentials(destination="desk.S2"))
+    await kept.must("cti.request.dispose")
+    assert kept.target_of() == ["P.CONTROL", "desk.S2"]
+    again = await kept.again()
+    assert again.target_of() == ["P.CONTROL", "desk.S2"]
+    again.pbx.set_available(available=False)
+    assert again.take_events() == []
 
 
 async def test_no_password_is_kept(kept: Kept) -> None:
