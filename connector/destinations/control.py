@@ -114,9 +114,14 @@ class Control(Destination):
         self._was_in_service = self._was_in_service or status is not wire.ServiceStatus.STARTING
 
     def tell_news(self) -> None:
-        """Tell the status if it is not the one that was told."""
-        if self.status is not self._told:
-            self._tell_status()
+        """Tell the status if it is not the one that was told, and sessions that the service is lost."""
+        if self.status is self._told:
+            return
+        self._tell_status()
+        if not self._service.available:
+            for child in self.children.values():
+                if isinstance(child, Session):
+                    child.lose_service()
 
     def pause(self) -> None:
         """Tell the bridge to begin no more sessions: the connector will be stopped when calls are over."""

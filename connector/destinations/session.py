@@ -63,6 +63,15 @@ class Session(Destination):
         """Take up what an earlier process knew of the session."""
         self._media, self._had_group, self.out_of_service = set(media), had_group, out_of_service
 
+    def lose_service(self) -> None:
+        """Tell the agent, once, that the telephone system is lost."""
+        if self._pbx_lost:
+            return
+        self._pbx_lost = self.out_of_service = True
+        self.tree.changed(self)
+        text = "The telephone system cannot be reached: calls go on, but cannot be controlled from here."
+        self.tree.error(self, "pbx.lost", "PBX_LOST", text)
+
     def watch_team(self) -> None:
         """Tell every change of the team's members from now on."""
         self.tree.team.subscribe(self, self.agent.team, self._member_changed)
@@ -197,12 +206,10 @@ class Session(Destination):
     def on_change(self, change: Change) -> None:
         """Tell the agent when the telephone system is lost, the bridge when the group is there again."""
         if isinstance(change, ServiceChanged):
-            if change.available or self._pbx_lost:
-                self._pbx_lost = not change.available
-                return
-            self._pbx_lost = self.out_of_service = True
-            text = "The telephone system cannot be reached: calls go on, but cannot be controlled from here."
-            self.tree.error(self, "pbx.lost", "PBX_LOST", text)
+            if change.available:
+                self._pbx_lost = False
+            else:
+                self.lose_service()
         elif isinstance(change, PresenceChanged) and self._regains_group(change):
             self.emit(wire.ChannelGroupAdded(name=self.group_name))
 

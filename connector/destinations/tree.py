@@ -166,7 +166,7 @@ class Tree:
             for child in tuple(self.root.children.values()):
                 child.dispose()
             self.root.open = False
-            self._changed(self.root)
+            self.changed(self.root)
         log.info("destinations forgotten", reason=reason)
 
     def stop(self) -> None:
@@ -219,7 +219,7 @@ class Tree:
         if self._destinations.get(destination.target, destination) is not destination:
             raise Refusal(f"The destination {destination.target} exists already.")
         self._destinations[destination.target] = destination
-        self._changed(destination)
+        self.changed(destination)
 
     def forget(self, destination: Destination) -> None:
         """Take a destination out of the tree."""
@@ -266,7 +266,7 @@ class Tree:
         destination.closed = message.name in _LAST_EVENTS
         if self.keeper is not None:
             note(destination.told, message)
-            self._changed(destination)
+            self.changed(destination)
         self._wire.send(message)
 
     def warn(self, destination: Destination, name: str, code: str, text: str) -> None:
@@ -278,7 +278,6 @@ class Tree:
         """Send a `cti.error` about a destination, if it is open."""
         if destination.open and not destination.over:
             self._wire.send(error_message(destination.target, name, code, text))
-            self._changed(destination)
 
     # -- in the place of an earlier process ------------------------------------------------------------
 
@@ -286,6 +285,12 @@ class Tree:
     def destinations(self) -> tuple[Destination, ...]:
         """All destinations, parents before their children."""
         return tuple(self._destinations.values())
+
+    def changed(self, destination: Destination) -> None:
+        """Keep a destination as it is at the end of this turn, where the tree is kept."""
+        # A request may outlast its destination, which is to stay forgotten.
+        if self.keeper is not None and not destination.disposed:
+            self.keeper.changed(destination)
 
     def know_request(self, request_id: str, question: _Question, response: Message) -> None:
         """Remember a request that an earlier process has answered."""
@@ -307,11 +312,6 @@ class Tree:
     def behind(self) -> bool:
         """Whether it is not known yet what the PBX did since an earlier process."""
         return self._catch_up is not None
-
-    def _changed(self, destination: Destination) -> None:
-        # A request may outlast its destination, which is to stay forgotten.
-        if self.keeper is not None and not destination.disposed:
-            self.keeper.changed(destination)
 
     def _forget_request(self, request_id: str) -> None:
         if self.keeper is not None:
@@ -371,7 +371,7 @@ class Tree:
         response = success(message, reply)
         if destination is not None and self.keeper is not None:
             note(destination.told, response)
-            self._changed(destination)
+            self.changed(destination)
         self._respond(message, response)
         if destination is not None:
             destination.answered(message.name)

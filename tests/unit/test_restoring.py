@@ -360,6 +360,20 @@ async def test_a_session_of_an_agent_who_is_gone_is_left_out(
     assert f"dest/{SESSION}" not in again.ledger.rows
 
 
+async def test_a_session_outlives_the_service_that_is_lost_with_the_connector(kept: Kept) -> None:
+    """The bridge ends its sessions as it hears of the loss: the agent's next one takes their place."""
+    again = await kept.again(away())
+    assert [(one.name, one.target) for one in again.wire.sent] == [
+        ("cti.serverstatuschanged", "P.CONTROL"),
+        ("pbx.lost", SESSION),
+    ]
+    last = await again.again(away())
+    assert last.wire.sent == []
+    last.pbx.read_lists()
+    await last.must("cti.request.createsession", **credentials(destination="desk.S2"))
+    assert last.target_of() == ["P.CONTROL", "desk.S2"]
+
+
 async def test_a_control_destination_that_was_given_up_stays_so(kept: Kept) -> None:
     """A session that was asked for before is there, and proves nothing."""
     kept.send("cti.request.createsession", **credentials(destination="desk.S2"))
