@@ -404,7 +404,7 @@ class Tree:
         return await self._handle(destination, message)
 
     async def _handle(self, destination: Destination | None, message: Message) -> Body | None:
-        if destination is None:
+        if destination is None or destination.disposed:
             raise Refusal(f"There is no destination {message.target}.")
         if message.kind is Kind.REQUEST and not message.name.endswith(_DISPOSE):
             if destination.over:

@@ -232,6 +232,19 @@ async def test_what_the_pbx_shows_at_last_is_told_before_a_request_that_waited_f
     assert again.take_events() == []
 
 
+async def test_nothing_is_made_below_what_was_given_up_while_a_request_waited_for_the_pbx(kept: Kept) -> None:
+    kept.pbx.tell(*customer_waits(), *agent_rings())
+    again = await kept.again(away(*customer_waits(), *agent_rings()))
+    asked = again.send("channel.request.createinteraction", CHANNEL, id="i1", nativeid=AGENT)
+    await again.must("session.request.dispose", SESSION)
+    again.pbx.read_lists()
+    await settle()
+    answer = again.answer(asked)
+    assert answer is not None
+    assert answer.error_message == f"There is no destination {CHANNEL}."
+    assert again.target_of() == ["P.CONTROL"]
+
+
 async def test_an_agent_is_not_taken_for_logged_out_before_the_pbx_is_there(kept: Kept) -> None:
     """A logout that was begun is not done because nobody is known to be logged in yet."""
     works = facts.MemberChanged("support", "1001", "1001", paused=False, reason="")
