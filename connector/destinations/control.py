@@ -96,17 +96,23 @@ class Control(Destination):
     @handles(wire.CreateSession)
     async def create_session(self, body: wire.CreateSession) -> None:
         """Check the agent's password and prepare the session destination."""
+        self._require_sessions()
+        agent = await self._check(body.agent_id, body.agent_password)
+        # To check a password takes a while, and the bridge may have disposed of everything meanwhile.
+        self._require_sessions()
+        self._end_outlived(agent)
+        if self.tree.find(body.destination) is not None:
+            raise Refusal(f"The destination {body.destination} exists already.")
+        Session(self.tree, body.destination, self, agent, body.session_id)
+
+    def _require_sessions(self) -> None:
+        """Raise Refusal unless sessions can be made now."""
         if not self.open:
             raise Refusal("No sessions yet: the bridge has not asked for the service status.")
         if self._stopping or self._pausing:
             raise Refusal("No new sessions: the connector is being stopped.")
         if not self.tree.pbx.available:
             raise Refusal("No new sessions at the moment: the telephone system cannot be reached.")
-        agent = await self._check(body.agent_id, body.agent_password)
-        self._end_outlived(agent)
-        if self.tree.find(body.destination) is not None:
-            raise Refusal(f"The destination {body.destination} exists already.")
-        Session(self.tree, body.destination, self, agent, body.session_id)
 
     def go_on_from(self, status: wire.ServiceStatus) -> None:
         """Take up the status that an earlier process has told."""

@@ -526,6 +526,16 @@ async def test_a_connector_that_is_being_stopped_says_so_and_takes_no_session(br
     assert refused.error_message == "No new sessions: the connector is being stopped."
 
 
+async def test_no_session_is_made_after_everything_was_given_up(bridge: Bridge) -> None:
+    """The password was still being checked."""
+    await bridge.must("cti.request.serverstatus")
+    asked = bridge.send("cti.request.createsession", **credentials())
+    await bridge.must("cti.request.dispose")
+    (answer,) = [one for one in bridge.wire.sent if one.request_id == asked]
+    assert answer.error_message == "No sessions yet: the bridge has not asked for the service status."
+    assert bridge.tree.find(SESSION) is None
+
+
 async def test_a_session_from_before_the_service_was_lost_gives_way_to_a_new_one(bridge: Bridge) -> None:
     await bridge.log_in()
     twice = await bridge.ask("cti.request.createsession", **credentials())

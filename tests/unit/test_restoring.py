@@ -388,14 +388,14 @@ async def test_a_session_outlives_the_service_that_is_lost_with_the_connector(ke
 
 
 async def test_a_control_destination_that_was_given_up_stays_so(kept: Kept) -> None:
-    """A session that was asked for before is there, and proves nothing."""
-    kept.send("cti.request.createsession", **credentials(destination="desk.S2"))
-    await kept.must("cti.request.dispose")
-    assert kept.target_of() == ["P.CONTROL", "desk.S2"]
+    """Sessions prove that it was initialised only where its own row is missing."""
+    await settle()
+    key = "dest/P.CONTROL"
+    kept.ledger.put(key, lambda: unpacked(kept.ledger.rows[key]) | {"open": False})
     again = await kept.again()
-    assert again.target_of() == ["P.CONTROL", "desk.S2"]
+    assert SESSION in again.target_of()
     again.pbx.set_available(available=False)
-    assert again.take_events() == []
+    assert [one.target for one in again.wire.sent] == [SESSION]
 
 
 async def test_no_password_is_kept(kept: Kept) -> None:
