@@ -20,7 +20,14 @@ from connector.destinations.session import Session
 from connector.destinations.tree import Tree
 from connector.telephony.changes import MuteChanged, RecordingChanged, SupervisionChanged
 from connector.telephony.interactions import Interaction as Model
-from connector.telephony.states import Cause, ConversationState, InteractionState, Supervision
+from connector.telephony.states import (
+    ANSWERED_STATES,
+    RINGING_STATES,
+    Cause,
+    ConversationState,
+    InteractionState,
+    Supervision,
+)
 
 _OVER = frozenset({wire.InteractionState.ENDED, wire.InteractionState.COMPLETED})
 _TELEPHONY = session_wire.ChannelType.TELEPHONY
@@ -92,8 +99,14 @@ def _interaction(destination: Interaction, keeper: Keeper) -> None:
     legs = [one for one in destination.children.values() if isinstance(one, Conversation)]
     legs = [one for one in legs if one.open and not one.over]
     if model is not None and not model.over:
-        for one in legs:
-            _conversation(one, model)
+        believed = {one: _answered(one, model) for one in legs}
+        if (
+            model.state is InteractionState.STARTED
+            and destination.told["state"] != wire.InteractionState.STARTED
+        ):
+            destination.emit(wire.Started())
+        for one, state in believed.items():
+            _conversation(one, model, state)
         _live_interaction(destination, model, keeper)
         return
     for one in legs:
@@ -106,8 +119,6 @@ def _interaction(destination: Interaction, keeper: Keeper) -> None:
 
 def _live_interaction(destination: Interaction, model: Model, keeper: Keeper) -> None:
     told = destination.told
-    if model.state is InteractionState.STARTED and told["state"] != wire.InteractionState.STARTED:
-        destination.emit(wire.Started())
     consult = model.consult
     # One that the bridge asked for is named in the response to its request.
     asked = keeper.is_interrupted("interaction.request.consult", destination.target)
@@ -124,15 +135,28 @@ def _live_interaction(destination: Interaction, model: Model, keeper: Keeper) ->
         destination.tell_marks(MuteChanged(model.id, muted=model.muted))
 
 
-def _conversation(destination: Conversation, interaction: Model) -> None:
+def _answered(destination: Conversation, interaction: Model) -> ConversationState:
+    """Tell that a conversation was answered that rang when it was told last; return its state as told now."""
+    told = ConversationState(destination.told["state"])
+    model = interaction.conversation(destination.nativeid)
+    if told not in RINGING_STATES or model is None:
+        return told
+    first = model is interaction.primary and interaction.state is InteractionState.STARTED
+    if model.state not in ANSWERED_STATES and not first:
+        return told
+    # It may be held or over by now: that it talked comes first.
+    _tell_state(destination, ConversationState.TALKING)
+    return ConversationState.TALKING
+
+
+def _conversation(destination: Conversation, interaction: Model, believed: ConversationState) -> None:
     model = interaction.conversation(destination.nativeid)
     if model is None or model.released:
         destination.tell_release(model.cause if model is not None else Cause.NORMAL)
         return
-    told = destination.told
-    if told["state"] != model.state:
+    if believed is not model.state:
         _tell_state(destination, model.state)
-    known = told.get("members", {})
+    known = destination.told.get("members", {})
     now = {one.id: fields_of(one) for one in model.members}
     for key, member in now.items():
         if _party(known.get(key)) != _party(member):

@@ -126,6 +126,26 @@ async def test_what_happened_meanwhile_is_told_once(kept: Kept) -> None:
     assert last.take_events() == []
 
 
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ((facts.LegLeft(CUSTOMER, "b1"), facts.MusicStarted(CUSTOMER)), "HELD"),
+        ((facts.LegEnded(CUSTOMER, 16),), "RELEASED NORMAL"),
+    ],
+)
+async def test_a_call_that_was_answered_meanwhile_talked_before_whatever_followed(
+    kept: Kept, told: tuple[facts.Fact, ...], state: str
+) -> None:
+    await kept.take_call()
+    kept.take_events()
+    again = await kept.again(told=(*agent_answers(), *told))
+    assert again.take_events()[:3] == [
+        "conversation.statechanged TALKING",
+        "interaction.started",
+        f"conversation.statechanged {state}",
+    ]
+
+
 async def test_a_call_that_ended_meanwhile_is_ended_and_can_be_completed(kept: Kept) -> None:
     await kept.take_call()
     kept.pbx.tell(*agent_answers())
