@@ -71,6 +71,14 @@ class Lanes:
             end = target.find(".", end + 1)
         return target if target in self._busy else None
 
+    def keeps_back_above(self, target: str, lane: str) -> bool:
+        """Tell whether events are kept back at or above `target` in another lane than this one."""
+        return any(
+            target == held or target.startswith(f"{held}.")
+            for held, events in self._held.items()
+            if events and held != lane
+        )
+
     @asynccontextmanager
     async def alone(self, lane: str) -> AsyncIterator[None]:
         """Wait until nothing runs in the lanes below, and let nothing begin there until the end."""

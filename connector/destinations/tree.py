@@ -57,6 +57,7 @@ _LAST_EVENTS = frozenset(
 """After these a destination says nothing more."""
 
 _DISPOSE = ".request.dispose"
+_INIT = ".query.init"
 
 _PATIENCE = 10.0
 """Seconds for which events wait for the answer to a request that an earlier process had begun."""
@@ -349,7 +350,7 @@ class Tree:
         problem: str | None = None
         try:
             if self.keeper is None:
-                reply = await self._handle(destination, message)
+                reply = await self._handle(destination, message, lane)
             else:
                 reply = await self._outcome(self.keeper, destination, message, lane)
         except (Refusal, PbxProblem, BodyInvalid) as refusal:
@@ -401,9 +402,9 @@ class Tree:
             # It begins now: what happened before is told before.
             self._lanes.tell_now(lane)
         await keeper.begin(destination, message, lane)
-        return await self._handle(destination, message)
+        return await self._handle(destination, message, lane)
 
-    async def _handle(self, destination: Destination | None, message: Message) -> Body | None:
+    async def _handle(self, destination: Destination | None, message: Message, lane: str) -> Body | None:
         if destination is None or destination.disposed:
             raise Refusal(f"There is no destination {message.target}.")
         if message.kind is Kind.REQUEST and not message.name.endswith(_DISPOSE):
@@ -412,6 +413,16 @@ class Tree:
             if not destination.open and destination is not self.root:
                 # Its events could not be sent, so that nobody would learn what came of it.
                 raise Refusal(f"The {destination.kind} is not initialised yet.")
+        if (
+            destination.open
+            and message.name.endswith(_INIT)
+            and self._lanes.keeps_back_above(destination.target, lane)
+        ):
+            # The answer would tell what is so now, and what led there would be told after it.
+            raise Refusal(
+                f"The {destination.kind} is initialised already, and what happened to it is told "
+                "after the answer to another request: please ask again."
+            )
         body = parse_body(message)
         handler = None if isinstance(body, Unknown) else destination.handler_for(body)
         if handler is None or isinstance(body, Unknown):

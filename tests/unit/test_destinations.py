@@ -526,6 +526,25 @@ async def test_a_connector_that_is_being_stopped_says_so_and_takes_no_session(br
     assert refused.error_message == "No new sessions: the connector is being stopped."
 
 
+async def test_a_second_init_is_not_ahead_of_what_waits_for_the_answer_to_another_request(
+    bridge: Bridge,
+) -> None:
+    await bridge.log_in()
+    await bridge.take_call()
+    bridge.pbx.gate = asyncio.Event()
+    bridge.send("channel.request.dial", CHANNEL, destination="2002")
+    await settle()
+    bridge.pbx.tell(*agent_answers())
+    refused = await bridge.ask("conversation.query.init", CONVERSATION)
+    assert refused.error_message is not None
+    assert "please ask again" in refused.error_message
+    bridge.pbx.gate.set()
+    await settle()
+    assert "conversation.statechanged TALKING" in bridge.take_events()
+    answer = await bridge.must("conversation.query.init", CONVERSATION)
+    assert answer.body["conversation-state"] == "TALKING"
+
+
 async def test_no_session_is_made_after_everything_was_given_up(bridge: Bridge) -> None:
     """The password was still being checked."""
     await bridge.must("cti.request.serverstatus")
