@@ -44,6 +44,10 @@ class Session(Destination):
         """What tells in a log whom this is about: the agent."""
         return {"agent": self.agent.agent_id}
 
+    def asks_of_pbx(self, name: str) -> bool:
+        """Return whether it is about what the agents do."""
+        return name == "session.request.getteamstatus"
+
     @property
     def group_name(self) -> str:
         """The CTI id of the agent's channel group."""

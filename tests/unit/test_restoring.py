@@ -265,6 +265,17 @@ async def test_nothing_is_made_below_what_was_given_up_while_a_request_waited_fo
     assert again.target_of() == ["P.CONTROL"]
 
 
+async def test_the_team_is_not_called_logged_out_before_the_pbx_is_there(kept: Kept) -> None:
+    again = await kept.again(away(facts.MemberChanged("support", "1001", "1001", paused=False, reason="")))
+    asked = again.send("session.request.getteamstatus", SESSION, realtime=False)
+    await settle()
+    again.pbx.read_lists()
+    await settle()
+    answer = again.answer(asked)
+    assert answer is not None
+    assert [one["state"] for one in answer.body["teamstatus"]] == ["READY"]
+
+
 async def test_an_agent_is_not_taken_for_logged_out_before_the_pbx_is_there(kept: Kept) -> None:
     """A logout that was begun is not done because nobody is known to be logged in yet."""
     works = facts.MemberChanged("support", "1001", "1001", paused=False, reason="")
