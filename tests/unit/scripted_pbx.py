@@ -1,17 +1,18 @@
 """A PBX that a property test scripts: every procedure may be refused, be held up, or break in the middle.
 
 It keeps the port's promises as the real one does: a procedure refuses what makes no sense now, and returns
-only when the model shows the outcome.
+only when the model shows the outcome. Parties go to rooms as they do there.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from fake_pbx import FakePbx
 
 from connector.telephony import facts
+from connector.telephony.facts import Fact
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import PbxDown, Refused, Seat, TimedOut
 from connector.telephony.states import (
@@ -46,6 +47,12 @@ class ScriptedPbx(FakePbx):
         self.gates: list[asyncio.Event] = []
         self.dialled = 0
         self.broken = 0
+        self.notes: dict[str, dict[str, str]] = {}
+        """What stands on legs, for whoever finds them in a list."""
+
+    def exists(self, leg: str) -> bool:
+        """Tell whether a leg of that id is up."""
+        return self.model.legs.get(leg) is not None
 
     def let_go(self) -> None:
         """Have everything that was held up go on."""
@@ -115,6 +122,7 @@ class ScriptedPbx(FakePbx):
         self.dialled += 1
         leg = f"out-{self.dialled}"
         self.model.expect_dial(leg, number)
+        self.notes[leg] = {"destination": number}
         self.tell(
             facts.LegCreated(leg, seat.endpoint, leg, placed=False),
             facts.DialStarted(None, leg),
@@ -144,10 +152,10 @@ class ScriptedPbx(FakePbx):
         self.tell(facts.LegEnded(self._live(interaction).leg, 16))
 
     async def hold(self, interaction: str, conversation: str) -> None:
-        await self._music(interaction, conversation, facts.MusicStarted, ConversationState.HELD)
+        await self._move(interaction, conversation, self._aside, ConversationState.HELD)
 
     async def retrieve(self, interaction: str, conversation: str) -> None:
-        await self._music(interaction, conversation, facts.MusicStopped, ConversationState.TALKING)
+        await self._move(interaction, conversation, self._back, ConversationState.TALKING)
 
     async def send_dtmf(self, interaction: str, conversation: str, tones: str) -> None:
         self._conversation(interaction, conversation, *_ANSWERED)
@@ -167,13 +175,15 @@ class ScriptedPbx(FakePbx):
         self._member_for_word(interaction, conversation, member)
         await self._do(f"private word {member}")
         leg = self._member_for_word(interaction, conversation, member)
-        found, room = self._live(interaction), f"word-{leg}"
+        found = self._live(interaction)
+        others = [party for party in found.primary.parties if party != leg]
         self.tell(
-            facts.RoomAssigned(found.leg, Role.CONSULT, room),
-            facts.LegJoined(found.leg, room),
-            facts.RoomOpened(room, room),
-            facts.LegJoined(leg, room),
-            *(facts.MusicStarted(party) for party in found.primary.parties),
+            *_into_room(found, others),
+            facts.RoomAssigned(found.leg, Role.CONSULT, leg),
+            facts.LegJoined(found.leg, f"room-{leg}"),
+            facts.RoomOpened(f"room-{leg}", leg),
+            facts.LegJoined(leg, f"room-{leg}"),
+            *(facts.MusicStarted(party) for party in others[:1] if len(others) == 1),
         )
         self._shown(lambda: found.consult is not None and not found.consult.released)
 
@@ -199,13 +209,17 @@ class ScriptedPbx(FakePbx):
         self.dialled += 1
         leg = f"con-{self.dialled}"
         self.tell(
-            *(facts.MusicStarted(party) for party in found.primary.parties),
+            *self._aside(found),
             facts.LegCreated(leg, "2002", found.leg, placed=False, number=number),
             facts.DialStarted(found.leg, leg),
         )
         if found.consult is None or found.consult.released:
             raise TimedOut("The telephone system did not show the outcome in time.")
-        return found.consult.id
+        consult = found.consult.id
+        self.notes.setdefault(found.leg, {}).update(
+            consulted=leg, number=number, consult=consult.rpartition("-")[2]
+        )
+        return consult
 
     async def consult_transfer(self, interaction: str) -> None:
         self._with_consult(interaction)
@@ -223,7 +237,11 @@ class ScriptedPbx(FakePbx):
         await self._do("conference")
         found = self._with_consult(interaction)
         parties = [*found.primary.parties, *(found.consult.parties if found.consult else ())]
-        self.tell(*(facts.LegJoined(leg, f"room-{found.leg}") for leg in (found.leg, *parties)))
+        self.tell(
+            *_into_room(found, parties),
+            facts.LegJoined(found.leg, f"room-{parties[0]}"),
+            *(facts.MusicStopped(leg) for leg in parties),
+        )
         self._shown(lambda: found.consult is not None and found.consult.released)
 
     async def alternate(self, interaction: str) -> None:
@@ -285,6 +303,7 @@ class ScriptedPbx(FakePbx):
         self.dialled += 1
         name = f"sup-{self.dialled}"
         self.model.expect_supervision(name, interaction)
+        self.notes[name] = {"supervises": interaction}
         self.tell(facts.LegCreated(name, seat.endpoint, name, placed=False))
         self.tell(facts.DialStarted(None, name), facts.SpyStarted(name, interaction, mode))
 
@@ -328,20 +347,38 @@ class ScriptedPbx(FakePbx):
             raise Refused("There is no consult call.")
         return found
 
-    async def _music(
+    def _aside(self, found: Interaction) -> tuple[Fact, ...]:
+        """Return how the primary's parties go to their room, where one that is alone hears music."""
+        parties = list(found.primary.parties)
+        agent = self.model.legs.get(found.leg)
+        return (
+            *_into_room(found, parties),
+            facts.LegLeft(found.leg, (agent.bridge if agent is not None else None) or "", waits=True),
+            *(facts.MusicStarted(party) for party in parties if len(parties) == 1),
+        )
+
+    def _back(self, found: Interaction) -> tuple[Fact, ...]:
+        """Return how the agent's leg visits the primary's parties."""
+        parties = list(found.primary.parties)
+        return (
+            *_into_room(found, parties),
+            *(facts.LegJoined(found.leg, f"room-{party}") for party in parties[:1]),
+            *(facts.MusicStopped(party) for party in parties),
+        )
+
+    async def _move(
         self,
         interaction: str,
         conversation: str,
-        fact: type[facts.MusicStarted | facts.MusicStopped],
+        way: Callable[[Interaction], tuple[Fact, ...]],
         wanted: ConversationState,
     ) -> None:
         self._conversation(interaction, conversation, *_ANSWERED)
-        await self._do(f"{fact.__name__} {conversation}")
-        self._conversation(interaction, conversation, *_ANSWERED)
-        found = self._live(interaction).conversation(conversation)
-        if found is not None:
-            self.tell(*(fact(leg) for leg in found.parties))
-        self._shown(lambda: found is not None and found.state is wanted)
+        await self._do(f"{wanted} {conversation}")
+        found = self._conversation(interaction, conversation, *_ANSWERED)
+        if found.role is Role.PRIMARY:
+            self.tell(*way(self._live(interaction)))
+        self._shown(lambda: found.state is wanted)
 
     def _live(self, interaction: str) -> Interaction:
         found = self.model.interaction(interaction)
@@ -365,6 +402,18 @@ class ScriptedPbx(FakePbx):
     def _shown(ready: Callable[[], bool]) -> None:
         if not ready():
             raise TimedOut("The telephone system did not show the outcome in time.")
+
+
+def _into_room(found: Interaction, parties: Sequence[str]) -> tuple[Fact, ...]:
+    """Return how parties of an agent's come to be in the room of the first of them."""
+    if not parties:
+        return ()
+    room = parties[0]
+    return (
+        facts.RoomAssigned(found.leg, Role.PRIMARY, room),
+        *(facts.LegJoined(party, f"room-{room}") for party in parties),
+        facts.RoomOpened(f"room-{room}", room),
+    )
 
 
 _ANSWERED = (ConversationState.TALKING, ConversationState.HELD)

@@ -79,8 +79,8 @@ class Agents:
 class Bench:
     """The tree between a scripted PBX and the referee."""
 
-    def __init__(self) -> None:
-        self.pbx = ScriptedPbx()
+    def __init__(self, pbx: ScriptedPbx | None = None) -> None:
+        self.pbx = pbx or ScriptedPbx()
         self.rules = Rules("P")
         self.tree = Tree("P", self.pbx, Agents(), self, Site(extensions=True))
         Control(self.tree)
@@ -200,7 +200,7 @@ class Bench:
         }
         if isinstance(fact, facts.LegCreated):
             name = fact.leg
-            if self.pbx.model.legs.get(fields["leg"]) is not None:
+            if self.pbx.exists(fields["leg"]):
                 return
             self._generation[name] = self._generation.get(name, -1) + 1
             fields["leg"] = self._leg(name)
