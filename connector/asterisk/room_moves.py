@@ -22,6 +22,7 @@ from connector.asterisk.lone_legs import AGENT_MARK, LoneLegs
 from connector.asterisk.meeting import ON_ITS_WAY, ROOM_VARIABLES, Meetings, Move
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings, HandlingSettings
+from connector.asterisk.split_rooms import SplitRooms
 from connector.asterisk.variables import LegVariables
 from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
@@ -67,9 +68,8 @@ class RoomMoves(AnsweredCalls):
         self._left_behind = LeftBehind(
             exchange, self._get, lambda party: self._move((party, ORPHAN, "s")), self._hang_up
         )
-        self._lasting_music = LastingMusic(
-            exchange, lambda party, room: self._move(self._meetings.seat(party, room))
-        )
+        self._lasting_music = LastingMusic(exchange, self._enter_anew)
+        self._split_rooms = SplitRooms(exchange, self._enter_anew)
         self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
         self._chores = Chores()
@@ -81,6 +81,7 @@ class RoomMoves(AnsweredCalls):
         self._former_agents.close()
         self._left_behind.close()
         self._lasting_music.close()
+        self._split_rooms.close()
 
     async def _move(self, *moves: Move) -> None:
         (leg, context, extension), *extra = moves
@@ -101,6 +102,10 @@ class RoomMoves(AnsweredCalls):
                 await asyncio.sleep(pause)
             else:
                 return
+
+    async def _enter_anew(self, leg: str, room: str) -> None:
+        """Send a leg into the room that it is in."""
+        await self._move(self._meetings.seat(leg, room))
 
     async def _introduce(
         self, interaction: Interaction, conversation: Conversation, agent: str | None = None

@@ -209,8 +209,12 @@ class LegGraph:
 
     def in_room(self, room: str) -> set[str]:
         """Return the legs in the conference room of that name."""
-        bridge = next((bridge for bridge, name in self._rooms.items() if name == room), "")
-        return set(self._bridges.get(bridge, ()))
+        return set[str]().union(*self.halves_of(room))
+
+    def halves_of(self, room: str) -> list[set[str]]:
+        """Return who is in each conference of that name: there is one, unless the PBX has made a mistake."""
+        bridges = [bridge for bridge, name in self._rooms.items() if name == room]
+        return [set(there) for bridge in bridges if (there := self._bridges.get(bridge))]
 
     def apply(self, fact: facts.Fact) -> set[str]:  # noqa: C901, PLR0911 - one flat table of facts
         """Take one fact in. Return the legs that it touched."""
