@@ -20,7 +20,7 @@ class FoundCall:
     """The conversations of a leg. A state of None: nobody has answered yet, or there is no consult."""
 
     primary: tuple[str, ...]
-    """The primary's parties, its room's owner first."""
+    """The primary's parties: whom the call is about first of all, then the owner of its room."""
     primary_state: ConversationState | None
     consult: tuple[str, ...] = ()
     consult_state: ConversationState | None = None
@@ -41,6 +41,7 @@ def _by_rooms(graph: LegGraph, agent: Leg, found: CallFound, heard: Hearing) -> 
     if not found.primary_room:
         # A release that was under way takes the note from the agent's leg first.
         primary = tuple(leg for leg in found.guests if leg != found.consult_room and graph.room_of(leg))
+    primary = _contact_first(graph, agent, primary)
     if partner is not None and found.primary_room:
         # Who consulted this agent was here first, and may be elsewhere for a while.
         primary = tuple(dict.fromkeys((partner.id, *primary)))
@@ -90,6 +91,17 @@ def _by_joint(graph: LegGraph, agent: Leg, joint: Leg, guests: tuple[str, ...], 
         tuple(sorted(heard.parties)),
         _TALKING if talks else _DIALING,
     )
+
+
+def _contact_first(graph: LegGraph, agent: Leg, parties: Iterable[str]) -> tuple[str, ...]:
+    """Sort the first call's parties: who began the call, or who was dialled, before all others."""
+    dialled = {agent.dialled, agent.destination} - {""}
+
+    def rank(leg: str) -> tuple[bool, bool]:
+        live = graph.get(leg)
+        return leg != agent.tree, live is None or live.number not in dialled
+
+    return tuple(sorted(parties, key=rank))
 
 
 def _callers_first(graph: LegGraph, agent: Leg, parties: Iterable[str]) -> list[str]:

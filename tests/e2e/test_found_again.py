@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from atxfer_desk import agent_and_customer_talk, ring
-from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
+from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, Origin, make_call
 from desk import WAIT, Desk, cause_of
 from found import after_restart, agree, log_in_again, newcomer
+from test_private_word import all_hear
+from test_several import join
 
 from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
@@ -185,6 +187,30 @@ async def test_a_consult_that_fails_after_a_restart(tcp_desk: Desk, strategy: st
         await call.primary.retrieve()
     await agent_and_customer_talk(call)
     await call.primary.release()
+    await call.over()
+
+
+@pytest.mark.parametrize("origin", ["queue", "dial"])
+async def test_a_conference_in_the_room_of_who_was_consulted_is_about_the_customer_after_a_restart(
+    tcp_desk: Desk, origin: Origin
+) -> None:
+    call = await make_call(tcp_desk, origin)
+    consult = await call.consult()
+    fourth = await join(tcp_desk, consult, "2002")
+    await call.interaction.consult_conference()
+    four = (call.agent, call.customer, call.target, fourth)
+    await all_hear(*four)
+    await call.primary.wait_members(lambda members: len(members) == 3)
+    await after_restart(call)
+    (customer,) = [one for one in call.primary.members if one.address == "2001"]
+    reply = await tcp_desk.bridge.request(
+        call.primary.target, "conversation.request.x-privateword", {"id": customer.id}
+    )
+    assert reply.error_message == "Only who came in later can be taken aside, not whom the call is about."
+    await all_hear(*four)
+    for phone in four:
+        for each in phone.calls:
+            await each.hangup()
     await call.over()
 
 

@@ -9,7 +9,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.recovery import resync
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
-from connector.telephony.changes import Anomaly, Change, ConversationAdded, MemberType
+from connector.telephony.changes import Anomaly, Change, ConversationAdded
 from connector.telephony.interactions import Interaction
 from connector.telephony.states import Cause, ConversationState, InteractionState
 
@@ -381,22 +381,21 @@ async def test_a_private_word_is_found_as_a_consult(seen: bool) -> None:
 
 
 @pytest.mark.parametrize("inbound", [True, False])
-async def test_a_customer_who_was_taken_aside_is_found_as_the_one_whom_the_call_is_about(
+async def test_of_a_conference_in_the_room_of_who_was_consulted_the_customer_is_the_first(
     *, inbound: bool
 ) -> None:
-    """A restarted connector lets that happen where the conference met in the room of who was consulted."""
+    """So nobody takes the customer aside, whom the call is about."""
     found = Found()
     tree, dialled = (CUSTOMER, "") if inbound else (AGENT, "2001")
-    own = {"HARMONY_P1": TARGET, "HARMONY_P2": CUSTOMER, "HARMONY_DEST": "2001", "HARMONY_DIALLED": dialled}
+    together = {"place": f"harmony-room,p{TARGET}", "bridge": "r1", "tree": tree, "HARMONY_AGENT": AGENT}
+    own = {"HARMONY_P1": TARGET, "HARMONY_DEST": "1002", "HARMONY_DIALLED": dialled}
     await found.read(
-        row(AGENT, "1001", f"harmony-room,a{CUSTOMER}", "r1", dnid=dialled, tree=tree, **own),
-        row(CUSTOMER, "2001", f"harmony-room,p{CUSTOMER}", "r1", tree=tree, HARMONY_AGENT=AGENT),
-        row(TARGET, "1002", f"harmony-room,p{TARGET}", "r2", tree=tree, HARMONY_AGENT=AGENT),
+        row(AGENT, "1001", f"harmony-room,a{TARGET}", "r1", dnid=dialled, tree=tree, **own),
+        row(TARGET, "1002", **together),
+        row("x-2", "2002", **together),
+        row(CUSTOMER, "2001", **together),
     )
     interaction = found.interaction
-    assert shape(interaction) == (HELD, TALKING)
+    assert shape(interaction) == (TALKING, None)
     assert interaction.data["ANI" if inbound else "DNIS"] == "2001"
-    consult = interaction.consult
-    assert consult is not None
-    assert [(one.address, one.type) for one in consult.members] == [("2001", MemberType.CUSTOMER)]
-    assert [(one.address, one.type) for one in interaction.primary.members] == [("1002", MemberType.OTHER)]
+    assert [one.address for one in interaction.primary.members] == ["2001", "1002", "2002"]
