@@ -27,13 +27,10 @@ def update(calls: Calls, interaction: Interaction) -> None:
         calls.emit(DataChanged(interaction.id, changed))
 
 
-def collect(calls: Calls, interaction: Interaction, aside: Leg | None = None) -> dict[str, str]:
-    """Return what the call itself says, then what the dialplan put on it.
-
-    `aside` is a caller who was taken aside, as long as the conversation for that is not there.
-    """
+def collect(calls: Calls, interaction: Interaction) -> dict[str, str]:
+    """Return what the call itself says, then what the dialplan put on it."""
     agent = calls.legs.get(interaction.leg)
-    caller = aside if aside is not None else calls.legs.get(interaction.caller)
+    caller = calls.legs.get(interaction.caller)
     data = dict(interaction.data)
     if agent is not None and interaction.state is InteractionState.DIALING:
         data["DIRECTION"] = "OUTBOUND"

@@ -1,11 +1,11 @@
 """Interactions of calls that were found in a list: begun, and led to the state that these are in."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from connector.telephony import beginnings, call_data, facts, settling
 from connector.telephony.calls import Calls
 from connector.telephony.changes import InteractionAdded
-from connector.telephony.found_calls import FoundCall, read_call
+from connector.telephony.found_calls import read_call
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Leg
 from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, InteractionState, Role
@@ -56,18 +56,14 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
     if call.primary and interaction.state is InteractionState.ALERTING:
         # Whom a leg was connected with last need not be who called.
         interaction.primary.expect_nobody()
-    whose = _whose(interaction, agent, call, fact)
-    if whose in call.consult:
-        interaction.primary.expect_nobody()
-    _seat(calls, interaction, interaction.primary, call.primary, whose)
-    aside = calls.legs.get(whose) if whose in call.consult else None
-    interaction.data = call_data.collect(calls, interaction, aside)
+    _seat(calls, interaction, interaction.primary, call.primary, began=agent.tree)
+    interaction.data = call_data.collect(calls, interaction)
     if call.primary_state is not None and interaction.primary.state not in ANSWERED_STATES:
         _bring(calls, interaction, interaction.primary, call.primary_state)
         interaction.step(InteractionState.STARTED, calls.emit)
     if call.consult_state is not None:
         consult = _consult(calls, interaction, agent, fact)
-        _seat(calls, interaction, consult, call.consult, whose)
+        _seat(calls, interaction, consult, call.consult)
         if call.consult_state is not ConversationState.DIALING:
             _bring(calls, interaction, consult, call.consult_state)
     # One that is over had its number too, and the bridge may know it.
@@ -93,34 +89,19 @@ def _consult(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Cal
     return consult
 
 
-def _whose(interaction: Interaction, agent: Leg, call: FoundCall, fact: facts.CallFound) -> str | None:
-    """Return the party whom the call is about, if that can be told: who began it, or was dialled first.
-
-    That may be the consult's: a restarted connector takes who owns a conference's room for its first party,
-    so if that met in the room of who was consulted, the customer can be taken aside. Then the number that was
-    consulted last is the first one dialled.
-    """
-    if agent.tree in {*call.primary, *call.consult}:
-        return agent.tree
-    dialled = interaction.primary.placeholder
-    again = dialled is not None and dialled.address == fact.number and not fact.consulting
-    return call.consult[0] if again and fact.number and len(call.consult) == 1 else None
-
-
 def _seat(
     calls: Calls,
     interaction: Interaction,
     conversation: Conversation,
-    parties: Iterable[str],
-    whose: str | None,
+    parties: Sequence[str],
+    began: str = "",
 ) -> None:
-    """Make legs parties. The call is about whom it began with (`whose`), in whichever conversation."""
+    """Make legs parties. If one of them `began` the call, the others came in later."""
     for leg_id in parties:
         leg = calls.legs.get(leg_id)
         if leg is not None:
-            role = conversation.role
-            if whose is not None:
-                role = Role.PRIMARY if leg_id == whose else Role.CONSULT
+            later = began in parties and leg_id != began
+            role = Role.CONSULT if later else conversation.role
             kind = calls.type_of(leg, role)
             conversation.admit(interaction.id, leg, kind, calls.emit, silent=True)
             calls.link(leg_id, interaction)
