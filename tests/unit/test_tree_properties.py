@@ -363,7 +363,7 @@ def test_the_harness_notices_an_event_before_its_init(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Destination, "emit", emit)
     taken = Told(facts.MemberChanged("support", "1001", "1001", paused=True, reason=""))
     with pytest.raises(AssertionError, match="before its init query was received"):
-        run((*desk_of("S1", 0)[:8], Turns(6), taken))
+        run((*desk_of("S1", 0)[:10], Turns(6), taken))
 
 
 def test_the_harness_notices_a_missing_response(monkeypatch: pytest.MonkeyPatch) -> None:
