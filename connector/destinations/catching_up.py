@@ -18,7 +18,7 @@ from connector.destinations.interaction import Interaction
 from connector.destinations.keeping import Keeper
 from connector.destinations.session import Session
 from connector.destinations.tree import Tree
-from connector.telephony.changes import MuteChanged, RecordingChanged, SupervisionChanged
+from connector.telephony.changes import MuteChanged, Presence, RecordingChanged, SupervisionChanged
 from connector.telephony.interactions import Interaction as Model
 from connector.telephony.states import (
     ANSWERED_STATES,
@@ -68,10 +68,14 @@ def _presence(channel: Channel) -> None:
     presence = channel.tree.pbx.model.presence(channel.seat.endpoint)
     told = channel.told
     before, now = channel_wire.ChannelState(told["state"]), channel.state_of(presence)
+    ready = (told["agent"], told["reason"] or "")
+    if (promised := told.get("promised")) and before is channel_wire.ChannelState.ACTIVE:
+        # The event of a request that was answered was kept back as the earlier process ended.
+        channel.announce_readiness(Presence(channel.seat.agent, ready=promised == "READY"))
+        ready = (promised, "")
     channel.tell_state(before, now)
     if now is not channel_wire.ChannelState.ACTIVE:
         return
-    ready = (told["agent"], told["reason"] or "")
     is_ready = ("READY" if presence.ready else "NOT_READY", "" if presence.ready else presence.reason)
     if before is not now or ready != is_ready:
         channel.announce_readiness(presence)
@@ -111,7 +115,10 @@ def _interaction(destination: Interaction, keeper: Keeper) -> None:
         return
     for one in legs:
         one.tell_release(model.cause if model is not None else Cause.NORMAL)
-    if wire.InteractionState(destination.told["state"]) in _OVER:
+    told = wire.InteractionState(destination.told["state"])
+    if told is wire.InteractionState.ENDED and destination.told.get("promised"):
+        destination.emit(wire.Completed())
+    if told in _OVER:
         return
     cause = model.cause if model is not None and model.cause is not None else Cause.NORMAL
     destination.emit(wire.Ended(cause=conversation_wire.Cause(cause)))

@@ -22,19 +22,27 @@ class ControlTold(TypedDict, total=False):
 
 
 class ChannelTold(TypedDict, total=False):
-    """What the bridge was told of a channel; `interactions` are native ids."""
+    """What the bridge was told of a channel; `interactions` are native ids.
+
+    `promised`: the readiness that a request was answered with, while its event is still to come.
+    """
 
     state: channel_wire.ChannelState
     agent: channel_wire.AgentState
     reason: str | None
+    promised: str
     interactions: list[str]
     supervision: str
 
 
 class InteractionTold(TypedDict, total=False):
-    """What the bridge was told of an interaction; `consult` and `conversations` are native ids."""
+    """What the bridge was told of an interaction; `consult` and `conversations` are native ids.
+
+    `promised`: whether the request to complete it was answered, and with what.
+    """
 
     state: interaction_wire.InteractionState
+    promised: str
     data: dict[str, Any]
     consult: str | None
     conversations: list[str]

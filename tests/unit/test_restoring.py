@@ -284,6 +284,22 @@ async def test_an_agent_is_not_taken_for_logged_out_before_the_pbx_is_there(kept
     assert [one.name for one in kept.wire.sent].count("channel.deactivated") == 1
 
 
+async def test_what_an_answer_promised_is_told_if_it_was_kept_back_as_the_connector_ended(kept: Kept) -> None:
+    """A request above is under way: what happens below waits for its answer."""
+    await kept.must("channel.request.notready", CHANNEL)
+    await kept.take_call()
+    kept.pbx.tell(facts.LegEnded(AGENT, 16))
+    kept.take_events()
+    kept.tree._lanes.keep_busy(SESSION)
+    await kept.must("channel.request.notready", CHANNEL)
+    await kept.must("interaction.request.complete", INTERACTION)
+    assert kept.take_events() == []
+    again = await kept.again()
+    assert again.take_events() == ["channel.notready None", "interaction.completed"]
+    last = await again.again()
+    assert last.take_events() == []
+
+
 async def test_an_answered_request_is_answered_again_and_not_carried_out(kept: Kept) -> None:
     await kept.take_call()
     kept.pbx.tell(*agent_answers())
