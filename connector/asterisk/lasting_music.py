@@ -25,10 +25,16 @@ _GRACE = 0.1
 
 
 class LastingMusic:
-    """Ends it. `enter_anew` sends a leg into the room, of that name, that it is in."""
+    """Ends it in rooms that `is_ours` says are. `enter_anew` sends a leg into the room that it is in."""
 
-    def __init__(self, exchange: Exchange, enter_anew: Callable[[str, str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        is_ours: Callable[[str], bool],
+        enter_anew: Callable[[str, str], Awaitable[None]],
+    ) -> None:
         self._exchange = exchange
+        self._is_ours = is_ours
         self._enter_anew = enter_anew
         self._looked_at: set[str] = set()
         self._chores = Chores()
@@ -49,7 +55,7 @@ class LastingMusic:
         if room is None:
             return
         for party in sorted(self._exchange.model.legs.in_room(room) - self._looked_at):
-            if self._lasts(party, room):
+            if self._lasts(party, room) and self._is_ours(room):
                 self._looked_at.add(party)
                 self._chores.start(self._look_after(party, room))
 

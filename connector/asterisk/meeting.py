@@ -185,6 +185,18 @@ class Meetings:
         agent_is_away = room != leg and self.is_agents(room) and not legs.in_room(room)
         return leg, ROOM_CONTEXT, f"{'v' if self.is_agents(leg) else 'w' if agent_is_away else 'p'}{room}"
 
+    def seat_of_known(self, leg: str, room: str) -> Move:
+        """Return the move by which who is in a room enters it once more, whoever else is there by then."""
+        return leg, ROOM_CONTEXT, f"{'v' if self.is_agents(leg) else 'w'}{room}"
+
+    def is_ours(self, room: str) -> bool:
+        """Whether a conference is one of our rooms: named after a leg, or noted by an agent's leg.
+
+        The site has conferences of its own, in which everything is as the site wants it.
+        """
+        legs = self._exchange.model.legs
+        return legs.get(room) is not None or any(room in leg.rooms.values() for leg in legs.legs.values())
+
     def into_room(self, conversation: Conversation) -> list[Move]:
         """Return the move that gives the party a room; none if it has one, or attends to something else."""
         legs, party = self._exchange.model.legs, self.party(conversation)

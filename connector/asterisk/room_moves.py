@@ -68,8 +68,8 @@ class RoomMoves(AnsweredCalls):
         self._left_behind = LeftBehind(
             exchange, self._get, lambda party: self._move((party, ORPHAN, "s")), self._hang_up
         )
-        self._lasting_music = LastingMusic(exchange, self._enter_anew)
-        self._split_rooms = SplitRooms(exchange, self._enter_anew)
+        self._lasting_music = LastingMusic(exchange, self._meetings.is_ours, self._enter_anew)
+        self._split_rooms = SplitRooms(exchange, self._meetings.is_ours, self._enter_anew)
         self._former_agents = FormerAgents(exchange, variables)
         self._invitations = Invitations(exchange, link, settings)
         self._chores = Chores()
@@ -104,8 +104,8 @@ class RoomMoves(AnsweredCalls):
                 return
 
     async def _enter_anew(self, leg: str, room: str) -> None:
-        """Send a leg into the room that it is in."""
-        await self._move(self._meetings.seat(leg, room))
+        """Send a leg into the room that it is in, whoever has left that meanwhile."""
+        await self._move(self._meetings.seat_of_known(leg, room))
 
     async def _introduce(
         self, interaction: Interaction, conversation: Conversation, agent: str | None = None

@@ -27,10 +27,19 @@ _ROUNDS = 4
 
 
 class SplitRooms:
-    """Puts such a room together. `enter_anew` sends a leg into the room, of that name, that it is in."""
+    """Puts those together that `is_ours` says are. `enter_anew` sends a leg into the room that it is in.
 
-    def __init__(self, exchange: Exchange, enter_anew: Callable[[str, str], Awaitable[None]]) -> None:
+    It must be let in there whoever has left meanwhile.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        is_ours: Callable[[str], bool],
+        enter_anew: Callable[[str, str], Awaitable[None]],
+    ) -> None:
         self._exchange = exchange
+        self._is_ours = is_ours
         self._enter_anew = enter_anew
         self._looked_at: set[str] = set()
         self._chores = Chores()
@@ -43,7 +52,7 @@ class SplitRooms:
     def _on_fact(self, fact: facts.Fact) -> None:
         if not isinstance(fact, facts.RoomOpened) or fact.room in self._looked_at:
             return
-        if not self._is_one(fact.room):
+        if not self._is_one(fact.room) and self._is_ours(fact.room):
             self._looked_at.add(fact.room)
             self._chores.start(self._look_after(fact.room))
 

@@ -141,6 +141,8 @@ class Tree:
         """Who keeps the tree, where it outlives the process."""
         self._catch_up: Callable[[], None] | None = None
         self._caught_up = asyncio.Event()
+        self._patience_ends = 0.0
+        """Until when requests wait for the PBX, by the loop's clock."""
         self._wire = wire
         self._destinations: dict[str, Destination] = {}
         self._lanes = Lanes(lambda send: send(), wire.flush)
@@ -308,6 +310,8 @@ class Tree:
             catch_up()
         else:
             self._catch_up = catch_up
+            # One end for all who wait: those of one branch come one after the other.
+            self._patience_ends = asyncio.get_running_loop().time() + _PATIENCE
 
     @property
     def behind(self) -> bool:
@@ -388,7 +392,7 @@ class Tree:
             if not interrupted:
                 self._lanes.let_tell(lane)
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout_at(self._patience_ends):
                     await self._caught_up.wait()
             self._lanes.keep_busy(lane)
         fate, reply = keeper.fate_of(destination, message)

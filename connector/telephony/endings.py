@@ -53,7 +53,7 @@ def _party_left(
         conversation.dismiss(interaction.id, leg.id, emit)
         if conversation.parties or conversation.state not in ANSWERED_STATES:
             continue
-        if conversation.leg in sent_on:
+        if conversation.sent_on or conversation.leg in sent_on:
             conversation.sent_on = True
         else:
             conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)

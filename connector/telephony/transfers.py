@@ -18,6 +18,8 @@ def transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
     for leg in (calls.legs.get(one) for one in fact.by if len(fact.by) > 1):
         if leg is not None:
             leg.handed_on = True
+    if len(fact.by) == 1:
+        _send_on(calls, fact.by[0], fact.parties)
     introduce(calls, [conversation for _, conversation in handed_on])
     for interaction, conversation in handed_on:
         interaction.transferred.update(conversation.parties)
@@ -25,6 +27,14 @@ def transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
     if len(handed_on) == len(fact.by) > 1:
         (about, first), (_, second) = handed_on
         calls.emit(PartiesLeftTogether(about.id, tuple(first.parties), tuple(second.parties), fact.by))
+
+
+def _send_on(calls: Calls, by: str, parties: tuple[str, ...]) -> None:
+    """Have agents whom a phone, whosever it is, has sent to a number wait for who answers there."""
+    for party in parties:
+        for interaction in calls.on_agents_leg(party):
+            for own in interaction.on_leg(party):
+                own.sent_on = own.sent_on or by in own.parties
 
 
 def _handed_on_by(calls: Calls, leg: str, parties: tuple[str, ...]) -> list[tuple[Interaction, Conversation]]:

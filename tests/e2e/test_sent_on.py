@@ -186,3 +186,36 @@ async def test_who_is_sent_on_had_the_call_on_hold(at_desk: Desk) -> None:
     await expect_hears({sent.agent: {"2001"}, third: {"1001"}})
     await sent.talk.release()
     await sent.over()
+
+
+@pytest.mark.parametrize("called_by", ["agent", "outsider"])
+async def test_somebody_without_a_desktop_sends_the_agent_on(at_desk: Desk, called_by: str) -> None:
+    agent, office = await at_desk.agent_phone("1001"), await at_desk.phones.phone("2002")
+    third = await at_desk.phones.phone("2001")
+    session = await at_desk.login("1001", ready=False)
+    if called_by == "agent":
+        interaction = await session.channel.dial("2002")
+        offices_call = await office.next_call(WAIT)
+        await offices_call.answer()
+    else:
+        agent.answer_mode = "auto"
+        offices_call = await office.dial("1001")
+        interaction = await session.channel.next_interaction()
+    talk = interaction.primary
+    await talk.wait_state(TALKING)
+    await expect_hears({agent: {"2002"}, office: {"1001"}})
+    await offices_call.transfer("2001")
+    rings = await third.next_call(WAIT)
+    await talk.wait_members(lambda members: [one.address for one in members] == ["2001"])
+    await rings.answer()
+    await expect_hears({agent: {"2001"}, third: {"1001"}})
+    assert talk.state is TALKING
+    await talk.hold()
+    await expect_hears({agent: set(), third: {"MOH"}})
+    await talk.retrieve()
+    await expect_hears({agent: {"2001"}, third: {"1001"}})
+    await talk.release()
+    await rings.wait_state("ended", WAIT)
+    await interaction.wait_state(ENDED)
+    await interaction.complete()
+    await session.close()

@@ -31,7 +31,8 @@ class Bench:
         self.exchange.model.watch("1001")
         self.sent: list[tuple[str, str]] = []
         self.gone = False
-        self.lasting = LastingMusic(self.exchange, self.enter_anew)
+        self.foreign: set[str] = set()
+        self.lasting = LastingMusic(self.exchange, lambda room: room not in self.foreign, self.enter_anew)
         self.tell(*agent_in_call(), *HELD_IN_A_ROOM)
 
     async def enter_anew(self, leg: str, room: str) -> None:
@@ -109,3 +110,11 @@ async def test_a_party_that_hangs_up_meanwhile_is_no_fault() -> None:
     assert not bench.sent
     bench.tell(facts.LegEnded(CUSTOMER, 16))
     assert not bench.lasting._chores
+
+
+async def test_a_conference_of_the_site_is_left_alone() -> None:
+    bench = Bench()
+    bench.foreign = {CUSTOMER}
+    bench.tell(facts.LegJoined(AGENT, "r1"), facts.RoomOpened("r1", CUSTOMER))
+    await bench.done()
+    assert not bench.sent

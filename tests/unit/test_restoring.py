@@ -23,6 +23,7 @@ from test_destinations import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridg
 
 from connector.bridge.ledger import Ledger, NoStore, packed, unpacked
 from connector.bridge.messages import Kind, Message
+from connector.destinations import tree as tree_module
 from connector.destinations.control import Control
 from connector.destinations.interrupted import judge, proves
 from connector.destinations.keeping import Keeper
@@ -515,3 +516,24 @@ async def test_a_consult_that_ended_meanwhile_can_still_be_created(kept: Kept) -
     assert answer.body == {"conversation-state": "RELEASED", "members": ()}
     assert again.take_events() == ["conversation.disposed"]
     await again.must("conversation.request.dispose", f"{INTERACTION}.v9")
+
+
+async def test_requests_of_one_call_wait_for_the_pbx_together(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_module, "_PATIENCE", 0.2)
+    await kept.take_call()
+    kept.pbx.tell(*agent_answers())
+    again = await kept.again(away())
+    began = asyncio.get_running_loop().time()
+    asked = [again.send("conversation.request.hold", CONVERSATION) for _ in range(20)]
+    async with asyncio.timeout(10):
+        while not all(map(again.answer, asked)):  # noqa: ASYNC110 - the wire tells nobody
+            await asyncio.sleep(0.01)
+    # One after the other they would have taken twenty times as long.
+    assert asyncio.get_running_loop().time() - began < 2.0
+    late = again.send("conversation.request.hold", CONVERSATION)
+    await settle()
+    answer = again.answer(late)
+    assert answer is not None
+    assert "cannot be reached" in answer.error_message

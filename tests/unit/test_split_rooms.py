@@ -23,7 +23,8 @@ class Bench:
         self.exchange.set_available(available=True)
         self.exchange.model.watch("1001")
         self.known, self.sent, self.gone = known, list[str](), set[str]()
-        self.split = SplitRooms(self.exchange, self.enter_anew)
+        self.foreign: set[str] = set()
+        self.split = SplitRooms(self.exchange, lambda room: room not in self.foreign, self.enter_anew)
         self.tell(*agent_in_call(), facts.LegLeft(AGENT, "b1"), facts.LegLeft(CUSTOMER, "b1"))
 
     def tell(self, *told: Fact) -> None:
@@ -91,3 +92,12 @@ async def test_who_is_gone_ends_it() -> None:
     assert bench.sent == [AGENT, CUSTOMER, AGENT, CUSTOMER]
     bench.tell(facts.LegEnded(AGENT, 16))
     assert bench.exchange.model.legs.halves_of(ROOM) == [{CUSTOMER}]
+
+
+async def test_conferences_of_the_site_are_left_alone() -> None:
+    bench = Bench("r2")
+    bench.foreign = {ROOM}
+    bench.enters(AGENT, "r1")
+    bench.enters(CUSTOMER, "r2")
+    await bench.done()
+    assert not bench.sent
