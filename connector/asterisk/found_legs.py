@@ -5,14 +5,17 @@ as variables that connector and dialplan set for each other anyway (`asterisk/va
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from connector.asterisk.channel_names import is_furniture
 from connector.asterisk.events import DIAL_OUTCOMES, ROOMS, translate_channel_row, translate_named_row
 from connector.asterisk.variable_names import RESERVED_VARIABLES, data_key
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
 from connector.telephony.legs import Leg
+from connector.telephony.model import TelephonyModel
 
 _TIES = ("HARMONY_P1", "HARMONY_P2", "HARMONY_AGENT", "HARMONY_CUR", "HARMONY_CONSULT")
 """Variables that name other legs, or rooms that are named after legs."""
@@ -34,7 +37,9 @@ Nobody sets the first one: it shows that a row has them.
 _TOLD_BY_NAME = RESERVED_VARIABLES | frozenset(TRUSTED)
 _UNSET = "(null)"
 _MOST_DIGITS = 7
-_CONSULTING, _IDLE, _QUEUE = "harmony-dconsult", "harmony-didle", "Queue"
+CONSULTING = "harmony-dconsult"
+"""Context where an agent's leg dials a consult call."""
+_IDLE, _QUEUE, _DIAL, _SENT_ON = "harmony-didle", "Queue", "Dial", "harmony-xfer"
 
 
 def variables_of(row: AmiMessage) -> dict[str, str]:
@@ -131,12 +136,35 @@ def call_of(row: AmiMessage, variables: Mapping[str, str], guests: tuple[str, ..
         leg=row["Uniqueid"],
         primary_room=variables.get("HARMONY_P1", ""),
         consult_room=variables.get("HARMONY_P2", ""),
-        consulting=row.get("Context") == _CONSULTING,
+        consulting=row.get("Context") == CONSULTING,
         number=variables.get("HARMONY_DEST", ""),
         consult=_bounded(consult),
         partner=variables.get("HARMONY_AGENT", ""),
         guests=guests,
+        sent_on=row.get("Context") == _SENT_ON,
     )
+
+
+def sent_on(model: TelephonyModel, rows: Iterable[AmiMessage], gone: AbstractSet[str]) -> Iterator[str]:
+    """Iterate over agents' legs whose only parties are `gone`, and that are with somebody else or dial.
+
+    Who had such a leg has sent it on while nobody looked.
+    """
+    mates: dict[str, set[str]] = {}
+    listed = [row for row in rows if row.get("Uniqueid") and row.get("Channel")]
+    for row in listed:
+        if (bridge := row.get("BridgeId") or row.get("BridgeID")) and not is_furniture(row["Channel"]):
+            mates.setdefault(bridge, set()).add(row["Uniqueid"])
+    for row in listed:
+        leg = row["Uniqueid"]
+        interaction = model.interaction_on(leg)
+        talks = interaction.on_leg(leg) if interaction is not None else ()
+        if len(talks) != 1 or not talks[0].parties or not talks[0].parties.keys() <= gone:
+            continue
+        bridge = row.get("BridgeId") or row.get("BridgeID") or ""
+        dials = not bridge and row.get("Application") == _DIAL and row.get("Context") != CONSULTING
+        if dials or mates.get(bridge, set()) - {leg}:
+            yield leg
 
 
 def missed_report(row: AmiMessage, variables: Mapping[str, str]) -> facts.DialReported | None:

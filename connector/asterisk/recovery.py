@@ -25,6 +25,7 @@ from connector.asterisk.found_legs import (
     guests_of,
     missed_report,
     queue_offers,
+    sent_on,
     serial_of,
     variables_of,
 )
@@ -97,7 +98,10 @@ async def _read(
 
     members = [row for row in queues if row.name == "QueueMember"]
     listed = {row.get("Uniqueid") or "" for row in rows}
-    for leg in sorted(legs_before - listed - newer):
+    ended = legs_before - listed - newer
+    for leg in sorted(sent_on(exchange.model, rows, ended)):
+        exchange.apply(facts.LegSentOn(leg))
+    for leg in sorted(ended):
         exchange.apply(facts.LegEnded(leg, _UNKNOWN_CAUSE))
     rows = [row for row in rows if row.get("Uniqueid") and row.get("Channel")]
     unknown = newer & (listed - exchange.model.legs.legs.keys())

@@ -161,7 +161,8 @@ def _conversation(destination: Conversation, interaction: Model, believed: Conve
     if model is None or model.released:
         destination.tell_release(model.cause if model is not None else Cause.NORMAL)
         return
-    if believed is not model.state:
+    # What talked cannot ring again: how the call goes on is found out by what follows.
+    if believed is not model.state and not (believed in ANSWERED_STATES and model.state in RINGING_STATES):
         _tell_state(destination, model.state)
     known = destination.told.get("members", {})
     now = {one.id: fields_of(one) for one in model.members}

@@ -69,6 +69,8 @@ class CallFound:
     """The leg of the agent who has this one as an outside party."""
     guests: tuple[str, ...] = ()
     """Outside parties on which this leg is noted as their agent's, or which wait alone for it in a bridge."""
+    sent_on: bool = False
+    """Whether another agent has sent this leg to `number`: what else is noted is of the call before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,13 @@ class RoomAssigned:
     leg: str
     role: Role
     room: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegSentOn:
+    """An agent's leg has been sent to somebody else by its only party, which goes or is gone."""
+
+    leg: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +405,7 @@ Fact = (
     | DialReported
     | PlacementFailed
     | LegOrphaned
+    | LegSentOn
     | LegsParted
     | RoomAssigned
     | LegJoined

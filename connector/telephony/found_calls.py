@@ -29,6 +29,8 @@ class FoundCall:
 def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
     """Return what the calls of `agent`, an answered or placed leg, are now. All legs must be in the graph."""
     heard = graph.hearing(agent.id)
+    if found.sent_on:
+        return FoundCall(tuple(sorted(heard.parties)), _TALKING)
     joint = graph.get(agent.joint)
     if joint is not None:
         return _by_joint(graph, agent, joint, found.guests, heard)

@@ -83,10 +83,10 @@ class Conversation:
         """Make a leg a party; it takes the dialled party's place when nobody stands for that yet."""
         if leg.id in self.parties:
             return
-        self.sent_on = False
         expected = self.placeholder if not self.parties else None
-        another = self.invited and expected is not None and leg.number not in {"", expected.address}
-        self.invited = False
+        uncertain = self.invited or self.sent_on
+        another = uncertain and expected is not None and leg.number not in {"", expected.address}
+        self.invited = self.sent_on = False
         if expected is not None and not (another and expected.address):
             self.parties[leg.id] = Member(expected.id, expected.address or leg.number, leg.name, member_type)
             return

@@ -198,8 +198,8 @@ class TelephonyModel:
                 self._placement_failed(fact)
             case facts.CallFound():
                 resume_call(self._calls, fact)
-            case facts.PartiesTransferred():
-                transfers.transferred(self._calls, fact)
+            case facts.PartiesTransferred() | facts.LegSentOn():
+                transfers.take_in(self._calls, fact)
             case _:
                 self._apply_leg(fact)
         return self._calls.take()

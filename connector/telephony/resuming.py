@@ -56,6 +56,11 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
     if call.primary and interaction.state is InteractionState.ALERTING:
         # Whom a leg was connected with last need not be who called.
         interaction.primary.expect_nobody()
+    if fact.sent_on:
+        # Who was called or has called is not in it any more.
+        interaction.primary.expect_nobody()
+        interaction.primary.expect(fact.number, calls.type_of_number(fact.number))
+        interaction.primary.sent_on = not call.primary
     _seat(calls, interaction, interaction.primary, call.primary, began=agent.tree)
     interaction.data = call_data.collect(calls, interaction)
     if call.primary_state is not None and interaction.primary.state not in ANSWERED_STATES:
@@ -69,7 +74,7 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
     # One that is over had its number too, and the bridge may know it.
     interaction.consults_numbered(fact.consult)
     for conversation in interaction.on_leg(agent.id):
-        if conversation.state is ConversationState.DIALING:
+        if conversation.state is ConversationState.DIALING or conversation.sent_on:
             _listen_for(calls, interaction, conversation)
 
 

@@ -96,6 +96,11 @@ def _home_of(
     for conversation in live:
         if leg in conversation.candidates or _is_handed_over(calls, conversation, leg):
             return conversation
+    room = calls.legs.room_of(agent.id)
+    noted = [one for one in live if room is not None and agent.rooms.get(one.role) == room]
+    if noted:
+        # Who is heard where another agent is met, who is elsewhere just now.
+        return noted[0]
     consult = interaction.consult
     if consult is not None and consult in live and not heard.parties & interaction.primary.parties.keys():
         return consult

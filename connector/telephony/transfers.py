@@ -8,7 +8,15 @@ from connector.telephony.legs import Leg
 from connector.telephony.states import Cause, ConversationState, Role
 
 
-def transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
+def take_in(calls: Calls, fact: facts.PartiesTransferred | facts.LegSentOn) -> None:
+    """See what becomes of the conversations of who transfers and of who is transferred."""
+    if isinstance(fact, facts.LegSentOn):
+        _sent_on(calls, fact.leg)
+    else:
+        _transferred(calls, fact)
+
+
+def _transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
     """End the conversations whose parties a phone handed on; the parties' own ones go on."""
     handed_on = [
         (interaction, conversation)
@@ -27,6 +35,13 @@ def transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
     if len(handed_on) == len(fact.by) > 1:
         (about, first), (_, second) = handed_on
         calls.emit(PartiesLeftTogether(about.id, tuple(first.parties), tuple(second.parties), fact.by))
+
+
+def _sent_on(calls: Calls, leg: str) -> None:
+    """Have an agent who was sent to somebody else wait for whoever that is."""
+    for interaction in calls.on_agents_leg(leg):
+        for own in interaction.on_leg(leg):
+            own.sent_on = True
 
 
 def _send_on(calls: Calls, by: str, parties: tuple[str, ...]) -> None:
