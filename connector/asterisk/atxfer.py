@@ -17,6 +17,7 @@ from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.held_by_nobody import HeldByNobody
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.notify import PhoneNotifier
+from connector.asterisk.phonecalls import PLACED
 from connector.asterisk.phoneside import phone_holds
 from connector.asterisk.settings import DialSettings
 from connector.asterisk.variables import LegVariables
@@ -34,6 +35,7 @@ LIMITS = (
     "There is no consult call out of a conference, and no private word with one member of it.",
     "A consult call that the agent began on the phone can be released; all else is done on the phone.",
     "A blind transfer to somebody who does not answer ends the call.",
+    "An agent whose call was dialled from the desktop cannot be sent to a number by the other agent.",
     "If the customer hangs up while the agent talks to them in a consult, all calls end.",
     "After a conference that the agent has left a queue counts the call for the agent until the caller goes.",
 )
@@ -233,6 +235,8 @@ class AttendedTransfers(AnsweredCalls):
             self._require(conversation, ConversationState.TALKING, "transferred")
         if len(conversation.parties) > 1 or len(interaction.live_conversations) > 1:
             raise Refused("Only a call with one party can be transferred to a number.")
+        if any(map(self._runs_nothing, conversation.parties)):
+            self._beyond("who was called for another desktop cannot be sent to a number")
         destination = await self._checked(number)
         with self._departing(interaction):
             try:
@@ -243,6 +247,10 @@ class AttendedTransfers(AnsweredCalls):
             except AmiRefused as refusal:
                 raise Refused(f"The call could not be transferred: {refusal}.") from refusal
             await self._exchange.until(lambda: interaction.over, "transfer")
+
+    def _runs_nothing(self, party: str) -> bool:
+        """Whether a leg was called by us to dial, and so has no dialplan that could go on elsewhere."""
+        return self._exchange.model.interaction_on(party) is not None and party.startswith(PLACED)
 
     async def blind_conference(self, interaction_id: str, conversation_id: str, _number: str) -> None:
         """Refuse: Asterisk joins only whom the agent has consulted."""

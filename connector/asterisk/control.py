@@ -8,7 +8,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import CallHandling, dialable
 from connector.asterisk.link import AmiLink, AmiRefused
 from connector.asterisk.notify import PhoneNotifier
-from connector.asterisk.phonecalls import PhoneCalls, place
+from connector.asterisk.phonecalls import PLACED, PhoneCalls, place
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.settings import AnswerMethod, ConsultStrategy, DialSettings
 from connector.telephony.interactions import Conversation, Interaction
@@ -55,7 +55,7 @@ class CallControl:
             # Our dialplan would tell that the number is unknown; the application Dial alone can't.
             await dialable(self._link, self._settings, number)
         model = self._exchange.model
-        leg = f"hc-{uuid.uuid4().hex}"
+        leg = f"{PLACED}{uuid.uuid4().hex}"
         model.expect_dial(leg, destination)
         await self._phones.ring(
             seat,

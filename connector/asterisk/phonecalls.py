@@ -10,6 +10,9 @@ from connector.asterisk.settings import AnswerMethod, DialSettings
 from connector.telephony.facts import EndpointState, PlacementFailed
 from connector.telephony.pbx import Refused, Seat, TimedOut
 
+PLACED = "hc-"
+"""What the ids of legs begin with that are placed for an agent who dials from the desktop."""
+
 _GONE = frozenset({"UNAVAILABLE", "INVALID"})
 _THERE = frozenset({EndpointState.IDLE, EndpointState.RINGING, EndpointState.IN_USE})
 _REGISTERING = 0.3

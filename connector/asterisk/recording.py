@@ -76,6 +76,9 @@ class Recorder:
         leg = interaction.caller
         if leg is None:
             raise Refused("This call has no other party that could be recorded.")
+        if self._exchange.model.interaction_on(leg) is not None:
+            # What sits on that leg goes with it into that agent's other calls, where nobody could stop it.
+            raise Refused("The other party is an agent: a call between agents cannot be recorded.")
         agent = self._exchange.model.presence(interaction.endpoint).agent or ""
         file = file_name(self._settings, interaction, agent, self._clock())
         await self._user.ready_for_listeners(interaction_id)

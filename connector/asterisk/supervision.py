@@ -26,9 +26,10 @@ from connector.telephony.changes import (
     InteractionEnded,
     MemberJoined,
     MemberLeft,
+    MemberReached,
     SupervisionChanged,
 )
-from connector.telephony.facts import Fact, LegEnded
+from connector.telephony.facts import Fact, LegEnded, LegJoined, LegLeft
 from connector.telephony.interactions import Interaction
 from connector.telephony.legs import Leg
 from connector.telephony.mobile import shown_number
@@ -62,8 +63,8 @@ class Supervisors:
         self._locks: dict[str, asyncio.Lock] = {}
         self._chores = Chores()
         exchange.subscribe(self._on_change, InteractionEnded, SupervisionChanged)
-        exchange.attend(self._on_change, ConversationChanged, MemberJoined, MemberLeft)
-        exchange.follow(self._on_fact, LegEnded)
+        exchange.attend(self._on_change, ConversationChanged, MemberJoined, MemberLeft, MemberReached)
+        exchange.follow(self._on_fact, LegEnded, LegJoined, LegLeft)
         exchange.when_back.append(self._look_at_all)
 
     async def supervise(self, seat: Seat, interaction_id: str, mode: Supervision) -> None:
@@ -156,7 +157,7 @@ class Supervisors:
             case InteractionEnded(interaction=interaction):
                 for leg in self._exchange.model.supervisors_of(interaction):
                     self._later(hang_up(self._link, leg.id))
-            case ConversationChanged() | MemberJoined() | MemberLeft():
+            case ConversationChanged() | MemberJoined() | MemberLeft() | MemberReached():
                 for leg in self._exchange.model.supervisors_of(change.interaction):
                     self._later(self._follow(leg, change))
             case SupervisionChanged(state=Supervision.OFF):
@@ -170,12 +171,17 @@ class Supervisors:
                 pass
 
     def _on_fact(self, fact: Fact) -> None:
-        """Have who listened to a leg that has ended listen to the agent's other one."""
-        if not isinstance(fact, LegEnded):
-            return
+        """Have who listened to a leg that has ended listen to the agent's other one.
+
+        And whoever comes to the agent or goes elsewhere is to hear the voice, or not: another agent may go
+        without any change of this one's conversation.
+        """
         for leg in self._supervisors():
-            if leg.spied == fact.leg:
-                self._later(self._listen(leg, talks=False))
+            if isinstance(fact, LegEnded):
+                if leg.spied == fact.leg:
+                    self._later(self._listen(leg, talks=False))
+            elif self._audience(leg) != self._voices(leg.id).keys():
+                self._later(self._place_voices(leg))
 
     def _look_at_all(self) -> None:
         """See what phones did in the gap."""
@@ -186,7 +192,9 @@ class Supervisors:
         return self._exchange.model.legs.supervising()
 
     async def _follow(self, leg: Leg, change: Change) -> None:
-        talks = isinstance(change, ConversationChanged) and change.state is ConversationState.TALKING
+        talks = isinstance(change, MemberReached)
+        if isinstance(change, ConversationChanged):
+            talks = change.state is ConversationState.TALKING
         await self._listen(leg, talks=talks)
         await self._place_voices(leg)
 
@@ -243,6 +251,7 @@ class Supervisors:
             for conversation in interaction.live_conversations
             if conversation.state is ConversationState.TALKING
             for party in conversation.parties
+            if party in model.legs.hearing(conversation.leg).parties
         }
 
     def _voices(self, supervisor: str) -> dict[str, str]:

@@ -145,6 +145,14 @@ class MemberLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberReached:
+    """The number that an agent was sent on to, a member already, has answered: another far end."""
+
+    interaction: str
+    conversation: str
+
+
+@dataclass(frozen=True, slots=True)
 class PartiesLeftTogether:
     """The phone (legs `by`) joined the parties of its two calls and leaves them to one another."""
 
@@ -211,6 +219,7 @@ Change = (
     | HoldLasts
     | MemberJoined
     | MemberLeft
+    | MemberReached
     | PartiesLeftTogether
     | PresenceChanged
     | PhoneChanged

@@ -30,7 +30,7 @@ def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
     """Return what the calls of `agent`, an answered or placed leg, are now. All legs must be in the graph."""
     heard = graph.hearing(agent.id)
     if found.sent_on:
-        return FoundCall(tuple(sorted(heard.parties)), _TALKING)
+        return _by_number(graph, agent, found, heard)
     joint = graph.get(agent.joint)
     if joint is not None:
         return _by_joint(graph, agent, joint, found.guests, heard)
@@ -73,6 +73,13 @@ def _by_rooms(graph: LegGraph, agent: Leg, found: CallFound, heard: Hearing) -> 
         return FoundCall(parties, _HELD if partner.waits else _TALKING)
     # Only a leg that has had a call is sent to wait: nobody is left of that.
     return FoundCall((), _RELEASED if agent.waits else None)
+
+
+def _by_number(graph: LegGraph, agent: Leg, found: CallFound, heard: Hearing) -> FoundCall:
+    """Return the calls of an agent whom another one sent to a number, with an own call on hold or none."""
+    there = tuple(sorted(heard.parties))
+    held = tuple(leg for leg in _parties(graph, found.primary_room, agent, heard) if leg not in there)
+    return FoundCall(held, _HELD, there, _TALKING) if held else FoundCall(there, _TALKING)
 
 
 def _by_joint(graph: LegGraph, agent: Leg, joint: Leg, guests: tuple[str, ...], heard: Hearing) -> FoundCall:

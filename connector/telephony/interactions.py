@@ -12,6 +12,7 @@ from connector.telephony.changes import (
     Member,
     MemberJoined,
     MemberLeft,
+    MemberReached,
     MemberType,
 )
 from connector.telephony.legs import Leg
@@ -84,11 +85,13 @@ class Conversation:
         if leg.id in self.parties:
             return
         expected = self.placeholder if not self.parties else None
-        uncertain = self.invited or self.sent_on
+        uncertain, reached = self.invited or self.sent_on, self.sent_on
         another = uncertain and expected is not None and leg.number not in {"", expected.address}
         self.invited = self.sent_on = False
         if expected is not None and not (another and expected.address):
             self.parties[leg.id] = Member(expected.id, expected.address or leg.number, leg.name, member_type)
+            if reached:
+                emit(MemberReached(interaction, self.id))
             return
         member = Member(self.next_member_id(), leg.number, leg.name, member_type)
         self.parties[leg.id] = member

@@ -56,11 +56,8 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
     if call.primary and interaction.state is InteractionState.ALERTING:
         # Whom a leg was connected with last need not be who called.
         interaction.primary.expect_nobody()
-    if fact.sent_on:
-        # Who was called or has called is not in it any more.
-        interaction.primary.expect_nobody()
-        interaction.primary.expect(fact.number, calls.type_of_number(fact.number))
-        interaction.primary.sent_on = not call.primary
+    if fact.sent_on and call.consult_state is None:
+        _expect(calls, interaction.primary, fact.number)
     _seat(calls, interaction, interaction.primary, call.primary, began=agent.tree)
     interaction.data = call_data.collect(calls, interaction)
     if call.primary_state is not None and interaction.primary.state not in ANSWERED_STATES:
@@ -71,11 +68,19 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
         _seat(calls, interaction, consult, call.consult)
         if call.consult_state is not ConversationState.DIALING:
             _bring(calls, interaction, consult, call.consult_state)
+    for one in interaction.on_leg(agent.id) if fact.sent_on else ():
+        one.sent_on = not one.parties
     # One that is over had its number too, and the bridge may know it.
     interaction.consults_numbered(fact.consult)
     for conversation in interaction.on_leg(agent.id):
         if conversation.state is ConversationState.DIALING or conversation.sent_on:
             _listen_for(calls, interaction, conversation)
+
+
+def _expect(calls: Calls, conversation: Conversation, number: str) -> None:
+    """Show the number that the agent was sent to: who was called or has called is not there any more."""
+    conversation.expect_nobody()
+    conversation.expect(number, calls.type_of_number(number))
 
 
 def _listen_for(calls: Calls, interaction: Interaction, conversation: Conversation) -> None:

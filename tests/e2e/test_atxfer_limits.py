@@ -6,6 +6,7 @@ import pytest
 from atxfer_desk import agent_and_customer_talk, ring
 from calls import TALKING, Call, make_call
 from desk import WAIT, Desk
+from test_sent_on import bring_together
 
 from connector.asterisk.atxfer import LIMITS
 from connector.bridge.catalogue.extensions import CapabilitiesReply
@@ -96,3 +97,15 @@ async def test_a_desktop_can_ask_what_the_strategy_cannot_do(at_desk: Desk) -> N
     )
     assert reply.body.limits == LIMITS
     await session.close()
+
+
+async def test_an_agent_whose_call_was_dialled_is_not_sent_to_a_number(at_desk: Desk) -> None:
+    """Such a leg only dials: Asterisk has no dialplan for it that could go on elsewhere."""
+    sent = await bring_together(at_desk, "call")
+    third = await at_desk.phones.phone("2001")
+    with pytest.raises(BridgeRequestFailed, match="cannot be sent to a number"):
+        await sent.theirs.primary.blind_transfer("2001")
+    assert not third.calls
+    await expect_hears({sent.agent: {"1002"}, sent.other: {"1001"}})
+    await sent.talk.release()
+    await sent.over()

@@ -447,3 +447,78 @@ async def test_two_agents_without_a_customer(at_desk: Desk, who: str) -> None:
         await interaction.wait_state(ENDED)
         await interaction.complete()
         await session.close()
+
+
+# -- the colleague has somebody on hold when the first agent brings somebody in ---------------------------
+
+
+async def with_a_held_consult(pair: Pair) -> tuple[Conversation, Phone]:
+    """Let the colleague talk to the first agent, with 2002 on hold in a consult of its own."""
+    further, third = await pair.colleague_consults()
+    await pair.theirs.alternate()
+    await hear({pair.agent: {"1002"}, pair.colleague: {"1001"}, third: {"MOH"}, pair.customer: {"MOH"}})
+    return further, third
+
+
+async def held_consult_goes_on(pair: Pair, further: Conversation, third: Phone) -> None:
+    """See that the colleague still has 2002 on hold, and can go there."""
+    assert (further.state, [one.address for one in further.members]) == (HELD, ["2002"])
+    await pair.theirs.alternate()
+    await hear({pair.colleague: {"2002"}, third: {"1002"}})
+    await further.release()
+    await pair.theirs.wait_state(InteractionState.STARTED)
+
+
+async def test_the_agent_brings_the_customer_in(pair: Pair) -> None:
+    further, third = await with_a_held_consult(pair)
+    await pair.call.interaction.consult_conference()
+    await hear(
+        {
+            pair.agent: {"1002", "2001"},
+            pair.colleague: {"1001", "2001"},
+            pair.customer: {"1001", "1002"},
+            third: {"MOH"},
+        }
+    )
+    await held_consult_goes_on(pair, further, third)
+    await pair.call.customers_call.hangup()
+    await pair.call.primary.release()
+    await pair.over()
+
+
+async def test_a_guest_comes_while_the_agent_who_invited_is_away(pair: Pair) -> None:
+    """The colleague hears the guest before the agent: that makes the guest no party of the held consult."""
+    further, third = await with_a_held_consult(pair)
+    guest = await pair.call.desk.phones.phone("2003")
+    await pair.consult.blind_conference("2003")
+    rings = await guest.next_call(WAIT)
+    await pair.consult.hold()
+    await rings.answer()
+    await hear({pair.agent: set(), pair.colleague: {"2003"}, guest: {"1002"}, third: {"MOH"}})
+    await pair.consult.retrieve()
+    await hear({pair.agent: {"1002", "2003"}, pair.colleague: {"1001", "2003"}, third: {"MOH"}})
+    await held_consult_goes_on(pair, further, third)
+    await rings.hangup()
+    await pair.consult.release()
+    await pair.customer_is_back()
+
+
+# -- the colleague's phone sends the first agent on to a number -------------------------------------------
+
+
+@pytest.mark.parametrize("ends", ["number", "agent"])
+async def test_the_agent_is_sent_on_and_keeps_the_customer(pair: Pair, ends: str) -> None:
+    third = await pair.call.desk.phones.phone("2003")
+    await pair.colleagues_call.transfer("2003")
+    rings = await third.next_call(WAIT)
+    await pair.consult.wait_members(lambda members: [one.address for one in members] == ["2003"])
+    await rings.answer()
+    await hear({pair.agent: {"2003"}, third: {"1001"}, pair.customer: {"MOH"}})
+    assert (pair.consult.state, pair.call.primary.state) == (TALKING, HELD)
+    if ends == "number":
+        await rings.hangup()
+        await pair.agent_goes_on()
+        return
+    await pair.consult.release()
+    await rings.wait_state("ended", WAIT)
+    await pair.customer_is_back()

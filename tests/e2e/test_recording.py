@@ -13,6 +13,7 @@ import pytest
 from calls import Call, make_call
 from desk import WAIT, desk
 from phone_keys import consult_while_held
+from test_colleague import make_pair
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.extensions import RecordingState
@@ -357,3 +358,18 @@ async def refusal(verb: Callable[[], Awaitable[object]]) -> str:
     with pytest.raises(BridgeRequestFailed) as failed:
         await verb()
     return failed.value.reply.error_message or ""
+
+
+async def test_a_call_between_agents_is_not_recorded(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    """A recorder on the other agent's leg would go with it into that agent's own calls."""
+    async with desk(provider, lab, tmp_path, extended(lab)) as at:
+        pair = await make_pair(at)
+        with pytest.raises(BridgeRequestFailed, match="a call between agents cannot be recorded"):
+            await pair.theirs.start_recording()
+        # The first agent's call is with a customer, and what is recorded is that.
+        await pair.call.interaction.start_recording()
+        await pair.call.interaction.stop_recording()
+        await pair.consult.release()
+        await pair.customer_is_back()

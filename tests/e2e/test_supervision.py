@@ -8,7 +8,9 @@ import pytest
 from calls import HELD, Call, Origin, make_call
 from desk import WAIT, Desk, deep_merge, desk
 from phone_keys import consult_while_held
+from test_colleague import make_pair
 from test_recording import extended, finish, refusal
+from test_sent_on import bring_together
 
 from connector.bridge.catalogue.conversation import ConversationState
 from connector.bridge.catalogue.extensions import SupervisionMode, SupervisionState
@@ -34,6 +36,9 @@ BLUE = {
     }
 }
 """1003 may supervise 1001 and 1004 but not 1002; 1004 nobody."""
+
+
+EVERYBODY = {"agents": {"1003": {"supervises": ["*"]}}}
 
 
 @dataclass
@@ -441,3 +446,49 @@ async def test_without_the_system_user_there_is_no_supervision(
         )
         await finish(watched.call)
         await watched.session.close()
+
+
+async def test_who_barges_in_is_not_heard_by_an_agent_who_has_gone_elsewhere(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path
+) -> None:
+    """The colleague who is supervised waits in the room of the consult, and nothing of it changes state."""
+    async with desk(provider, lab, tmp_path, deep_merge(extended(lab), EVERYBODY)) as at:
+        supervisor, session = await at.agent_phone("1003"), await at.login("1003", ready=False)
+        pair = await make_pair(at)
+        await session.channel.supervise("1002", BARGE)
+        await session.channel.wait_supervision(State(BARGE))
+        together = {pair.agent: {"1002", "1003"}, pair.colleague: {"1001", "1003"}}
+        await expect_hears(together | {pair.customer: {"MOH"}, supervisor: {"1001", "1002"}}, WAIT)
+        await pair.call.interaction.alternate()
+        apart = {pair.agent: {"2001"}, pair.colleague: {"MOH", "1003"}, pair.customer: {"1001"}}
+        await expect_hears(apart, WAIT, stable=_LASTING)
+        await pair.call.interaction.alternate()
+        await expect_hears(together | {pair.customer: {"MOH"}}, WAIT)
+        await session.channel.stop_supervision()
+        await session.close()
+        await pair.consult.release()
+        await pair.customer_is_back()
+
+
+@pytest.mark.parametrize("mode", [MONITOR, BARGE])
+async def test_an_agent_who_is_sent_on_is_supervised_still(
+    provider: LabProvider, lab: LabInfo, tmp_path: Path, mode: SupervisionMode
+) -> None:
+    async with desk(provider, lab, tmp_path, deep_merge(extended(lab), EVERYBODY)) as at:
+        supervisor, session = await at.agent_phone("1003"), await at.login("1003", ready=False)
+        third = await at.phones.phone("2001")
+        sent = await bring_together(at, "call")
+        await session.channel.supervise("1001", mode)
+        await session.channel.wait_supervision(State(mode))
+        await expect_hears({supervisor: {"1001", "1002"}}, WAIT)
+        await sent.theirs.primary.blind_transfer("2001")
+        rings = await third.next_call(WAIT)
+        await sent.is_with("2001")
+        await rings.answer()
+        voice = {"1003"} if mode is BARGE else set()
+        heard = {sent.agent: {"2001"} | voice, third: {"1001"} | voice, supervisor: {"1001", "2001"}}
+        await expect_hears(heard, WAIT, stable=_LASTING)
+        await session.channel.stop_supervision()
+        await session.close()
+        await rings.hangup()
+        await sent.over()
