@@ -30,6 +30,9 @@ def _transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
         _send_on(calls, fact.by[0], fact.parties)
     introduce(calls, [conversation for _, conversation in handed_on])
     for interaction, conversation in handed_on:
+        if len(fact.by) == 1 and len(interaction.live_conversations) > 1:
+            # Only this one is handed on, though the phone's hanging up may have been told before.
+            interaction.departure = None
         interaction.transferred.update(conversation.parties)
         conversation.step(interaction.id, ConversationState.RELEASED, calls.emit, Cause.TRANSFERRED)
     if len(handed_on) == len(fact.by) > 1:

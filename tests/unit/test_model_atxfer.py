@@ -171,12 +171,17 @@ def test_a_joint_that_somebody_dialled_is_no_consult() -> None:
     assert interaction.primary.state is HELD
 
 
+@pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize("alternated", [False, True])
-def test_the_phone_hands_on_whom_it_talks_to(alternated: bool) -> None:
-    """Asterisk names who is in the agent's bridge: of a consult that is the joint."""
+def test_the_phone_hands_on_whom_it_talks_to(alternated: bool, asked: bool) -> None:
+    """Asterisk names who is in the agent's bridge: of a consult that is the joint.
+
+    The phone's hanging up may be told before.
+    """
     model, interaction, consult = consulting(*target_answers_consult(), *(SWAP_TO_CUSTOMER * alternated))
     feed(
         model,
+        *((facts.HangupAsked(AGENT, by_phone=True),) if asked else ()),
         facts.PartiesTransferred((AGENT,), (CUSTOMER if alternated else "l1",)),
         facts.LegLeft(AGENT, "b1" if alternated else "b2"),
         facts.LegEnded(AGENT, 16),

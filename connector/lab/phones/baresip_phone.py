@@ -296,7 +296,7 @@ class BaresipPhone(CorePhone[BaresipCall]):
     async def dial(self, number: str) -> BaresipCall:
         """Call `number`; returns when the INVITE is out."""
         uri = self.account.uri(number)
-        # A quick refusal (404) may be told in one go with the INVITE's going out, before there is a call.
+        # A quick answer (200, 404) may be told in one go with the INVITE's going out, before there is a call.
         early: list[StackEvent] = []
         self._runtime.subscribe(early.append)
         try:
@@ -308,6 +308,8 @@ class BaresipPhone(CorePhone[BaresipCall]):
         call = self.placed(BaresipCall(self, native, CallState.DIALING, number))
         for event in early:
             if event.call == native.handle:
+                # The stack's own object was not there either: it would take the call for unanswered for ever.
+                native._on_stack_event(event)  # noqa: SLF001 - nothing public tells it
                 call.report(event)
         return self._keep(call)
 
