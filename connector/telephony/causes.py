@@ -44,11 +44,16 @@ def of_dial(outcome: DialOutcome, number: int) -> Cause:
     return _CAUSE_BY_OUTCOME[outcome]
 
 
-def of_unanswered_offer(agent: Leg, number: int, caller: Leg | None, *, caller_gone: bool) -> Cause:
+def of_unanswered_offer(agent: Leg, number: int, *, caller_gone: bool, caller_hung_up: bool) -> Cause:
     """Why an offered call was not taken. `number` is the cause with which the agent's leg ended."""
-    if caller_gone or (caller is not None and caller.hangup_by_phone):
+    if caller_hung_up:
         return Cause.ABANDONED
-    if number in {_REJECTED, _BUSY} or agent.outcome is DialOutcome.BUSY:
+    if number in {_REJECTED, _BUSY}:
+        # The PBX lets the caller of a call that was declined go, and may tell that first.
+        return Cause.REJECTED
+    if caller_gone:
+        return Cause.ABANDONED
+    if agent.outcome is DialOutcome.BUSY:
         return Cause.REJECTED
     if agent.outcome is DialOutcome.NO_ANSWER or number == _NO_ANSWER:
         return Cause.NO_ANSWER

@@ -50,6 +50,7 @@ def _party_left(
         conversation.candidates.discard(leg.id)
         if leg.id not in conversation.parties:
             continue
+        conversation.hung_up = conversation.hung_up or leg.hangup_by_phone
         conversation.dismiss(interaction.id, leg.id, emit)
         if conversation.parties or conversation.state not in ANSWERED_STATES:
             continue
@@ -134,4 +135,6 @@ def _cause_of_release(
         return causes.of_unanswered_dial(leg, number)
     caller = next(iter(interaction.primary.parties), None)
     gone = causes.caller_is_gone(calls.legs, caller) or (caller is None and leg.dialled_by is not None)
-    return causes.of_unanswered_offer(leg, number, calls.legs.get(caller), caller_gone=gone)
+    live = calls.legs.get(caller)
+    hung_up = conversation.hung_up or (live is not None and live.hangup_by_phone)
+    return causes.of_unanswered_offer(leg, number, caller_gone=gone, caller_hung_up=hung_up)

@@ -50,6 +50,8 @@ class Conversation:
     """The party that was dialled, until a leg stands for it."""
     invited: bool = False
     """Whether the placeholder is whom the ringing phone shows, and any other party may be the first."""
+    hung_up: bool = False
+    """Whether a party hung up by itself, as far as its phone told so."""
     sent_on: bool = False
     """Whether the other agent has sent this one's leg on, to a number that has not answered yet."""
     _numbered: int = 0
