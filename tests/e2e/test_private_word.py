@@ -115,7 +115,8 @@ async def test_alternate_hold_and_release(call: Call) -> None:
     apart = call.target.calls[0]
     await word.release()
     await apart.wait_state("ended", WAIT)
-    assert (word.cause, call.primary.state) == (Cause.NORMAL, TALKING)
+    assert word.cause is Cause.NORMAL
+    await call.primary.wait_state(TALKING)
     await all_hear(call.agent, call.customer)
     await call.primary.release()
     await call.customers_call.wait_state("ended", WAIT)
