@@ -208,6 +208,9 @@ async def test_the_queue_counts_the_call_once(
     talked = statistics.told["AgentComplete"] - statistics.told["AgentConnect"]
     await call.interaction.wait_state(ENDED)
 
+    if story is _hung_up_in_a_consult and complete["Reason"] == BY_AGENT.reason:
+        # Asterisk transfers when the phone hangs up, and at times the queue sees the hang-up first.
+        end = BY_AGENT
     assert complete["Reason"] == end.reason
     assert complete["Queue"] == "support"
     assert abs(float(complete["TalkTime"]) - talked) <= ROUNDING
