@@ -102,6 +102,12 @@ class Truth:
         alone = row["Application"] == "ConfBridge" and "harmony_roomparty" in row["Data"]
         return alone or row["Application"] == "Queue" or bool(self._beside(leg) & self.holding)
 
+    def music_is_brought(self, leg: str) -> bool:
+        """Tell whether a guest's phone holds a conference: who was called into it is there by a joint."""
+        return any(
+            self.rows[other]["Application"] != "ConfBridge" for other in self._beside(leg) & self.holding
+        )
+
     def joints(self) -> dict[str, set[str]]:
         """Return for each leg whom it is joined to."""
         return {leg: self.joined(leg) for leg in self.rows}
@@ -268,7 +274,7 @@ def _expected(world: World, truth: Truth, agents: Mapping[str, Agent]) -> dict[P
         heard = set[str]()
         for leg in legs:
             if joined := truth.joined(leg):
-                heard |= joined
+                heard |= joined | ({"MOH"} if truth.music_is_brought(leg) else set())
             elif leg in truth.holding:
                 continue
             elif truth.waits(leg):
