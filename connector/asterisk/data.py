@@ -40,10 +40,17 @@ class CallData:
                     )
                 except AmiRefused as refusal:
                     raise Refused("The call ended at this moment.") from refusal
-        await self._exchange.until(
-            lambda: all(interaction.data.get(key, "") == value for key, value in values.items()),
-            "interaction data",
-        )
+        await self._shown(interaction, values)
+
+    async def _shown(self, interaction: Interaction, values: Mapping[str, str]) -> None:
+        """Wait until the call has these values; Refused if it ends before."""
+
+        def shown() -> bool:
+            return all(interaction.data.get(key, "") == value for key, value in values.items())
+
+        await self._exchange.until(lambda: interaction.over or shown(), "interaction data")
+        if not shown():
+            raise Refused("The call ended at this moment.")
 
     def _legs(self, interaction: Interaction) -> list[str]:
         return [*interaction.legs, *interaction.contacts]
