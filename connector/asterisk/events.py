@@ -77,7 +77,7 @@ _REASON_TIMEOUT = "3"
 def room_of_row(row: AmiMessage) -> str:
     """Return the extension by which a listed leg is in one of our rooms (`aROOM`, `pROOM`), else ''."""
     extension = row.get("Exten") or ""
-    joined = row.get("BridgeId") or row.get("BridgeID")
+    joined = bridge_of_row(row)
     return extension if joined and row.get("Context") == _VISITING and extension[:1] in _ENTRANCES else ""
 
 
@@ -104,6 +104,11 @@ def translate_channel_row(row: AmiMessage, consult_of: str = "") -> list[facts.F
 def translate_named_row(row: AmiMessage) -> list[facts.Fact]:
     """Return who is at the two ends of a listed leg."""
     return _named(row) if row.get("Uniqueid") else []
+
+
+def bridge_of_row(row: AmiMessage) -> str:
+    """Return the bridge that a listed leg is in, or an empty string."""
+    return row.get("BridgeId") or row.get("BridgeID") or ""
 
 
 def translate_known_row(row: AmiMessage, bridge: str | None) -> list[facts.Fact]:
@@ -144,7 +149,7 @@ def _spying(leg: str, linked: str, spied: str, place: str | None, extension: str
 
 def _whereabouts(row: AmiMessage, before: str | None) -> list[facts.Fact]:
     leg, place = row["Uniqueid"], row.get("Context")
-    now = row.get("BridgeId") or row.get("BridgeID") or ""
+    now = bridge_of_row(row)
     found: list[facts.Fact] = []
     if now:
         if room := room_of_row(row):

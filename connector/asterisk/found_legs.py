@@ -5,12 +5,18 @@ as variables that connector and dialplan set for each other anyway (`asterisk/va
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from connector.asterisk.channel_names import is_furniture
-from connector.asterisk.events import DIAL_OUTCOMES, ROOMS, translate_channel_row, translate_named_row
+from connector.asterisk.events import (
+    DIAL_OUTCOMES,
+    ROOMS,
+    bridge_of_row,
+    translate_channel_row,
+    translate_named_row,
+)
 from connector.asterisk.variable_names import RESERVED_VARIABLES, data_key
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
@@ -37,9 +43,8 @@ Nobody sets the first one: it shows that a row has them.
 _TOLD_BY_NAME = RESERVED_VARIABLES | frozenset(TRUSTED)
 _UNSET = "(null)"
 _MOST_DIGITS = 7
-CONSULTING = "harmony-dconsult"
-"""Context where an agent's leg dials a consult call."""
-_IDLE, _QUEUE, _DIAL, _SENT_ON = "harmony-didle", "Queue", "Dial", "harmony-xfer"
+_CONSULTING, _IDLE, _SENT_ON = "harmony-dconsult", "harmony-didle", "harmony-xfer"
+_QUEUE, _DIAL = "Queue", "Dial"
 
 
 def variables_of(row: AmiMessage) -> dict[str, str]:
@@ -136,7 +141,7 @@ def call_of(row: AmiMessage, variables: Mapping[str, str], guests: tuple[str, ..
         leg=row["Uniqueid"],
         primary_room=variables.get("HARMONY_P1", ""),
         consult_room=variables.get("HARMONY_P2", ""),
-        consulting=row.get("Context") == CONSULTING,
+        consulting=row.get("Context") == _CONSULTING,
         number=variables.get("HARMONY_DEST", ""),
         consult=_bounded(consult),
         partner=variables.get("HARMONY_AGENT", ""),
@@ -145,24 +150,23 @@ def call_of(row: AmiMessage, variables: Mapping[str, str], guests: tuple[str, ..
     )
 
 
-def sent_on(model: TelephonyModel, rows: Iterable[AmiMessage], gone: AbstractSet[str]) -> Iterator[str]:
+def sent_on(model: TelephonyModel, rows: Sequence[AmiMessage], gone: AbstractSet[str]) -> Iterator[str]:
     """Iterate over agents' legs whose only parties are `gone`, and that are with somebody else or dial.
 
     Who had such a leg has sent it on while nobody looked.
     """
     mates: dict[str, set[str]] = {}
-    listed = [row for row in rows if row.get("Uniqueid") and row.get("Channel")]
-    for row in listed:
-        if (bridge := row.get("BridgeId") or row.get("BridgeID")) and not is_furniture(row["Channel"]):
+    for row in rows:
+        if (bridge := bridge_of_row(row)) and not is_furniture(row["Channel"]):
             mates.setdefault(bridge, set()).add(row["Uniqueid"])
-    for row in listed:
+    for row in rows:
         leg = row["Uniqueid"]
         interaction = model.interaction_on(leg)
         talks = interaction.on_leg(leg) if interaction is not None else ()
         if len(talks) != 1 or not talks[0].parties or not talks[0].parties.keys() <= gone:
             continue
-        bridge = row.get("BridgeId") or row.get("BridgeID") or ""
-        dials = not bridge and row.get("Application") == _DIAL and row.get("Context") != CONSULTING
+        bridge = bridge_of_row(row)
+        dials = not bridge and row.get("Application") == _DIAL and row.get("Context") != _CONSULTING
         if dials or mates.get(bridge, set()) - {leg}:
             yield leg
 

@@ -255,8 +255,7 @@ class AsteriskPbx:
         if interaction is None or interaction.over:
             return
         # A consult that the phone itself began has a leg of its own.
-        legs = dict.fromkeys([*interaction.legs, *(one.leg for one in interaction.conversations())])
-        if idle := [leg for leg in legs if not interaction.on_leg(leg)]:
+        if idle := [leg for leg in interaction.every_leg if not interaction.on_leg(leg)]:
             self._chores.start(self._release_idle(interaction.id, idle))
 
     async def _release_idle(self, interaction_id: str, legs: Sequence[str]) -> None:

@@ -198,8 +198,7 @@ class PhoneSide:
     def _leave_if_alone(self, leg: str) -> None:
         """Let a leg go that came to wait when its party had just hung up."""
         for interaction in self._exchange.model.about(leg):
-            is_agents = leg in {interaction.leg, *(one.leg for one in interaction.conversations())}
-            if is_agents and not interaction.on_leg(leg):
+            if leg in interaction.every_leg and not interaction.on_leg(leg):
                 self._run(leg, lambda: self._handling.leave_if_alone(leg))
 
     # -- transfer ------------------------------------------------------------------------------------

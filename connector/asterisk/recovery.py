@@ -98,12 +98,12 @@ async def _read(
 
     members = [row for row in queues if row.name == "QueueMember"]
     listed = {row.get("Uniqueid") or "" for row in rows}
+    rows = [row for row in rows if row.get("Uniqueid") and row.get("Channel")]
     ended = legs_before - listed - newer
     for leg in sorted(sent_on(exchange.model, rows, ended)):
         exchange.apply(facts.LegSentOn(leg))
     for leg in sorted(ended):
         exchange.apply(facts.LegEnded(leg, _UNKNOWN_CAUSE))
-    rows = [row for row in rows if row.get("Uniqueid") and row.get("Channel")]
     unknown = newer & (listed - exchange.model.legs.legs.keys())
     # The events of a leg that is not known yet were in vain, and its row may be older than they.
     unsure = set() if last else entangled(rows, unknown)

@@ -180,7 +180,7 @@ class Supervisors:
             if isinstance(fact, LegEnded):
                 if leg.spied == fact.leg:
                     self._later(self._listen(leg, talks=False))
-            elif self._audience(leg) != self._voices(leg.id).keys():
+            elif leg.supervision is Supervision.BARGE and self._audience(leg) != self._voices(leg.id).keys():
                 self._later(self._place_voices(leg))
 
     def _look_at_all(self) -> None:

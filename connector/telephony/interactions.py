@@ -221,6 +221,11 @@ class Interaction:
                 legs += (one.leg,)
         return legs
 
+    @property
+    def every_leg(self) -> tuple[str, ...]:
+        """The agent's legs, with those whose conversation is over: they may live on for a moment."""
+        return tuple(dict.fromkeys([self.leg, *(one.leg for one in self.conversations())]))
+
     def has_leg(self, leg: str) -> bool:
         """Whether a leg is one of `legs`."""
         if leg == self.leg:
