@@ -280,8 +280,10 @@ class BaresipPhone(CorePhone[BaresipCall]):
         agent.on_incoming(self._rings)
 
     async def register(self) -> None:
-        """Register and wait for the PBX's 200."""
+        """Register and wait for the PBX's 200; a registration that is there is taken back first."""
         try:
+            # The stack takes an old one back while it asks for the new one: the PBX may see that last.
+            await self._agent.unregister(timeout=SIGNAL_TIMEOUT)
             await self._agent.register(timeout=SIGNAL_TIMEOUT)
         except baresip.BaresipError as error:
             raise PhoneError(f"{self!r}: {error}") from error
