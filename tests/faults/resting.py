@@ -58,7 +58,7 @@ class RestingCall:
                 numbers = await self._group(agent)
                 people.resting |= numbers
                 expected = await these_hear(self._world, people.agents, numbers)
-                if expected and self._in_no_other_call(numbers):
+                if expected and self._in_no_other_call(numbers) and not await self._expects_anybody(numbers):
                     await self.listening.begin(expected)
                     return True
             people.resting.clear()
@@ -66,6 +66,11 @@ class RestingCall:
 
     async def _group(self, agent: Agent) -> frozenset[str]:
         return Groups(await read(self._world), self._people).of(agent.number)
+
+    async def _expects_anybody(self, numbers: frozenset[str]) -> bool:
+        """Tell whether somebody who rings is to join them: no conversation shows that."""
+        truth = await read(self._world)
+        return any(truth.invites(number) for number in numbers)
 
     def _in_no_other_call(self, numbers: frozenset[str]) -> bool:
         """Tell whether the callers among these phones have one call each: all of a phone are heard."""
@@ -100,8 +105,10 @@ class RestingCall:
         shape = chance.choice(SHAPES)
         number = people.idle(*people.cast.outsiders, *people.cast.agents)
         if shape == "held by the phone":
-            (call,) = people.phones[agent.number].calls
-            await call.hold()
+            calls = people.phones[agent.number].calls
+            if len(calls) != 1:
+                raise LookupError(f"the phone has {len(calls)} calls")
+            await calls[0].hold()
             await one.primary.wait_state(HELD, timeout=WAIT)
         elif shape == "on hold" or number is None:
             shape = "on hold"

@@ -108,6 +108,14 @@ class Truth:
             self.rows[other]["Application"] != "ConfBridge" for other in self._beside(leg) & self.holding
         )
 
+    def invites(self, number: str) -> bool:
+        """Tell whether somebody is being called into a conference of a phone, and has not answered."""
+        legs = set(self.legs(number))
+        return any(
+            row["ChannelStateDesc"] != "Up" and self.variables(leg).get("AGENT") in legs
+            for leg, row in self.rows.items()
+        )
+
     def joints(self) -> dict[str, set[str]]:
         """Return for each leg whom it is joined to."""
         return {leg: self.joined(leg) for leg in self.rows}
