@@ -26,7 +26,9 @@ class Service:
         """Note that the link is up and the model in step."""
         self._cancel()
         self._exchange.set_available(available=True)
-        self._tell(ServiceChanged(available=True))
+        # Also when nobody was told that it was away: a tree that was restored meanwhile waits for it.
+        self._told = ServiceChanged(available=True)
+        self._exchange.publish([self._told])
 
     def down(self, reason: str) -> None:
         """Note that the link broke: requests are refused from now on, and those that wait fail."""

@@ -66,7 +66,7 @@ class ListedPbx(ScriptedPbx):
             self._was_in_step = True
         self.available = available
         change = ServiceChanged(available)
-        if change != self._told:
+        if available or change != self._told:
             self._told = change
             self._publish([change])
 

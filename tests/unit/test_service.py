@@ -63,12 +63,15 @@ async def test_our_own_end_is_no_loss(grace: float) -> None:
 
 
 async def test_a_link_that_is_back_within_the_grace_was_never_lost() -> None:
+    """Who came meanwhile, and found it away, is told that it is there."""
     at = At(60)
     at.service.up()
     await at.next()
     for _ in range(3):
         at.service.down("cable")
+        assert at.told.empty()
         at.service.up()
+        assert await at.next() == ServiceChanged(available=True)
     assert at.told.empty()
     assert at.service._timer is None
     at.exchange.require_available()
