@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from types import MappingProxyType
 
 from connector.asterisk.channel_names import is_furniture
 from connector.asterisk.events import (
@@ -134,9 +135,30 @@ def guests_of(variables: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str
     return found
 
 
-def call_of(row: AmiMessage, variables: Mapping[str, str], guests: tuple[str, ...] = ()) -> facts.CallFound:
-    """Return what stands on a leg about the calls that its phone has; `guests` as of `guests_of`."""
+def sharers_of(variables: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Return the agents' legs that are told a room, by the room."""
+    found: dict[str, tuple[str, ...]] = {}
+    for leg, noted in variables.items():
+        for room in {noted.get(name, "") for name in ROOMS} - {""}:
+            found[room] = (*found.get(room, ()), leg)
+    return found
+
+
+def call_of(
+    row: AmiMessage,
+    variables: Mapping[str, str],
+    guests: tuple[str, ...] = (),
+    sharers: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> facts.CallFound:
+    """Return what stands on a leg about the calls that its phone has.
+
+    `guests` are of `guests_of`, `sharers` as of `sharers_of`.
+    """
     consult = variables.get("HARMONY_CONSULTS", "")
+
+    def sharing(room: str) -> tuple[str, ...]:
+        return tuple(leg for leg in sharers.get(room, ()) if leg != row["Uniqueid"])
+
     return facts.CallFound(
         leg=row["Uniqueid"],
         primary_room=variables.get("HARMONY_P1", ""),
@@ -146,6 +168,8 @@ def call_of(row: AmiMessage, variables: Mapping[str, str], guests: tuple[str, ..
         consult=_bounded(consult),
         partner=variables.get("HARMONY_AGENT", ""),
         guests=guests,
+        primary_sharers=sharing(variables.get("HARMONY_P1", "")),
+        consult_sharers=sharing(variables.get("HARMONY_P2", "")),
         sent_on=row.get("Context") == _SENT_ON,
     )
 

@@ -27,6 +27,7 @@ from connector.asterisk.found_legs import (
     queue_offers,
     sent_on,
     serial_of,
+    sharers_of,
     variables_of,
 )
 from connector.asterisk.link import AmiDown, AmiError, AmiLink
@@ -188,12 +189,12 @@ def _take_calls(
 ) -> dict[str, facts.CallFound]:
     """Take in which calls the legs are in; returns what is left for later, as `_take_legs` does."""
     second: dict[str, facts.CallFound] = {}
-    guests = guests_of(variables)
+    guests, sharers = guests_of(variables), sharers_of(variables)
     for row in sorted(rows, key=lambda row: "HARMONY_CONSULT" in variables[row["Uniqueid"]]):
         leg = row["Uniqueid"]
         if leg in fresh:
             # A consult that a phone runs on a leg of its own belongs to a call that must be there first.
-            found = call_of(row, variables[leg], guests.get(leg, ()))
+            found = call_of(row, variables[leg], guests.get(leg, ()), sharers)
             if "HARMONY_CONSULT" not in variables[leg] and exchange.model.legs.is_phones_second(leg):
                 second[leg] = found
             else:

@@ -45,7 +45,10 @@ class Conversation(Destination):
 
     @handles(wire.ConversationInit)
     async def init(self, _body: wire.ConversationInit) -> wire.ConversationInitReply:
-        """Tell state and members; the release of one that is over follows as events, with its cause."""
+        """Tell state and members; the release of one that is over follows as events, with its cause.
+
+        Of one that was over before the connector saw it nothing else is known: it is disposed of at once.
+        """
         self.open = True
         model = self._find()
         if model is None:
@@ -115,10 +118,10 @@ class Conversation(Destination):
             self.dispose()
         elif name == _INIT:
             model = self._find()
-            if model is not None and model.released:
-                self.tell_release(model.cause)
-            elif model is None:
+            if model is None or (model.released and model.before is None):
                 self.emit(wire.Disposed())
+            elif model.released:
+                self.tell_release(model.cause)
 
     def on_change(self, change: Change) -> None:
         """Report what happens to this conversation."""

@@ -69,6 +69,10 @@ class CallFound:
     """The leg of the agent who has this one as an outside party."""
     guests: tuple[str, ...] = ()
     """Outside parties on which this leg is noted as their agent's, or which wait alone for it in a bridge."""
+    primary_sharers: tuple[str, ...] = ()
+    """Other agents' legs that are told the primary's room too: they are parties where nobody is in it."""
+    consult_sharers: tuple[str, ...] = ()
+    """The same of the consult's room."""
     sent_on: bool = False
     """Whether another agent has sent this leg to `number`: what else is noted is of the call before."""
 

@@ -39,7 +39,7 @@ def read_call(graph: LegGraph, agent: Leg, found: CallFound) -> FoundCall:
 
 def _by_rooms(graph: LegGraph, agent: Leg, found: CallFound, heard: Hearing) -> FoundCall:
     partner = graph.get(found.partner) or _who_consults(graph, agent)
-    primary = _parties(graph, found.primary_room, agent, heard)
+    primary = _parties(graph, found.primary_room, agent, heard) or _sharing(graph, found.primary_sharers)
     if not found.primary_room:
         # A release that was under way takes the note from the agent's leg first.
         primary = tuple(leg for leg in found.guests if leg != found.consult_room and graph.room_of(leg))
@@ -52,7 +52,7 @@ def _by_rooms(graph: LegGraph, agent: Leg, found: CallFound, heard: Hearing) -> 
         dials = agent.bridge is None
         state = _DIALING if dials else _TALKING
         return FoundCall(primary, _HELD if primary else _RELEASED, consult, state)
-    consult = _parties(graph, found.consult_room, agent, heard)
+    consult = _parties(graph, found.consult_room, agent, heard) or _sharing(graph, found.consult_sharers)
     if set(consult) & set(primary):
         # In one room: that is a conference.
         consult = ()
@@ -140,6 +140,11 @@ def _who_consults(graph: LegGraph, agent: Leg) -> Leg | None:
 
 def _state_of(parties: tuple[str, ...], heard: Hearing) -> ConversationState:
     return _TALKING if heard.parties & set(parties) else _HELD
+
+
+def _sharing(graph: LegGraph, sharers: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the agents of a room in which nobody is: whom it is named after has left, and they all hold."""
+    return tuple(leg for leg in sharers if graph.get(leg) is not None)
 
 
 def _parties(graph: LegGraph, room: str, agent: Leg, heard: Hearing) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
         return
     if interaction.primary.leg == agent.id:
         _resume(calls, interaction, agent, fact)
+    else:
+        _resume_consult(calls, interaction, agent, fact)
     settling.look_at(calls, interaction)
 
 
@@ -75,6 +77,18 @@ def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.Call
     for conversation in interaction.on_leg(agent.id):
         if conversation.state is ConversationState.DIALING or conversation.sent_on:
             _listen_for(calls, interaction, conversation)
+
+
+def _resume_consult(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> None:
+    """Lead a consult that has a leg of its own to what its room tells; what has none is seen where it is."""
+    consult, call = interaction.consult, read_call(calls.legs, agent, fact)
+    if consult is None or consult.leg != agent.id or consult.state is not ConversationState.DIALING:
+        return
+    if call.consult_state in ANSWERED_STATES and call.consult:
+        # Whom the phone dialled may have sent it on.
+        consult.expect_nobody()
+        _seat(calls, interaction, consult, call.consult)
+        _bring(calls, interaction, consult, call.consult_state)
 
 
 def _expect(calls: Calls, conversation: Conversation, number: str) -> None:

@@ -214,6 +214,39 @@ async def test_a_conference_in_the_room_of_who_was_consulted_is_about_the_custom
     await call.over()
 
 
+async def test_agents_who_both_hold_in_the_room_of_who_has_left_have_each_other_after_a_restart(
+    tcp_desk: Desk,
+) -> None:
+    colleague = await tcp_desk.login("1002", ready=False)
+    call = await make_call(tcp_desk, "queue")
+    await call.consult()
+    theirs = await colleague.channel.next_interaction()
+    await call.interaction.consult_conference()
+    await all_three_talk(call)
+    await call.customers_call.hangup()
+    for one in (call.primary, theirs.primary):
+        await one.wait_members(lambda members: len(members) == 1)
+        await one.hold()
+    await expect_hears({call.agent: set(), call.target: set()})
+    # What the customer's leg told is gone with it.
+    await same(call, "both hold", but=("ANI", "DNIS", "CALLER_NAME", "QUEUE", "WAIT_TIME"))
+    await tcp_desk.replace_connector()
+    await log_in_again(call)
+    account = tcp_desk.info.agents["1002"]
+    colleague = await tcp_desk.bridge.login("1002", account.password, extension=account.extension)
+    call.interaction = await call.session.channel.next_interaction()
+    theirs = await colleague.channel.next_interaction()
+    for one, number in ((call.primary, "1002"), (theirs.primary, "1001")):
+        assert (one.state, [member.address for member in one.members]) == (HELD, [number])
+        await one.retrieve()
+    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}})
+    await call.primary.release()
+    await theirs.wait_state(ENDED)
+    await theirs.complete()
+    await colleague.close()
+    await call.over()
+
+
 async def test_an_agent_who_waits_for_nobody_is_let_go_after_a_restart(tcp_desk: Desk) -> None:
     call = await make_call(tcp_desk, "direct")
     (agents_call,) = call.agent.calls

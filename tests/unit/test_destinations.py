@@ -18,6 +18,7 @@ from connector.destinations.tree import Tree
 from connector.observability import spread
 from connector.telephony import facts
 from connector.telephony.pbx import Refused
+from connector.telephony.states import ConversationState
 
 SESSION = "desk.S1"
 GROUP = f"{SESSION}.g1"
@@ -212,6 +213,33 @@ async def test_the_release_of_a_conversation_that_ended_before_its_init_follows_
     init = await bridge.must("conversation.query.init", CONVERSATION)
     assert init.body["conversation-state"] == "ALERTING"
     assert bridge.take_events() == ["conversation.statechanged RELEASED ABANDONED", "conversation.disposed"]
+
+
+async def test_a_conversation_that_was_over_when_it_was_found_is_disposed_of_at_once(bridge: Bridge) -> None:
+    await bridge.log_in()
+    bridge.pbx.tell(
+        *customer_waits(),
+        facts.LegCreated(
+            AGENT,
+            "1001",
+            CUSTOMER,
+            placed=True,
+            answered=True,
+            consult_of="gone",
+            dialled="2001",
+            listed=True,
+        ),
+        facts.CallFound(AGENT),
+    )
+    (found,) = bridge.pbx.model.interactions("1001")
+    assert (found.primary.state, found.primary.before) == (ConversationState.RELEASED, None)
+    await bridge.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid="gone")
+    await bridge.must("interaction.query.init", INTERACTION)
+    await bridge.must("interaction.request.createconversation", INTERACTION, id="v1", nativeid="gone-1")
+    bridge.take_events()
+    init = await bridge.must("conversation.query.init", CONVERSATION)
+    assert init.body["conversation-state"] == "RELEASED"
+    assert bridge.take_events() == ["conversation.disposed"]
 
 
 async def test_dial_answers_first_then_announces(bridge: Bridge) -> None:

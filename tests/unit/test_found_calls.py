@@ -399,3 +399,43 @@ async def test_of_a_conference_in_the_room_of_who_was_consulted_the_customer_is_
     assert shape(interaction) == (TALKING, None)
     assert interaction.data["ANI" if inbound else "DNIS"] == "2001"
     assert [one.address for one in interaction.primary.members] == ["2001", "1002", "2002"]
+
+
+async def test_a_consult_of_the_phones_whose_first_call_is_over_is_held_as_its_room_tells() -> None:
+    found = Found("1001", "1002")
+    await found.read(
+        row(
+            AGENT,
+            "1001",
+            "harmony-didle,s",
+            tree=AGENT,
+            dnid="1003",
+            HARMONY_SIDE="agent",
+            HARMONY_CONSULT="a-0",
+            HARMONY_CONSULTS="2",
+            HARMONY_P2="gone",
+        ),
+        row(TARGET, "1002", "harmony-didle,s", tree=TARGET, HARMONY_SIDE="agent", HARMONY_P1="gone"),
+    )
+    consult = found.interaction.consult
+    assert shape(found.interaction) == (RELEASED, HELD)
+    assert consult is not None
+    assert (consult.id, [member.address for member in consult.members]) == ("a-0-2", ["1002"])
+
+
+@pytest.mark.parametrize("own", ["HARMONY_P1", "HARMONY_P2"])
+async def test_agents_who_all_hold_a_room_that_nobody_is_in_have_each_other(own: str) -> None:
+    """Whom the room is named after has left it to them: to be found by their notes alone."""
+    found = Found("1001", "1002")
+    await found.read(
+        row(AGENT, "1001", "harmony-didle,s", tree=AGENT, HARMONY_SIDE="agent", **{own: "gone"}),
+        row(TARGET, "1002", "harmony-dconsult,s", "b1", tree=TARGET, HARMONY_P1="gone", HARMONY_DEST="2002"),
+        row("y-1", "2002", bridge="b1", tree=TARGET),
+    )
+    mine, (theirs,) = found.interaction, found.exchange.model.interactions("1002")
+    talk = mine.primary if own == "HARMONY_P1" else mine.consult
+    assert talk is not None
+    assert (talk.state, set(talk.parties)) == (HELD, {TARGET})
+    assert (theirs.primary.state, set(theirs.primary.parties)) == (HELD, {AGENT})
+    assert theirs.consult is not None
+    assert (theirs.consult.state, set(theirs.consult.parties)) == (TALKING, {"y-1"})
