@@ -361,7 +361,8 @@ async def _report(at: World, told: str, mark: int) -> str:
         variables = [value for value in row.all("Variable") if value.startswith("HARMONY_")]
         shown = [row[name] for name in ("Uniqueid", "Channel", "ChannelStateDesc", "BridgeID", "Application")]
         lines.append(" ".join([*shown, row["Context"], row["Exten"], row["Data"], *variables]))
-    lines += ["", "== connector", at.log.read_bytes()[mark:].decode(errors="replace"), "== bridge"]
+    lines += ["", "== connector", at.log.read_bytes()[mark:].decode(errors="replace"), "== events"]
+    lines += [*at.rung.told(), "", "== bridge"]
     lines += [f"{one.at:%H:%M:%S.%f} {one.direction:<3} {one.message!r}" for one in at.bridge.log]
     return "\n".join(lines)
 
@@ -400,6 +401,7 @@ async def run_episodes(campaign: Campaign, faults: list[Fault], what: str) -> No
         figures.faults[fault.__name__] += 1
         started, mark = time.monotonic(), at.log.stat().st_size
         at.bridge.log.clear()
+        at.rung.events.clear()
         # Else Python looks through ever more objects for garbage, and the phones stand still meanwhile.
         gc.freeze()
         try:

@@ -6,10 +6,11 @@ import random
 import signal
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,35 @@ DRAIN = 1.0
 """Seconds for which a connector that is asked to end waits for calls."""
 
 
+_EVENTS = 20_000
+_TELLING = (
+    *(
+        "Uniqueid",
+        "Channel",
+        "DestUniqueid",
+        "DestChannel",
+        "TransfereeUniqueid",
+        "BridgeUniqueid",
+        "BridgeType",
+    ),
+    *("BridgeNumChannels", "Context", "Exten", "Priority", "Application", "AppData", "Class", "Conference"),
+    *("Variable", "Value", "Result", "DialStatus", "Cause", "Device", "State", "UserEvent", "Status", "Dest"),
+    *("SwapUniqueid", "Extension", "IsExternal", "OrigTransfererUniqueid", "SecondTransfererUniqueid"),
+)
+"""Headers that a report shows."""
+_IDLE_TALK = ("RTCP", "ChallengeSent", "SuccessfulAuth", "ContactStatus", "CEL", "Cdr", "NewConnectedLine")
+
+
 class Rung:
-    """Notes which phones the PBX calls."""
+    """Notes which phones the PBX calls, and what else it tells: the newest events, each with its time."""
 
     def __init__(self) -> None:
         self.times: Counter[str] = Counter()
+        self.events: deque[tuple[datetime, AmiMessage]] = deque(maxlen=_EVENTS)
 
     def notice(self, event: AmiMessage) -> None:
         """Take an event."""
+        self.events.append((datetime.now(UTC), event))
         name = event.get("Channel") or ""
         if (
             event.name == "Newchannel"
@@ -50,6 +72,13 @@ class Rung:
             and name.startswith("PJSIP/")
         ):
             self.times[name.removeprefix("PJSIP/").partition("-")[0]] += 1
+
+    def told(self) -> Iterator[str]:
+        """Iterate over the events, a line each."""
+        for at, event in self.events:
+            if not event.name.startswith(_IDLE_TALK):
+                shown = [f"{key}={value}" for key in _TELLING if (value := event.get(key))]
+                yield f"{at:%H:%M:%S.%f} {event.name} {' '.join(shown)}"
 
 
 @dataclass
