@@ -68,8 +68,10 @@ def has_failed(interaction: Interaction, conversation: Conversation, agent: Leg)
         return False
     if _has_own_leg(interaction, conversation):
         return False
-    # A dial that the agent's side took back is not reported: its routing never got that far.
-    over = agent.reported is not None or agent.reached is DialOutcome.CANCELLED
+    # A dial that the agent's side took back is not reported, nor one that failed as the leg was called back:
+    # their routing never got that far.
+    failed = agent.bridge is not None and agent.reached not in {None, DialOutcome.ANSWERED}
+    over = agent.reported is not None or agent.reached is DialOutcome.CANCELLED or failed
     return over and not agent.ringing
 
 

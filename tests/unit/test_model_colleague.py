@@ -69,6 +69,20 @@ def consulting() -> tuple[TelephonyModel, Interaction, Conversation, Interaction
     return model, own, own.consult, theirs
 
 
+def test_a_consult_that_the_colleague_declines_as_it_is_given_up_is_over() -> None:
+    """The agent's leg is called back before its dialplan can report how its call went."""
+    model = TelephonyModel()
+    model.watch("1001")
+    play(model, *agent_in_call(), *customers_room(), *colleague_answers()[:3])
+    own = model.interaction(AGENT)
+    assert own is not None
+    assert own.consult is not None
+    play(model, facts.DialEnded(AGENT, TARGET, DialOutcome.BUSY), facts.LegEnded(TARGET, 17))
+    assert own.consult.state is ConversationState.DIALING
+    play(model, facts.MusicStopped(CUSTOMER), facts.LegJoined(AGENT, "rc"))
+    assert (own.primary.state, own.consult.state, own.consult.cause) == (TALKING, RELEASED, Cause.BUSY)
+
+
 def test_who_is_held_by_the_colleague_still_talks() -> None:
     model, own, consult, theirs = consulting()
     play(model, facts.LegLeft(TARGET, "rx", waits=True), facts.MusicStarted(AGENT))
