@@ -174,8 +174,10 @@ def call_of(
     )
 
 
-def sent_on(model: TelephonyModel, rows: Sequence[AmiMessage], gone: AbstractSet[str]) -> Iterator[str]:
-    """Iterate over agents' legs whose only parties are `gone`, and that are with somebody else or dial.
+def sent_on(
+    model: TelephonyModel, rows: Sequence[AmiMessage], gone: AbstractSet[str]
+) -> Iterator[facts.LegSentOn]:
+    """Tell of agents' legs with a party that is `gone`, which are with a stranger or dial somebody.
 
     Who had such a leg has sent it on while nobody looked.
     """
@@ -187,12 +189,13 @@ def sent_on(model: TelephonyModel, rows: Sequence[AmiMessage], gone: AbstractSet
         leg = row["Uniqueid"]
         interaction = model.interaction_on(leg)
         talks = interaction.on_leg(leg) if interaction is not None else ()
-        if len(talks) != 1 or not talks[0].parties or not talks[0].parties.keys() <= gone:
+        left = [one for one in talks if one.parties and one.parties.keys() <= gone]
+        if len(left) != 1:
             continue
-        bridge = bridge_of_row(row)
+        bridge, known = bridge_of_row(row), {leg}.union(*(one.parties for one in talks))
         dials = not bridge and row.get("Application") == _DIAL and row.get("Context") != _CONSULTING
-        if dials or mates.get(bridge, set()) - {leg}:
-            yield leg
+        if dials or mates.get(bridge, set()) - known:
+            yield facts.LegSentOn(leg, next(iter(left[0].parties)))
 
 
 def missed_report(row: AmiMessage, variables: Mapping[str, str]) -> facts.DialReported | None:

@@ -101,8 +101,8 @@ async def _read(
     listed = {row.get("Uniqueid") or "" for row in rows}
     rows = [row for row in rows if row.get("Uniqueid") and row.get("Channel")]
     ended = legs_before - listed - newer
-    for leg in sorted(sent_on(exchange.model, rows, ended)):
-        exchange.apply(facts.LegSentOn(leg))
+    for handed in tuple(sent_on(exchange.model, rows, ended)):
+        exchange.apply(handed)
     for leg in sorted(ended):
         exchange.apply(facts.LegEnded(leg, _UNKNOWN_CAUSE))
     unknown = newer & (listed - exchange.model.legs.legs.keys())

@@ -178,9 +178,10 @@ class RoomAssigned:
 
 @dataclass(frozen=True, slots=True)
 class LegSentOn:
-    """An agent's leg has been sent to somebody else by its only party, which goes or is gone."""
+    """An agent's leg has been sent to somebody else by its party `by`, which goes or is gone."""
 
     leg: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)

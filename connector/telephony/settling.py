@@ -94,7 +94,8 @@ def _home_of(
 ) -> Conversation | None:
     live = interaction.on_leg(agent.id)
     for conversation in live:
-        if leg in conversation.candidates or _is_handed_over(calls, conversation, leg):
+        expected = conversation.sent_on or leg in conversation.candidates
+        if expected or _is_handed_over(calls, conversation, leg):
             return conversation
     room = calls.legs.room_of(agent.id)
     noted = [one for one in live if room is not None and agent.rooms.get(one.role) == room]

@@ -11,7 +11,7 @@ from connector.telephony.states import Cause, ConversationState, Role
 def take_in(calls: Calls, fact: facts.PartiesTransferred | facts.LegSentOn) -> None:
     """See what becomes of the conversations of who transfers and of who is transferred."""
     if isinstance(fact, facts.LegSentOn):
-        _sent_on(calls, fact.leg)
+        _send_on(calls, fact.by, (fact.leg,))
     else:
         _transferred(calls, fact)
 
@@ -38,13 +38,6 @@ def _transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
     if len(handed_on) == len(fact.by) > 1:
         (about, first), (_, second) = handed_on
         calls.emit(PartiesLeftTogether(about.id, tuple(first.parties), tuple(second.parties), fact.by))
-
-
-def _sent_on(calls: Calls, leg: str) -> None:
-    """Have an agent who was sent to somebody else wait for whoever that is."""
-    for interaction in calls.on_agents_leg(leg):
-        for own in interaction.on_leg(leg):
-            own.sent_on = True
 
 
 def _send_on(calls: Calls, by: str, parties: tuple[str, ...]) -> None:

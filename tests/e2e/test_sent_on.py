@@ -55,7 +55,8 @@ class SentOn:
             await session.close()
 
 
-async def bring_together(at: Desk, kind: Kind) -> SentOn:
+async def bring_together(at: Desk, kind: Kind, *, alone: bool = True) -> SentOn:
+    """Have them talk; customer 2002, about whom 1001 consults, has hung up if they are `alone`."""
     agent, other = await at.agent_phone("1001"), await at.agent_phone("1002")
     agent.answer_mode = "auto"
     sessions = (await at.login("1001", ready=False), await at.login("1002", ready=False))
@@ -72,7 +73,7 @@ async def bring_together(at: Desk, kind: Kind) -> SentOn:
     await others_call.answer()
     await talk.wait_state(TALKING)
     await theirs.primary.wait_state(TALKING)
-    if kind == "consult":
+    if kind == "consult" and alone:
         await customers_call.hangup()
         await interaction.primary.wait_state(RELEASED)
     await expect_hears({agent: {"1002"}, other: {"1001"}})

@@ -47,6 +47,33 @@ async def test_sent_on_in_a_gap(far_desk: Desk, cable: Cable, *, answered: bool)
         await session.close()
 
 
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_consult_is_sent_on_in_a_gap(far_desk: Desk, cable: Cable, *, answered: bool) -> None:
+    """The agent's own customer stays on hold meanwhile, and is nobody of the consult."""
+    sent = await bring_together(far_desk, "consult", alone=False)
+    third, customer = await far_desk.phones.phone("2001"), await far_desk.phones.phone("2002")
+    async with gap(cable, far_desk):
+        await sent.others_call.transfer("2001")
+        rings = await third.next_call(WAIT)
+        if answered:
+            await rings.answer()
+            await expect_hears({sent.agent: {"2001"}, third: {"1001"}})
+    await sent.is_with("2001")
+    primary = sent.interaction.primary
+    assert (primary.state, [one.address for one in primary.members]) == (HELD, ["2002"])
+    if not answered:
+        await rings.answer()
+    await expect_hears({sent.agent: {"2001"}, third: {"1001"}, customer: {"MOH"}})
+    assert sent.talk.state is TALKING
+    await sent.interaction.alternate()
+    await expect_hears({sent.agent: {"2002"}, customer: {"1001"}, third: {"MOH"}})
+    assert (primary.state, sent.talk.state) == (TALKING, HELD)
+    await sent.talk.release()
+    await rings.wait_state("ended", WAIT)
+    await primary.release()
+    await sent.over()
+
+
 async def test_the_phone_joins_its_calls_in_a_gap(far_desk: Desk, cable: Cable) -> None:
     """Agent 1001 leaves customer 2001 to colleague 1002, who has another party then."""
     agent, other = await far_desk.agent_phone("1001"), await far_desk.agent_phone("1002")
