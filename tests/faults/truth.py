@@ -98,9 +98,13 @@ class Truth:
 
     def waits(self, leg: str) -> bool:
         """Tell whether a leg that hears nobody hears music: in a queue, alone in a room, held by a phone."""
-        row = self.rows[leg]
-        alone = row["Application"] == "ConfBridge" and "harmony_roomparty" in row["Data"]
-        return alone or row["Application"] == "Queue" or bool(self._beside(leg) & self.holding)
+        beside = self._beside(leg)
+        # Whom somebody called into a room is there by a joint.
+        alone = any(
+            row["Application"] == "ConfBridge" and "harmony_roomparty" in row["Data"]
+            for row in (self.rows[one] for one in (leg, *beside))
+        )
+        return alone or self.rows[leg]["Application"] == "Queue" or bool(beside & self.holding)
 
     def music_is_brought(self, leg: str) -> bool:
         """Tell whether a guest's phone holds a conference: who was called into it is there by a joint."""
@@ -192,7 +196,9 @@ def _notes(truth: Truth, one: Interaction) -> Iterator[str]:
     written = truth.variables(one.nativeid)
     if STEP in written and (one.data.get(STEP) or "") != written[STEP]:
         yield f"{one.nativeid} has {STEP} {one.data.get(STEP)}, on its leg it is {written[STEP]}"
-    parties = [truth.legs(member.address) for member in one.primary.members]
+    # Who has left the call may be in another one.
+    there = () if one.primary.state is ConversationState.RELEASED else one.primary.members
+    parties = [truth.legs(member.address) for member in there]
     if any(len(legs) > 1 for legs in parties):
         return  # which of them is in this call the bridge is not told
     recorded = {
