@@ -29,6 +29,7 @@ from connector.asterisk.recovery import Reconciler
 from connector.asterisk.rooms import PartyRooms
 from connector.asterisk.service import Service
 from connector.asterisk.settings import ConsultStrategy, DialSettings, RecordingSettings
+from connector.asterisk.taken_over import TakenOver
 from connector.asterisk.turns import Turns
 from connector.asterisk.variables import VARIABLE_EVENTS, LegVariables
 from connector.asterisk.wire import AmiMessage, AmiValueRejected
@@ -99,8 +100,11 @@ class AsteriskPbx:
             # Only our dialplan has a place for a caller who was on hold for too long.
             give_up = turns.taking(self._handling.give_up)
             self._hold_limits = HoldLimits(self._exchange, give_up, dial.handling.hold_limit)
-        self.hold = _in_port_words(turns.taking(self._handling.hold))
-        self.retrieve = _in_port_words(turns.taking(self._handling.retrieve))
+        self.hold, self.retrieve = (
+            _in_port_words(turns.taking(self._handling.hold)),
+            _in_port_words(turns.taking(self._handling.retrieve)),
+        )
+        self._taken_over = TakenOver(self._exchange, self.retrieve)
         self.alternate = _in_port_words(turns.taking(self._handling.alternate))
         self.consult = _in_port_words(turns.taking(self._handling.consult))
         self.consult_transfer = _in_port_words(turns.taking(self._handling.consult_transfer))
@@ -175,6 +179,7 @@ class AsteriskPbx:
         self._mobile.close()
         self._wrap_up.close()
         await self._extensions.close()
+        self._taken_over.close()
         self._handling.close()
         if self._hold_limits is not None:
             self._hold_limits.close()
@@ -276,6 +281,7 @@ class AsteriskPbx:
 
     async def _get_in_step(self) -> None:
         began = asyncio.get_running_loop().time()
+        known, first = set(self._exchange.model.legs.legs), not self._reconciler.started
         while True:
             try:
                 await self._service.booting.ready()
@@ -288,6 +294,8 @@ class AsteriskPbx:
                 await asyncio.sleep(_RESYNC_PAUSE)
             else:
                 self._service.up()
+                if not first:
+                    self._taken_over.look_for(known)
                 self._meter.resynced(asyncio.get_running_loop().time() - began)
                 return
 

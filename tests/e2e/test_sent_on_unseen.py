@@ -2,7 +2,7 @@
 
 import pytest
 from cable import Cable
-from calls import ENDED, HELD, TALKING
+from calls import ENDED, HELD, TALKING, make_call
 from desk import WAIT, Desk
 from gaps import gap
 from test_sent_on import SentOn, bring_together
@@ -105,6 +105,33 @@ async def test_the_phone_joins_its_calls_in_a_gap(far_desk: Desk, cable: Cable) 
         await one.complete()
     for session in sessions:
         await session.close()
+
+
+async def test_a_call_on_hold_that_the_phone_hands_on_in_a_gap_is_taken_up(
+    far_desk: Desk, cable: Cable
+) -> None:
+    """Asterisk has the colleague wait in the place of the agent; they are brought in as without the gap."""
+    call = await make_call(far_desk, "queue")
+    colleague = await far_desk.login("1002", ready=False)
+    await call.primary.hold()
+    (first,) = call.agent.calls
+    async with gap(cable, far_desk):
+        second = await call.agent.dial("1002")
+        await (await call.target.next_call(WAIT)).answer()
+        await second.wait_state("talking", WAIT)
+        await first.transfer_to(second)
+        for each in (first, second):
+            await each.wait_state("ended", WAIT)
+    taken = await colleague.channel.next_interaction()
+    await expect_hears({call.target: {"2001"}, call.customer: {"1002"}})
+    await taken.primary.wait_state(TALKING)
+    assert [one.address for one in taken.primary.members] == ["2001"]
+    await taken.primary.release()
+    for one in (taken, call.interaction):
+        await one.wait_state(ENDED)
+        await one.complete()
+    await colleague.close()
+    await call.session.close()
 
 
 @pytest.mark.parametrize("before", ["plain", "held before"])

@@ -40,6 +40,7 @@ from world import START, World, world  # noqa: E402
 
 from connector.bridge.catalogue.conversation import ConversationState  # noqa: E402
 from connector.lab.provider import LabInfo, LabProvider, choose_provider  # noqa: E402
+from connector.processor.link import Direction  # noqa: E402
 from connector.telephony.presence import WRAP_UP  # noqa: E402
 
 _PATIENCE = 10.0
@@ -274,8 +275,19 @@ class Campaign:
         assert not more, f"called more often than asked for: {more}, asked {dict(self.people.asked)}"
         for phone in self.world.phones.phones:
             heard = sum(len(call.dtmf_received) for call in phone.calls)
-            asked = self.people.tones[phone.extension]
+            asked = self._tones_for(phone.extension)
             assert heard <= asked, f"{phone.extension} got {heard} tones, {asked} were asked for"
+
+    def _tones_for(self, number: str) -> int:
+        """Count those that were asked for, also where somebody was only while they were being sent."""
+        sent, joined = Counter[str](), set[str]()
+        for entry in self.world.bridge.log:
+            message = entry.message
+            if message.name == "conversation.member.added" and message.body["address"] == number:
+                joined.add(message.target)
+            elif message.name == "conversation.request.senddtmf" and entry.direction is Direction.SENT:
+                sent[message.target] += len(str(message.body["tones"]))
+        return self.people.tones[number] + sum(sent[target] for target in joined)
 
     def _no_complaints(self) -> None:
         bridge = self.world.bridge
