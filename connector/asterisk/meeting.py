@@ -58,10 +58,14 @@ class Meetings:
 
     def room(self, conversation: Conversation) -> str:
         """Return the room in which the conversation is, or would be."""
+        return self.where(conversation)[1]
+
+    def where(self, conversation: Conversation) -> tuple[str, str, bool]:
+        """Return who stands for the far end, the room, as `room` does, and whether that is an agent's leg."""
         party = self.party(conversation)
-        if not self.is_agents(party):
-            return self._exchange.model.legs.room_of(party) or party
-        return self._room_with_agent(conversation, party)
+        if self._is_on(party) is None:
+            return party, self._exchange.model.legs.room_of(party) or party, False
+        return party, self._room_with_agent(conversation, party), True
 
     def _room_with_agent(self, conversation: Conversation, party: str) -> str:
         legs = self._exchange.model.legs
@@ -200,7 +204,7 @@ class Meetings:
     def into_room(self, conversation: Conversation) -> list[Move]:
         """Return the move that gives the party a room; none if it has one, or attends to something else."""
         legs, party = self._exchange.model.legs, self.party(conversation)
-        if legs.room_of(party):
+        if legs.room_of(party) is not None:
             return []
         if self.is_agents(party) and party not in legs.hearing(conversation.leg).parties:
             return []

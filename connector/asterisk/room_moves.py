@@ -113,9 +113,8 @@ class RoomMoves(AnsweredCalls):
         """Let agent's and party's legs know of each other, for the dialplan's safety net."""
         if not conversation.parties:
             await self._await_party(conversation)
-        first = conversation is interaction.primary
-        party, leg = self._party(conversation), agent or conversation.leg
-        room = self._meetings.room(conversation)
+        first, leg = conversation is interaction.primary, agent or conversation.leg
+        party, room, _ = self._meetings.where(conversation)
         # A colleague who was asked is no caller: nobody takes care of him.
         fallback = {**self._fallback(interaction), **self._queued(party)} if first else {}
         wanted = self._notes(conversation, room)
@@ -193,9 +192,11 @@ class RoomMoves(AnsweredCalls):
         self, interaction: Interaction, conversation: Conversation, *, leaving: Conversation | None
     ) -> None:
         """Bring the agent to a conversation; the one that is left waits in a room."""
-        if self._meetings.is_agents(self._party(conversation)):
+        _, room, with_agents = self._meetings.where(conversation)
+        if with_agents:
             await self._introduce(interaction, conversation)
-        moves: list[Move] = [(conversation.leg, ROOM, self._meetings.extension(conversation))]
+            room = self._meetings.room(conversation)
+        moves: list[Move] = [(conversation.leg, ROOM, self._meetings.entrance(room, conversation))]
         if leaving is not None and leaving.state is ConversationState.TALKING:
             await self._introduce(interaction, leaving)
             moves = [*self._meetings.into_room(leaving), *moves]

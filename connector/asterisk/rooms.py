@@ -47,7 +47,7 @@ class PartyRooms(RoomTransfers, RoomPhoneSide, PrivateWords):
             raise Refused("The call cannot be retrieved while the consult call rings: release that first.")
         if self._phone_holds(conversation.leg) or (other and other.state is ConversationState.TALKING):
             await self._gather(interaction)
-        if await self._retrieved_by_phone(interaction, conversation):
+        if self._phone_holds(conversation.leg) and await self._retrieved_by_phone(interaction, conversation):
             return
         await self._visit(interaction, conversation, leaving=other)
         await self._swapped(conversation, other)

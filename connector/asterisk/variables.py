@@ -64,11 +64,14 @@ class LegVariables:
 
     async def set_all(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
         """Set variables of several legs at once, by leg and name; otherwise as `set`."""
-        await asyncio.gather(*self.begin(wanted))
+        if under_way := self.begin(wanted):
+            await asyncio.gather(*under_way)
 
     def begin(self, wanted: Mapping[str, Mapping[str, str]]) -> list[asyncio.Task[None]]:
         """Begin to set variables as `set_all` does; what is sent from the loop's next turn on comes after."""
         new = {leg: found for leg, variables in wanted.items() if (found := self._new(leg, variables))}
+        if not new:
+            return []
         loop = asyncio.get_running_loop()
         return [loop.create_task(self._send(leg, variables)) for leg, variables in new.items()]
 
