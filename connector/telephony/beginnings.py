@@ -90,10 +90,11 @@ def consult_of_the_pbx(calls: Calls, touched: set[str]) -> None:
         calls.link(joint.id, interaction)
 
 
-def appear(calls: Calls, leg: Leg, consult_number: int = 0) -> None:
+def appear(calls: Calls, leg: Leg, consult_number: int = 0, contact: Leg | None = None) -> None:
     """Make the interaction of an agent's leg, or a consult of the one that the phone has put on hold.
 
-    A supervisor's leg is neither. `consult_number` is that of the consult, if it is known.
+    A supervisor's leg is neither. `consult_number` is that of the consult, if it is known; `contact` is whom
+    the call is about, where the leg was dialled for something else.
     """
     if leg.supervises:
         return
@@ -112,6 +113,8 @@ def appear(calls: Calls, leg: Leg, consult_number: int = 0) -> None:
         return
     destination = calls.destinations.get(leg.id) or leg.destination
     outbound = leg.placed or bool(destination)
+    if contact is not None:
+        destination, outbound = contact.number, not contact.placed
     state = ConversationState.DIALING if outbound else ConversationState.ALERTING
     primary = Conversation(f"{interaction_id}-1", Role.PRIMARY, state, leg.id)
     first = InteractionState.DIALING if outbound else InteractionState.ALERTING
@@ -120,8 +123,7 @@ def appear(calls: Calls, leg: Leg, consult_number: int = 0) -> None:
         number = destination or leg.dialled
         primary.expect(number, calls.type_of_number(number))
     else:
-        caller_id = calls.legs.originator(leg.dialled_by)
-        caller = calls.legs.get(caller_id)
+        caller = contact or calls.legs.get(calls.legs.originator(leg.dialled_by))
         if caller is not None and caller.id != leg.id:
             kind = calls.type_of(caller, Role.PRIMARY)
             primary.admit(interaction.id, caller, kind, calls.emit, silent=True)

@@ -20,7 +20,8 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
         if agent.consult_of and calls.legs.get(agent.consult_of) is None and not fact.primary_room:
             _go_on(calls, agent, fact)
         else:
-            beginnings.appear(calls, agent, fact.consult if agent.consult_of else 0)
+            number = fact.consult if agent.consult_of else 0
+            beginnings.appear(calls, agent, number, _contact_of(calls, agent, fact))
     interaction = calls.interaction_on(agent.id)
     if interaction is None:
         return
@@ -29,6 +30,13 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
     else:
         _resume_consult(calls, interaction, agent, fact)
     settling.look_at(calls, interaction)
+
+
+def _contact_of(calls: Calls, agent: Leg, fact: facts.CallFound) -> Leg | None:
+    """Return whom the call is about that a leg took over which the phone had dialled for a consult."""
+    if not agent.consult_of or calls.legs.get(agent.consult_of) is not None:
+        return None
+    return next((calls.legs.get(leg) for leg in read_call(calls.legs, agent, fact).primary), None)
 
 
 def _go_on(calls: Calls, agent: Leg, fact: facts.CallFound) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+import phone_keys
 import pytest
 from atxfer_desk import agent_and_customer_talk, ring
 from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, Origin, make_call
@@ -211,6 +212,22 @@ async def test_a_conference_in_the_room_of_who_was_consulted_is_about_the_custom
     for phone in four:
         for each in phone.calls:
             await each.hangup()
+    await call.over()
+
+
+@pytest.mark.parametrize("origin", ["queue", "dial"])
+async def test_a_call_that_went_over_to_the_leg_of_the_phones_consult_is_found(
+    at_desk: Desk, origin: Origin
+) -> None:
+    """Both calls are on the leg that the phone dialled for the consult, and the first leg is gone."""
+    call = await make_call(at_desk, origin)
+    consult, _second = await phone_keys.consult(call)
+    await call.interaction.alternate()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}, call.target: {"MOH"}})
+    await same(call, "alternated", but=("WAIT_TIME",))
+    await consult.release()
+    await same(call, "consult over", but=("WAIT_TIME",))
+    await call.primary.release()
     await call.over()
 
 

@@ -423,6 +423,35 @@ async def test_a_consult_of_the_phones_whose_first_call_is_over_is_held_as_its_r
     assert (consult.id, [member.address for member in consult.members]) == ("a-0-2", ["1002"])
 
 
+@pytest.mark.parametrize("direction", ["INBOUND", "OUTBOUND"])
+async def test_a_call_that_went_over_to_the_leg_of_the_phones_consult_is_about_its_customer(
+    direction: str,
+) -> None:
+    found = Found()
+    dnid = {"dnid": "7000"} if direction == "INBOUND" else {}
+    await found.read(
+        row(
+            AGENT,
+            "1001",
+            f"harmony-room,a{CUSTOMER}",
+            "r1",
+            tree=AGENT,
+            dnid="1003",
+            HARMONY_SIDE="agent",
+            HARMONY_CONSULT="a-0",
+            HARMONY_CONSULTS="2",
+            HARMONY_P1=CUSTOMER,
+            HARMONY_P2="gone",
+        ),
+        row(CUSTOMER, "2001", f"harmony-room,p{CUSTOMER}", "r1", HARMONY_AGENT=AGENT, **dnid),
+    )
+    one = found.interaction
+    assert (one.id, *shape(one)) == ("a-0", TALKING, None)
+    assert [(member.id, member.address) for member in one.primary.members] == [("a-0-1.1", "2001")]
+    number = {"ANI": "2001", "DNIS": "7000"} if direction == "INBOUND" else {"DNIS": "2001"}
+    assert one.data == {"DIRECTION": direction, **number}
+
+
 @pytest.mark.parametrize("own", ["HARMONY_P1", "HARMONY_P2"])
 async def test_agents_who_all_hold_a_room_that_nobody_is_in_have_each_other(own: str) -> None:
     """Whom the room is named after has left it to them: to be found by their notes alone."""
