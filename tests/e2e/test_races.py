@@ -8,6 +8,7 @@ only, and the others follow each other as quickly as they can.
 
 import asyncio
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,28 @@ async def test_the_consulted_answers_as_the_consult_is_cancelled(call: Call) -> 
         await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}}, stable=0.1)
         outcomes["answered before" if TALKING in consult.states else "never talked"] += 1
     print_outcomes(f"consulted answers within 10 ms of the cancel, {call.origin}", outcomes)
+    await call.primary.release()
+    await call.over()
+
+
+async def test_the_consulted_declines_as_the_consult_is_cancelled(queue_call: Call) -> None:
+    outcomes: Counter[str] = Counter()
+    call = queue_call
+    for offset in offsets(20):
+        consult = await call.interaction.consult("1002")
+        ringing = await call.target.next_call(WAIT)
+        decline, cancel = after(offset, partial(ringing.reject, 486)), after(-offset, consult.release)
+        _, cancelled = await asyncio.gather(decline, cancel, return_exceptions=True)
+        await consult.wait_state(RELEASED)
+        if cancelled is not None:
+            # The consult was over already: the customer is still on hold.
+            assert isinstance(cancelled, BridgeRequestFailed)
+            await call.primary.retrieve()
+        await call.primary.wait_state(TALKING)
+        await _quiet(call.target)
+        await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}}, stable=0.1)
+        outcomes["declined before" if cancelled is not None else str(consult.cause)] += 1
+    print_outcomes("consulted declines within 10 ms of the cancel", outcomes)
     await call.primary.release()
     await call.over()
 
