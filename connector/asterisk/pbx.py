@@ -281,7 +281,7 @@ class AsteriskPbx:
 
     async def _get_in_step(self) -> None:
         began = asyncio.get_running_loop().time()
-        known, first = set(self._exchange.model.legs.legs), not self._reconciler.started
+        known = set(self._exchange.model.legs.legs)
         while True:
             try:
                 await self._service.booting.ready()
@@ -294,8 +294,7 @@ class AsteriskPbx:
                 await asyncio.sleep(_RESYNC_PAUSE)
             else:
                 self._service.up()
-                if not first:
-                    self._taken_over.look_for(known)
+                self._taken_over.look_for(known)
                 self._meter.resynced(asyncio.get_running_loop().time() - began)
                 return
 

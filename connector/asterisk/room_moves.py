@@ -132,6 +132,9 @@ class RoomMoves(AnsweredCalls):
         elif room in {party, leg}:
             # Who was called notes by whom: the name of the own room does not tell it.
             wanted[room]["HARMONY_AGENT"] = leg if room == party else party
+        if (own_seat := self._exchange.model.legs.seat_of(leg)) != leg:
+            # The agent was called into the room and leaves for a while: the seat's end is not the agent's.
+            wanted[own_seat] = {"HARMONY_AGENT": ""}
         await self._variables.set_all(wanted)
 
     async def _arrived(self, *conversations: Conversation) -> None:

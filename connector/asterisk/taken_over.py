@@ -24,13 +24,20 @@ class TakenOver:
         self._exchange = exchange
         self._retrieve = retrieve
         self._chores = Chores()
+        self._has_looked = False
 
     def close(self) -> None:
         """Let go of chores that are under way."""
         self._chores.cancel()
 
     def look_for(self, known: Collection[str]) -> None:
-        """Bring in agents whose legs were not `known` before the gap, and already wait."""
+        """Bring in agents whose legs were not `known` before the gap, and already wait.
+
+        What this process finds at its start is not looked at: an earlier one put those on hold.
+        """
+        before, self._has_looked = self._has_looked, True
+        if not before:
+            return
         model = self._exchange.model
         for leg in model.agent_legs():
             interaction = model.interaction_on(leg.id) if leg.waits and leg.id not in known else None

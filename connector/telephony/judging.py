@@ -29,10 +29,18 @@ def awaits_colleague(graph: LegGraph, conversation: Conversation, agent: Leg, he
     return bool(room) and not heard.parties and graph.room_of(agent.id) == room
 
 
-def is_elsewhere(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:
-    """Whether the agent's leg is in another room than the one where it meets the other agents."""
+def is_elsewhere(graph: LegGraph, interaction: Interaction, conversation: Conversation, agent: Leg) -> bool:
+    """Whether the agent's leg is in another room than where it meets the other agents, or consults by now.
+
+    They need not hear music: who was the agent of a customer that has left is in the room as an agent.
+    """
     room, now = agent.rooms.get(conversation.role), graph.room_of(agent.id)
-    return bool(room) and now is not None and now != room
+    if room and now is not None and now != room:
+        return True
+    consult = interaction.consult
+    if consult is None or consult is conversation or consult.leg != agent.id:
+        return False
+    return consult.state in {ConversationState.DIALING, ConversationState.TALKING}
 
 
 def is_parked(graph: LegGraph, conversation: Conversation, agent: Leg) -> bool:

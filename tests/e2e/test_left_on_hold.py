@@ -6,7 +6,7 @@ Agent 1001 has customer 2001; 1002 is an agent too, 2002 and 2003 are outsiders.
 from collections.abc import Callable
 
 import pytest
-from calls import ENDED, HELD, RELEASED, TALKING, Call
+from calls import ENDED, HELD, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk
 from test_colleague import hear, make_pair
 from test_several import consult_with, join
@@ -50,6 +50,48 @@ async def test_an_agent_goes_and_the_colleague_has_the_customer_on_hold(at_desk:
     await hear({pair.colleague: {"2001"}, pair.customer: {"1002"}})
     await pair.theirs.primary.release()
     await pair.over()
+
+
+@pytest.mark.parametrize("how", ["hold", "consult", "phone"])
+async def test_an_agent_who_was_called_in_holds_when_only_the_other_agent_is_left(
+    at_desk: Desk, how: str
+) -> None:
+    """The guest's seat in the room ends with that, and is not taken for the guest's end."""
+    call = await make_call(at_desk, "queue")
+    colleague = await at_desk.login("1002", ready=False)
+    await call.primary.blind_conference("1002")
+    theirs = await colleague.channel.next_interaction()
+    (guests_call,) = [await call.target.next_call(WAIT)]
+    await guests_call.answer()
+    await hear({call.agent: {"2001", "1002"}, call.target: {"2001", "1001"}})
+    await call.customers_call.hangup()
+    await theirs.primary.wait_members(lambda members: [one.address for one in members] == ["1001"])
+    if how == "phone":
+        await guests_call.hold()
+    elif how == "hold":
+        await theirs.primary.hold()
+    else:
+        outsider = await at_desk.phones.phone("2002")
+        outsider.answer_mode = "auto"
+        consult = await theirs.consult("2002")
+        await consult.wait_state(TALKING)
+        await hear({call.target: {"2002"}, outsider: {"1002"}})
+    await theirs.primary.wait_state(HELD)
+    assert call.primary.state in {TALKING, HELD}
+    if how == "phone":
+        await guests_call.resume()
+    elif how == "hold":
+        await theirs.primary.retrieve()
+    else:
+        await consult.release()
+    await theirs.primary.wait_state(TALKING)
+    await hear({call.agent: {"1002"}, call.target: {"1001"}})
+    await theirs.primary.release()
+    for one in (theirs, call.interaction):
+        await one.wait_state(ENDED)
+        await one.complete()
+    for session in (colleague, call.session):
+        await session.close()
 
 
 # -- a conference shrinks as the agent leaves it ---------------------------------------------------------

@@ -127,6 +127,23 @@ async def test_a_killed_connector_is_replaced_and_the_bridge_begins_nothing_anew
         assert asked(kept.bridge, once) == 1
 
 
+async def test_a_call_on_hold_stays_on_hold_when_the_connector_is_killed(kept: ProcessDesk) -> None:
+    call = await make_call(kept, "queue")
+    await call.primary.hold()
+    on_hold = {call.agent: (), call.customer: {"MOH"}}
+    await expect_hears(on_hold)
+    await kept.end(signal.SIGKILL)
+    await kept.start()
+    # The answer tells that the new process knows the call; whatever it did by itself would be heard by then.
+    await call.interaction.set_data({"ORDER": "4711"})
+    await expect_hears(on_hold, stable=1.0)
+    assert call.primary.state is HELD
+    await call.primary.retrieve()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    await call.primary.release()
+    await call.over()
+
+
 @pytest.mark.parametrize("by", ["desktop", "phone"])
 async def test_a_consult_after_a_restart_is_another_conversation(kept: ProcessDesk, by: str) -> None:
     call = await make_call(kept, "queue")
