@@ -24,6 +24,7 @@ _JOINT = "Local"
 """Technology of the channels that join others."""
 
 _IDLE, _CONSULTING, _VISITING = "harmony-didle", "harmony-dconsult", "harmony-room"
+_SENT_ON = "harmony-xfer"
 """Contexts in which an agent's leg is while its parties are on hold."""
 _ENTRANCES = frozenset("apvw")
 """First letters of the extensions by which legs enter a room there."""
@@ -230,7 +231,8 @@ def _hangup_asked(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _dial_begin(event: AmiMessage) -> list[facts.Fact]:
-    return [facts.DialStarted(event.get("Uniqueid"), event["DestUniqueid"])]
+    sent_on = event.get("Context") == _SENT_ON
+    return [facts.DialStarted(event.get("Uniqueid"), event["DestUniqueid"], sent_on)]
 
 
 def _dial_end(event: AmiMessage) -> list[facts.Fact]:

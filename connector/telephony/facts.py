@@ -132,6 +132,8 @@ class DialStarted:
 
     caller: str | None
     callee: str
+    sent_on: bool = False
+    """Whether somebody else has sent `caller` to this number: Asterisk may tell the transfer itself later."""
 
 
 @dataclass(frozen=True, slots=True)

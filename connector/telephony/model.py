@@ -228,7 +228,9 @@ class TelephonyModel:
         match fact:
             case facts.LegCreated(endpoint=endpoint) if endpoint in self._calls.watched:
                 self._leg_created(fact)
-            case facts.DialStarted(callee=callee):
+            case facts.DialStarted(caller=caller, callee=callee, sent_on=sent_on):
+                if sent_on and caller is not None:
+                    transfers.is_on_the_way(self._calls, caller)
                 beginnings.dial_started(self._calls, callee)
             case facts.LegJoined() | facts.JointFound():
                 beginnings.consult_of_the_pbx(self._calls, touched)

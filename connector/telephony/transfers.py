@@ -48,6 +48,15 @@ def _send_on(calls: Calls, by: str, parties: tuple[str, ...]) -> None:
                 own.sent_on = own.sent_on or by in own.parties
 
 
+def is_on_the_way(calls: Calls, leg: str) -> None:
+    """Have an agent whose leg dials because somebody sent it wait for who answers, if it does not yet."""
+    for interaction in calls.on_agents_leg(leg):
+        talks = interaction.on_leg(leg)
+        if talks and not any(is_sent_on(calls, one) for one in talks):
+            sent = interaction.active if interaction.active in talks else talks[-1]
+            sent.sent_on = True
+
+
 def _handed_on_by(calls: Calls, leg: str, parties: tuple[str, ...]) -> list[tuple[Interaction, Conversation]]:
     """Return what a phone's leg has handed on, over or not: the leg's end may be told first."""
     found: list[tuple[Interaction, Conversation]] = []

@@ -178,6 +178,28 @@ def sent_on(*, first: str) -> tuple[TelephonyModel, Conversation]:
     return model, theirs.primary
 
 
+@pytest.mark.parametrize("told", ["before", "after"])
+def test_who_is_sent_on_by_a_phone_dials_before_or_after_that_is_told(told: str) -> None:
+    """Asterisk tells the transfer and the dial from different threads."""
+    model, own, consult, _ = consulting()
+    play(model, facts.LegLeft(AGENT, "rx"))
+    joint, far = "l-1", "l-2"
+    dials = (
+        facts.LegCreated(joint, "", CUSTOMER, placed=False, internal=True),
+        facts.LegCreated(far, "", CUSTOMER, placed=False, internal=True),
+        facts.LegsPaired(joint, far),
+        facts.DialStarted(AGENT, joint, sent_on=True),
+        facts.LegCreated(THIRD, "", CUSTOMER, placed=False, number="2002"),
+        facts.DialStarted(far, THIRD),
+        facts.LegRinging(THIRD),
+    )
+    transfer = facts.PartiesTransferred((TARGET,), (AGENT,))
+    play(model, *((transfer, *dials) if told == "before" else (*dials, transfer)), facts.LegEnded(TARGET, 16))
+    assert own.consult is consult
+    assert (consult.state, [one.address for one in consult.members]) == (TALKING, ["2002"])
+    assert (own.primary.state, list(own.primary.parties)) == (HELD, [CUSTOMER])
+
+
 @pytest.mark.parametrize("first", ["dial", "end"])
 def test_who_is_sent_on_has_another_party(first: str) -> None:
     model, talk = sent_on(first=first)
