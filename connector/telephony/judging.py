@@ -30,9 +30,10 @@ def awaits_colleague(graph: LegGraph, conversation: Conversation, agent: Leg, he
 
 
 def is_elsewhere(graph: LegGraph, interaction: Interaction, conversation: Conversation, agent: Leg) -> bool:
-    """Whether the agent's leg is in another room than where it meets the other agents, or consults by now.
+    """Whether the agent's leg is in another room than where it meets the others, or consults by now.
 
-    They need not hear music: who was the agent of a customer that has left is in the room as an agent.
+    They need not hear music: several have each other, and who was the agent of a customer that has left is
+    in the room as an agent.
     """
     room, now = agent.rooms.get(conversation.role), graph.room_of(agent.id)
     if room and now is not None and now != room:

@@ -182,7 +182,10 @@ def _settle(
         and not interaction.meeting
         and (
             judging.is_parked(calls.legs, conversation, agent)
-            or (with_colleagues and judging.is_elsewhere(calls.legs, interaction, conversation, agent))
+            or (
+                (with_colleagues or len(conversation.parties) > 1)
+                and judging.is_elsewhere(calls.legs, interaction, conversation, agent)
+            )
         )
     ):
         conversation.step(interaction.id, ConversationState.HELD, emit)

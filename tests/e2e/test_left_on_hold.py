@@ -94,6 +94,37 @@ async def test_an_agent_who_was_called_in_holds_when_only_the_other_agent_is_lef
         await session.close()
 
 
+@pytest.mark.parametrize("how", ["hold", "consult"])
+async def test_an_agent_who_was_called_in_leaves_the_others_for_a_while(at_desk: Desk, how: str) -> None:
+    """Those have each other meanwhile, and no music."""
+    call = await make_call(at_desk, "queue")
+    colleague = await at_desk.login("1002", ready=False)
+    await call.primary.blind_conference("1002")
+    theirs = await colleague.channel.next_interaction()
+    await (await call.target.next_call(WAIT)).answer()
+    await hear({call.agent: {"2001", "1002"}, call.target: {"2001", "1001"}})
+    if how == "hold":
+        await theirs.primary.hold()
+        await hear({call.target: set(), call.agent: {"2001"}, call.customer: {"1001"}})
+        await theirs.primary.retrieve()
+    else:
+        outsider = await at_desk.phones.phone("2002")
+        outsider.answer_mode = "auto"
+        consult = await theirs.consult("2002")
+        await consult.wait_state(TALKING)
+        assert theirs.primary.state is HELD
+        await hear({call.target: {"2002"}, outsider: {"1002"}, call.agent: {"2001"}, call.customer: {"1001"}})
+        await consult.release()
+        await theirs.primary.wait_state(TALKING)
+    await hear({call.agent: {"2001", "1002"}, call.target: {"2001", "1001"}})
+    await theirs.primary.release()
+    await theirs.wait_state(ENDED)
+    await theirs.complete()
+    await colleague.close()
+    await call.primary.release()
+    await call.over()
+
+
 # -- a conference shrinks as the agent leaves it ---------------------------------------------------------
 
 
