@@ -23,6 +23,7 @@ from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
 from connector.telephony.legs import Leg
 from connector.telephony.model import TelephonyModel
+from connector.telephony.states import ConversationState
 
 _TIES = ("HARMONY_P1", "HARMONY_P2", "HARMONY_AGENT", "HARMONY_CUR", "HARMONY_CONSULT")
 """Variables that name other legs, or rooms that are named after legs."""
@@ -189,7 +190,14 @@ def sent_on(
         leg = row["Uniqueid"]
         interaction = model.interaction_on(leg)
         talks = interaction.on_leg(leg) if interaction is not None else ()
-        left = [one for one in talks if one.parties and one.parties.keys() <= gone]
+        # Of two, who was on hold has not sent the leg on: it is only gone.
+        left = [
+            one
+            for one in talks
+            if one.parties
+            and one.parties.keys() <= gone
+            and (len(talks) == 1 or one.state is not ConversationState.HELD)
+        ]
         if len(left) != 1:
             continue
         bridge, known = bridge_of_row(row), {leg}.union(*(one.parties for one in talks))

@@ -104,7 +104,7 @@ class AsteriskPbx:
             _in_port_words(turns.taking(self._handling.hold)),
             _in_port_words(turns.taking(self._handling.retrieve)),
         )
-        self._taken_over = TakenOver(self._exchange, self.retrieve)
+        self._taken_over = TakenOver(self._exchange, self._link, self.retrieve)
         self.alternate = _in_port_words(turns.taking(self._handling.alternate))
         self.consult = _in_port_words(turns.taking(self._handling.consult))
         self.consult_transfer = _in_port_words(turns.taking(self._handling.consult_transfer))
@@ -274,6 +274,7 @@ class AsteriskPbx:
 
     def _down(self, reason: str) -> None:
         self._variables.forget()
+        self._taken_over.look_away()
         if self._resync is not None:
             self._resync.cancel()
             self._resync = None
@@ -281,7 +282,6 @@ class AsteriskPbx:
 
     async def _get_in_step(self) -> None:
         began = asyncio.get_running_loop().time()
-        known = set(self._exchange.model.legs.legs)
         while True:
             try:
                 await self._service.booting.ready()
@@ -294,7 +294,7 @@ class AsteriskPbx:
                 await asyncio.sleep(_RESYNC_PAUSE)
             else:
                 self._service.up()
-                self._taken_over.look_for(known)
+                self._taken_over.look()
                 self._meter.resynced(asyncio.get_running_loop().time() - began)
                 return
 

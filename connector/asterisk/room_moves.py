@@ -108,9 +108,17 @@ class RoomMoves(AnsweredCalls):
         await self._move(self._meetings.seat_of_known(leg, room))
 
     async def _introduce(
-        self, interaction: Interaction, conversation: Conversation, agent: str | None = None
+        self,
+        interaction: Interaction,
+        conversation: Conversation,
+        agent: str | None = None,
+        *,
+        leaves: bool = True,
     ) -> None:
-        """Let agent's and party's legs know of each other, for the dialplan's safety net."""
+        """Let agent's and party's legs know of each other, for the dialplan's safety net.
+
+        The agent `leaves` where the leg is by what follows, or stays there.
+        """
         if not conversation.parties:
             await self._await_party(conversation)
         first, leg = conversation is interaction.primary, agent or conversation.leg
@@ -132,9 +140,10 @@ class RoomMoves(AnsweredCalls):
         elif room in {party, leg}:
             # Who was called notes by whom: the name of the own room does not tell it.
             wanted[room]["HARMONY_AGENT"] = leg if room == party else party
-        if (own_seat := self._exchange.model.legs.seat_of(leg)) != leg:
-            # The agent was called into the room and leaves for a while: the seat's end is not the agent's.
-            wanted[own_seat] = {"HARMONY_AGENT": ""}
+        for own in {leg, conversation.leg} if leaves else ():
+            if (seat := self._exchange.model.legs.seat_of(own)) != own:
+                # Who was called into a room leaves it for a while: the seat's end is not the agent's.
+                wanted[seat] = {"HARMONY_AGENT": ""}
         await self._variables.set_all(wanted)
 
     async def _arrived(self, *conversations: Conversation) -> None:
@@ -150,7 +159,7 @@ class RoomMoves(AnsweredCalls):
         self, interaction: Interaction, conversation: Conversation, timeout: float | None = None
     ) -> None:
         """Bring agent and party of a call that talks into the party's room; they may be there already."""
-        await self._introduce(interaction, conversation)
+        await self._introduce(interaction, conversation, leaves=False)
         legs, party = self._exchange.model.legs, self._party(conversation)
         if legs.room_of(party) is not None:
             return

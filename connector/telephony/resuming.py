@@ -93,8 +93,9 @@ def _resume_consult(calls: Calls, interaction: Interaction, agent: Leg, fact: fa
     if consult is None or consult.leg != agent.id or consult.state is not ConversationState.DIALING:
         return
     if call.consult_state in ANSWERED_STATES and call.consult:
-        # Whom the phone dialled may have sent it on.
-        consult.expect_nobody()
+        if fact.number not in {"", agent.dialled} or set(call.consult) <= set(fact.consult_sharers):
+            # Whom the phone dialled has sent it on.
+            consult.expect_nobody()
         _seat(calls, interaction, consult, call.consult)
         _bring(calls, interaction, consult, call.consult_state)
 

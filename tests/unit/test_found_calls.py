@@ -468,3 +468,18 @@ async def test_agents_who_all_hold_a_room_that_nobody_is_in_have_each_other(own:
     assert (theirs.primary.state, set(theirs.primary.parties)) == (HELD, {AGENT})
     assert theirs.consult is not None
     assert (theirs.consult.state, set(theirs.consult.parties)) == (TALKING, {"y-1"})
+
+
+async def test_who_was_on_hold_and_is_gone_has_not_sent_the_agent_to_whom_it_consults() -> None:
+    """The consulted is behind a joint, which is nobody's that the agent knows."""
+    found = Found()
+    rest = (
+        row(AGENT, "1001", "harmony-dconsult,s", "b2", HARMONY_P1=CUSTOMER, HARMONY_DEST="1002"),
+        row("l-1", "", bridge="b2", name="Local/1002@from-internal-00000001;1"),
+        row("l-2", "", bridge="b3", name="Local/1002@from-internal-00000001;2"),
+        row(TARGET, "1002", bridge="b3"),
+    )
+    await found.read(*rest, customer())
+    assert shape(found.interaction) == (HELD, TALKING)
+    await found.read(*rest)
+    assert shape(found.interaction) == (RELEASED, TALKING)
