@@ -4,6 +4,8 @@ Calls by queue, by dial, by hand and to the extension, proven by ear. Who hangs 
 `test_atxfer_hangup.py`; what it refuses: `test_atxfer_limits.py`.
 """
 
+from contextlib import suppress
+
 import pytest
 from atxfer_desk import agent_and_customer_talk, ring
 from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
@@ -11,7 +13,8 @@ from desk import WAIT, Desk, cause_of
 
 from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.hearing import expect_hears
-from connector.processor.problems import BridgeRequestFailed
+from connector.processor.handles import Interaction
+from connector.processor.problems import BridgeRequestFailed, StateUnreachable
 
 pytestmark = pytest.mark.atxfer
 
@@ -243,6 +246,20 @@ async def test_a_transfer_that_nobody_takes_comes_back_to_the_agent(queue_call: 
     await call.session.close()
 
 
+async def _the_call_that_comes_back(call: Call) -> Interaction:
+    """Wait until Asterisk has rung the agent with success: it may try at once, and then every ten seconds.
+
+    The first time the phone may still be busy with its own hang-up, and decline.
+    """
+    while True:
+        again = await call.session.channel.next_interaction(timeout=25)
+        with suppress(LookupError, StateUnreachable):
+            await again.primary.wait_state(TALKING)
+            return again
+        await again.wait_state(ENDED)
+        await again.complete()
+
+
 async def test_who_hangs_up_at_a_busy_tone_gets_the_customer_back(queue_call: Call) -> None:
     """As Asterisk has it that is a transfer, which nobody can take."""
     call = queue_call
@@ -251,8 +268,7 @@ async def test_who_hangs_up_at_a_busy_tone_gets_the_customer_back(queue_call: Ca
     await call.agent.calls[0].hangup()
     await call.interaction.wait_state(ENDED)
     await call.interaction.complete()
-    again = await call.session.channel.next_interaction(timeout=25)
-    await again.primary.wait_state(TALKING)
+    again = await _the_call_that_comes_back(call)
     await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
     await again.primary.release()
     await again.wait_state(ENDED)
