@@ -8,7 +8,7 @@ import structlog
 
 from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.link import AmiError
-from connector.asterisk.meeting import Move
+from connector.asterisk.meeting import ON_ITS_WAY, Move
 from connector.asterisk.room_moves import BYE, ORPHAN, RoomMoves
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
@@ -78,7 +78,7 @@ class RoomTransfers(RoomMoves):
                     back[party] = back.get(party, {}) | {"HARMONY_AGENT": interaction.leg}
                     await self._variables.set_all(back)
             raise
-        self._chores.start(self._return_if_alone(arrival, party, room))
+        self._chores.start(self._see_them_meet(arrival, target, party, room))
 
     async def _note_down(self, wanted: Mapping[str, Mapping[str, str]], *, wait: bool) -> None:
         """Set these variables, or `wait` for no reply: the PBX does what it is told in its order.
@@ -160,11 +160,21 @@ class RoomTransfers(RoomMoves):
             await self._hang_up(*other_legs)
             await self._exchange.until(lambda: interaction.over, "transfer")
 
-    async def _return_if_alone(self, arrival: asyncio.Task[bool], party: str, room: str) -> None:
-        """Make a transferred caller an orphan if the target hung up on its way to the room."""
-        if await arrival or self._exchange.model.legs.in_room(room) != {party}:
+    async def _see_them_meet(self, arrival: asyncio.Task[bool], target: str, party: str, room: str) -> None:
+        """If the target hung up on its way, make the caller an orphan; if the caller did, let an agent go."""
+        legs, left = self._exchange.model.legs, party
+        if await arrival:
+            left = target
+            with suppress(PbxProblem):
+                await self._exchange.until(
+                    lambda: legs.get(party) is None or len(legs.in_room(room)) != 1, "caller", ON_ITS_WAY
+                )
+            if legs.get(party) is not None or not self._meetings.is_agents(target):
+                return
+        if legs.in_room(room) != {left}:
             return
         try:
-            await self._move((party, ORPHAN, "s"))
+            # An agent's leg goes from there to its own other call, if it has one.
+            await self._move((left, ORPHAN, "s"))
         except (AmiError, PbxProblem) as problem:
-            log.info("a transferred caller was gone already", leg=party, reason=str(problem))
+            log.info("who was left alone by a transfer was gone already", leg=left, reason=str(problem))

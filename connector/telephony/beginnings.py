@@ -24,16 +24,26 @@ def dial_started(calls: Calls, callee: str) -> None:
             # It was found as a party, and how it was reached is told only now.
             continue
         conversation = _conversation_being_dialled(calls, interaction, root)
+        sent_on = transfers.is_sent_on(calls, conversation)
+        if sent_on:
+            _show_where_to(calls, interaction, conversation, leg)
         if leg.internal:
             continue
-        if transfers.is_sent_on(calls, conversation):
-            interaction.transferred.update(conversation.parties)
-            kind = calls.type_of(leg, conversation.role)
-            conversation.send_on(interaction.id, leg.number, kind, calls.emit)
-        elif not conversation.placeholder and not conversation.parties:
+        if not sent_on and not conversation.placeholder and not conversation.parties:
             conversation.expect(leg.number, calls.type_of(leg, conversation.role))
         conversation.candidates.add(callee)
         calls.link(callee, interaction)
+
+
+def _show_where_to(calls: Calls, interaction: Interaction, conversation: Conversation, leg: Leg) -> None:
+    """Show an agent who is sent on the number, which may be no phone's, and then whose phone rings."""
+    number = leg.dialled if leg.internal else leg.number
+    shown = conversation.placeholder if not conversation.parties else None
+    if not number or (shown is not None and shown.address == number):
+        return
+    kind = calls.type_of_number(number) if leg.internal else calls.type_of(leg, conversation.role)
+    interaction.transferred.update(conversation.parties)
+    conversation.send_on(interaction.id, number, kind, calls.emit)
 
 
 def _conversation_being_dialled(calls: Calls, interaction: Interaction, leg: str) -> Conversation:

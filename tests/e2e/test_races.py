@@ -209,6 +209,35 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(
     print_outcomes(f"consulted hangs up within 10 ms of consulttransfer, {origin}", outcomes)
 
 
+async def test_the_customer_hangs_up_as_the_call_is_transferred_to_a_colleague(at_desk: Desk) -> None:
+    """The colleague is with nobody then, wherever it is: its call is over."""
+    outcomes: Counter[str] = Counter()
+    agent, customer = await at_desk.agent_phone(), await at_desk.phones.phone("2001")
+    target = await at_desk.agent_phone("1002")
+    target.answer_mode = "auto"
+    session, colleague = await at_desk.login("1001"), await at_desk.login("1002", ready=False)
+    for offset in offsets(20):
+        interaction, call = await connect(session, agent, customer, "queue")
+        consult = await interaction.consult("1002")
+        await consult.wait_state(TALKING)
+        theirs = await colleague.channel.next_interaction()
+        transfer, hang_up = after(-offset, interaction.consult_transfer), after(offset, call.hangup)
+        transferred, hung_up = await asyncio.gather(transfer, hang_up, return_exceptions=True)
+        assert hung_up is None
+        if transferred is not None:
+            # The first call was over already, and they talk on.
+            assert isinstance(transferred, BridgeRequestFailed)
+            await consult.release()
+        for one in (theirs, interaction):
+            await one.wait_state(ENDED)
+            await one.complete()
+        await _quiet(agent, customer, target)
+        outcomes["carried out" if transferred is None else "refused"] += 1
+    print_outcomes("customer hangs up within 10 ms of consulttransfer to an agent", outcomes)
+    await session.close()
+    await colleague.close()
+
+
 @pytest.mark.parametrize("call", ORIGINS, indirect=True)
 async def test_alternate_forty_times_back_to_back(call: Call) -> None:
     consult = await call.consult()

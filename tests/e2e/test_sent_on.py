@@ -98,6 +98,19 @@ async def test_the_call_goes_on_with_whoever_answers(at_desk: Desk, kind: Kind, 
     await sent.over()
 
 
+@pytest.mark.parametrize(("number", "heard"), [("9000", "1001"), ("7001", "MOH")])
+async def test_to_a_number_that_is_nobodys_phone(at_desk: Desk, number: str, heard: str) -> None:
+    """A program of the PBX, here the echo, and a queue in which nobody is ready."""
+    sent = await bring_together(at_desk, "call")
+    await sent.theirs.primary.blind_transfer(number)
+    await sent.theirs.wait_state(ENDED)
+    await sent.is_with(number)
+    await expect_hears({sent.agent: {heard}})
+    assert (sent.talk.state, sent.interaction.state) == (TALKING, InteractionState.STARTED)
+    await sent.talk.release()
+    await sent.over()
+
+
 async def test_to_another_agent(at_desk: Desk) -> None:
     sent = await bring_together(at_desk, "call")
     third = await at_desk.agent_phone("1003")

@@ -210,6 +210,19 @@ def test_who_is_sent_on_has_another_party(first: str) -> None:
     assert (talk.state, talk.cause) == (RELEASED, Cause.NORMAL)
 
 
+def test_who_is_sent_on_sees_the_number_before_anybodys_phone_rings() -> None:
+    model, own, consult, _ = consulting()
+    joint = facts.LegCreated("l-1", "", CUSTOMER, placed=False, internal=True, dialled="7001")
+    play(model, facts.LegLeft(AGENT, "rx"), joint, facts.DialStarted(AGENT, "l-1", sent_on=True))
+    play(model, facts.PartiesTransferred((TARGET,), (AGENT,)), facts.LegEnded(TARGET, 16))
+    assert (consult.state, [one.address for one in consult.members]) == (TALKING, ["7001"])
+    # Somebody of the queue is rung.
+    play(model, facts.LegCreated(THIRD, "", CUSTOMER, placed=False, number="1003"))
+    play(model, facts.DialStarted("l-1", THIRD), facts.LegRinging(THIRD))
+    assert [one.address for one in consult.members] == ["1003"]
+    assert own.consult is consult
+
+
 @pytest.mark.parametrize("first", ["dial", "end"])
 def test_who_is_sent_on_in_vain_waits_for_the_next_number(first: str) -> None:
     model, talk = sent_on(first=first)
