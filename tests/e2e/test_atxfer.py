@@ -247,12 +247,13 @@ async def test_a_transfer_that_nobody_takes_comes_back_to_the_agent(queue_call: 
 
 
 async def _the_call_that_comes_back(call: Call) -> Interaction:
-    """Wait until Asterisk has rung the agent with success: it may try at once, and then every ten seconds.
+    """Wait until the agent's phone has taken Asterisk's call.
 
-    The first time the phone may still be busy with its own hang-up, and decline.
+    Asterisk calls the number once more, and then rings the agent; if the phone declines that at once, as it
+    does now and then, all of it comes again after `atxferloopdelay`.
     """
     while True:
-        again = await call.session.channel.next_interaction(timeout=25)
+        again = await call.session.channel.next_interaction(timeout=60)
         with suppress(LookupError, StateUnreachable):
             await again.primary.wait_state(TALKING)
             return again
