@@ -23,9 +23,10 @@ from connector.telephony.states import SUPERVISION_MODES, DialOutcome, Recording
 _JOINT = "Local"
 """Technology of the channels that join others."""
 
-_IDLE, _CONSULTING, _VISITING = "harmony-didle", "harmony-dconsult", "harmony-room"
-_SENT_ON = "harmony-xfer"
+IDLE, CONSULTING, _VISITING = "harmony-didle", "harmony-dconsult", "harmony-room"
 """Contexts in which an agent's leg is while its parties are on hold."""
+SENT_ON = "harmony-xfer"
+"""Context in which a leg dials the number that somebody else has sent it to."""
 _ENTRANCES = frozenset("apvw")
 """First letters of the extensions by which legs enter a room there."""
 _SUPERVISING, _WHISPERING = "harmony-supervise", "harmony-whisper"
@@ -156,8 +157,8 @@ def _whereabouts(row: AmiMessage, before: str | None) -> list[facts.Fact]:
         if room := room_of_row(row):
             found.append(facts.RoomOpened(now, room[1:]))
         found.append(facts.LegJoined(leg, now))
-    elif before is not None or place in {_IDLE, _CONSULTING}:
-        found.append(facts.LegLeft(leg, before or "", place in {_IDLE, _CONSULTING}))
+    elif before is not None or place in {IDLE, CONSULTING}:
+        found.append(facts.LegLeft(leg, before or "", place in {IDLE, CONSULTING}))
     return found
 
 
@@ -231,7 +232,7 @@ def _hangup_asked(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _dial_begin(event: AmiMessage) -> list[facts.Fact]:
-    sent_on = event.get("Context") == _SENT_ON
+    sent_on = event.get("Context") == SENT_ON
     return [facts.DialStarted(event.get("Uniqueid"), event["DestUniqueid"], sent_on)]
 
 
@@ -248,13 +249,13 @@ def _bridge_leave(event: AmiMessage) -> list[facts.Fact]:
     place = event.get("Context")
     # From a plain bridge a leg also leaves for a moment when a Local channel takes itself out of the path.
     from_room = event.get("BridgeTechnology") == "softmix"
-    waits = place == _IDLE or (place == _CONSULTING and from_room)
+    waits = place == IDLE or (place == CONSULTING and from_room)
     return [facts.LegLeft(event["Uniqueid"], event["BridgeUniqueid"], waits)]
 
 
 def _music(event: AmiMessage) -> list[facts.Fact]:
     # A leg that is moved as its bridge ends has told its old place when it left that.
-    return [facts.MusicStarted(event["Uniqueid"], waits=event.get("Context") == _IDLE)]
+    return [facts.MusicStarted(event["Uniqueid"], waits=event.get("Context") == IDLE)]
 
 
 def _blind_transfer(event: AmiMessage) -> list[facts.Fact]:

@@ -12,8 +12,11 @@ from types import MappingProxyType
 
 from connector.asterisk.channel_names import is_furniture
 from connector.asterisk.events import (
+    CONSULTING,
     DIAL_OUTCOMES,
+    IDLE,
     ROOMS,
+    SENT_ON,
     bridge_of_row,
     translate_channel_row,
     translate_named_row,
@@ -45,7 +48,6 @@ Nobody sets the first one: it shows that a row has them.
 _TOLD_BY_NAME = RESERVED_VARIABLES | frozenset(TRUSTED)
 _UNSET = "(null)"
 _MOST_DIGITS = 7
-_CONSULTING, _IDLE, _SENT_ON = "harmony-dconsult", "harmony-didle", "harmony-xfer"
 _QUEUE, _DIAL = "Queue", "Dial"
 
 
@@ -164,14 +166,14 @@ def call_of(
         leg=row["Uniqueid"],
         primary_room=variables.get("HARMONY_P1", ""),
         consult_room=variables.get("HARMONY_P2", ""),
-        consulting=row.get("Context") == _CONSULTING,
+        consulting=row.get("Context") == CONSULTING,
         number=variables.get("HARMONY_DEST", ""),
         consult=_bounded(consult),
         partner=variables.get("HARMONY_AGENT", ""),
         guests=guests,
         primary_sharers=sharing(variables.get("HARMONY_P1", "")),
         consult_sharers=sharing(variables.get("HARMONY_P2", "")),
-        sent_on=row.get("Context") == _SENT_ON,
+        sent_on=row.get("Context") == SENT_ON,
     )
 
 
@@ -201,7 +203,7 @@ def sent_on(
         if len(left) != 1:
             continue
         bridge, known = bridge_of_row(row), {leg}.union(*(one.parties for one in talks))
-        dials = not bridge and row.get("Application") == _DIAL and row.get("Context") != _CONSULTING
+        dials = not bridge and row.get("Application") == _DIAL and row.get("Context") != CONSULTING
         if dials or mates.get(bridge, set()) - known:
             yield facts.LegSentOn(leg, next(iter(left[0].parties)))
 
@@ -209,7 +211,7 @@ def sent_on(
 def missed_report(row: AmiMessage, variables: Mapping[str, str]) -> facts.DialReported | None:
     """Return how the consult call of a leg that waits went, as its dialplan said while nobody heard."""
     outcome = DIAL_OUTCOMES.get(variables.get("DIALSTATUS", ""))
-    if row.get("Context") != _IDLE or outcome is None:
+    if row.get("Context") != IDLE or outcome is None:
         return None
     cause = variables.get("HANGUPCAUSE", "")
     return facts.DialReported(row["Uniqueid"], outcome, _bounded(cause))

@@ -13,6 +13,8 @@ from test_several import consult_with, join
 
 from connector.asterisk.wire import AmiMessage, Fields
 from connector.lab.phones.base import PhoneCall
+from connector.processor.handles import Interaction
+from connector.processor.server import Session
 
 # -- one of two agents goes, the other has the third party on hold ---------------------------------------
 
@@ -52,18 +54,24 @@ async def test_an_agent_goes_and_the_colleague_has_the_customer_on_hold(at_desk:
     await pair.over()
 
 
+async def call_in(at_desk: Desk) -> tuple[Call, Session, Interaction]:
+    """Have agent 1001 call agent 1002 into the call with the customer; 1002's session and interaction."""
+    call = await make_call(at_desk, "queue")
+    colleague = await at_desk.login("1002", ready=False)
+    await call.primary.blind_conference("1002")
+    theirs = await colleague.channel.next_interaction()
+    await (await call.target.next_call(WAIT)).answer()
+    await hear({call.agent: {"2001", "1002"}, call.target: {"2001", "1001"}})
+    return call, colleague, theirs
+
+
 @pytest.mark.parametrize("how", ["hold", "consult", "phone"])
 async def test_an_agent_who_was_called_in_holds_when_only_the_other_agent_is_left(
     at_desk: Desk, how: str
 ) -> None:
     """The guest's seat in the room ends with that, and is not taken for the guest's end."""
-    call = await make_call(at_desk, "queue")
-    colleague = await at_desk.login("1002", ready=False)
-    await call.primary.blind_conference("1002")
-    theirs = await colleague.channel.next_interaction()
-    (guests_call,) = [await call.target.next_call(WAIT)]
-    await guests_call.answer()
-    await hear({call.agent: {"2001", "1002"}, call.target: {"2001", "1001"}})
+    call, colleague, theirs = await call_in(at_desk)
+    (guests_call,) = call.target.calls
     await call.customers_call.hangup()
     await theirs.primary.wait_members(lambda members: [one.address for one in members] == ["1001"])
     if how == "phone":
@@ -97,12 +105,7 @@ async def test_an_agent_who_was_called_in_holds_when_only_the_other_agent_is_lef
 @pytest.mark.parametrize("how", ["hold", "consult"])
 async def test_an_agent_who_was_called_in_leaves_the_others_for_a_while(at_desk: Desk, how: str) -> None:
     """Those have each other meanwhile, and no music."""
-    call = await make_call(at_desk, "queue")
-    colleague = await at_desk.login("1002", ready=False)
-    await call.primary.blind_conference("1002")
-    theirs = await colleague.channel.next_interaction()
-    await (await call.target.next_call(WAIT)).answer()
-    await hear({call.agent: {"2001", "1002"}, call.target: {"2001", "1001"}})
+    call, colleague, theirs = await call_in(at_desk)
     if how == "hold":
         await theirs.primary.hold()
         await hear({call.target: set(), call.agent: {"2001"}, call.customer: {"1001"}})

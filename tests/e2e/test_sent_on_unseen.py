@@ -7,7 +7,7 @@ from desk import WAIT, Desk
 from gaps import gap
 from test_sent_on import SentOn, bring_together
 
-from connector.lab.phones.base import Phone
+from connector.lab.phones.base import Phone, PhoneCall
 from connector.lab.phones.hearing import expect_hears
 from connector.processor.handles import Interaction
 
@@ -27,16 +27,24 @@ async def goes_on(sent: SentOn, talk_of: Interaction, third: Phone) -> None:
     await talk_of.complete()
 
 
-@pytest.mark.parametrize("answered", [True, False])
-async def test_sent_on_in_a_gap(far_desk: Desk, cable: Cable, *, answered: bool) -> None:
-    sent = await bring_together(far_desk, "call")
-    third = await far_desk.phones.phone("2001")
+async def send_on_in_a_gap(
+    sent: SentOn, third: Phone, far_desk: Desk, cable: Cable, *, answered: bool
+) -> PhoneCall:
+    """Have the other agent's phone send the agent on to 2001 while the link is away; the call there."""
     async with gap(cable, far_desk):
         await sent.others_call.transfer("2001")
         rings = await third.next_call(WAIT)
         if answered:
             await rings.answer()
             await expect_hears({sent.agent: {"2001"}, third: {"1001"}})
+    return rings
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_sent_on_in_a_gap(far_desk: Desk, cable: Cable, *, answered: bool) -> None:
+    sent = await bring_together(far_desk, "call")
+    third = await far_desk.phones.phone("2001")
+    rings = await send_on_in_a_gap(sent, third, far_desk, cable, answered=answered)
     if not answered:
         await sent.is_with("2001")
         await rings.answer()
@@ -52,12 +60,7 @@ async def test_a_consult_is_sent_on_in_a_gap(far_desk: Desk, cable: Cable, *, an
     """The agent's own customer stays on hold meanwhile, and is nobody of the consult."""
     sent = await bring_together(far_desk, "consult", alone=False)
     third, customer = await far_desk.phones.phone("2001"), await far_desk.phones.phone("2002")
-    async with gap(cable, far_desk):
-        await sent.others_call.transfer("2001")
-        rings = await third.next_call(WAIT)
-        if answered:
-            await rings.answer()
-            await expect_hears({sent.agent: {"2001"}, third: {"1001"}})
+    rings = await send_on_in_a_gap(sent, third, far_desk, cable, answered=answered)
     await sent.is_with("2001")
     primary = sent.interaction.primary
     assert (primary.state, [one.address for one in primary.members]) == (HELD, ["2002"])
