@@ -135,6 +135,9 @@ class Destination:
     def on_change(self, change: Change) -> None:
         """React to a change of the telephony model."""
 
+    def before_telling(self, body: Body) -> None:
+        """Tell what must come before an event that leaves now; it may have been kept back for a while."""
+
     def answered(self, name: str) -> None:
         """Go on after the SUCCESS of a request has left: the place for events that must follow it."""
 

@@ -117,11 +117,15 @@ class Conversation(Destination):
         if name == _DISPOSE:
             self.dispose()
         elif name == _INIT:
-            model = self._find()
-            if model is None or (model.released and model.before is None):
-                self.emit(wire.Disposed())
-            elif model.released:
-                self.tell_release(model.cause)
+            self.tell_if_over()
+
+    def tell_if_over(self) -> None:
+        """Tell the end of one that was over when its init was answered; nothing, if that was told."""
+        model = self._find()
+        if model is None or (model.released and model.before is None):
+            self.emit(wire.Disposed())
+        elif model.released:
+            self.tell_release(model.cause)
 
     def on_change(self, change: Change) -> None:
         """Report what happens to this conversation."""

@@ -1,5 +1,6 @@
 """The telephony interaction destination: one customer contact on an agent's phone."""
 
+from connector.bridge.messages import Body
 from connector.bridge.messages import conversation as conversation_wire
 from connector.bridge.messages import interaction as wire
 from connector.destinations.base import Destination, Refusal, handles
@@ -169,6 +170,13 @@ class Interaction(RecordedInteraction):
                 self.tell_marks(change)
             case _:
                 pass
+
+    def before_telling(self, body: Body) -> None:
+        """Before its own end tell that of conversations that were opened while this was kept back."""
+        if isinstance(body, wire.Ended):
+            for one in tuple(self.children.values()):
+                if isinstance(one, Conversation):
+                    one.tell_if_over()
 
     def _find(self) -> Model | None:
         return self.tree.pbx.model.interaction(self.nativeid)

@@ -265,6 +265,7 @@ class Tree:
             return
         if destination.over:
             return
+        destination.before_telling(body)
         message = event_message(destination.target, body)
         destination.closed = message.name in _LAST_EVENTS
         if self.keeper is not None:

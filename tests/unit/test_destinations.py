@@ -215,6 +215,32 @@ async def test_the_release_of_a_conversation_that_ended_before_its_init_follows_
     assert bridge.take_events() == ["conversation.statechanged RELEASED ABANDONED", "conversation.disposed"]
 
 
+async def test_the_end_of_a_call_that_is_kept_back_follows_that_of_a_conversation_opened_meanwhile(
+    bridge: Bridge,
+) -> None:
+    """The request of the channel keeps back; that of the conversation is answered at once."""
+    await bridge.log_in()
+    bridge.pbx.tell(*customer_waits(), *agent_rings())
+    await bridge.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid=AGENT)
+    await bridge.must("interaction.query.init", INTERACTION)
+    bridge.pbx.gate = asyncio.Event()
+    bridge.send("channel.request.dial", CHANNEL, destination="2002")
+    await settle()
+    bridge.pbx.tell(*agent_answers(), facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
+    await bridge.must("interaction.request.createconversation", INTERACTION, id="v1", nativeid=f"{AGENT}-1")
+    init = await bridge.must("conversation.query.init", CONVERSATION)
+    assert init.body["conversation-state"] == "TALKING"
+    bridge.take_events()
+    bridge.pbx.gate.set()
+    await settle()
+    assert bridge.take_events()[:4] == [
+        "interaction.started",
+        "conversation.statechanged RELEASED NORMAL",
+        "conversation.disposed",
+        "interaction.ended NORMAL",
+    ]
+
+
 async def test_a_conversation_that_was_over_when_it_was_found_is_disposed_of_at_once(bridge: Bridge) -> None:
     await bridge.log_in()
     bridge.pbx.tell(
