@@ -4,6 +4,7 @@ import uuid
 
 import structlog
 
+from connector.asterisk.contexts import DIAL
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import CallHandling, dialable
 from connector.asterisk.link import AmiLink, AmiRefused
@@ -78,7 +79,7 @@ class CallControl:
     def _second_half(self, seat: Seat, destination: str) -> dict[str, str]:
         """Return what the agent's leg runs once it is picked up: our dialplan, or Dial with the codes (T)."""
         if self._settings.consult is ConsultStrategy.ROOMS:
-            return place("harmony-dial", "s")
+            return place(DIAL, "s")
         # A parenthesis would end the option f.
         shown = (self._settings.caller_id or seat.endpoint).translate({ord("("): None, ord(")"): None})
         where = f"Local/{destination}@{self._settings.context}"

@@ -14,6 +14,7 @@ from connector.asterisk.channel_names import (
     endpoint_of_mobile,
     is_furniture,
 )
+from connector.asterisk.contexts import CONSULT, IDLE, ROOM, SUPERVISE, TRANSFER, WHISPER
 from connector.asterisk.variable_names import data_key
 from connector.asterisk.wire import AmiFieldMissing, AmiMessage
 from connector.telephony import facts
@@ -23,14 +24,8 @@ from connector.telephony.states import SUPERVISION_MODES, DialOutcome, Recording
 _JOINT = "Local"
 """Technology of the channels that join others."""
 
-IDLE, CONSULTING, _VISITING = "harmony-didle", "harmony-dconsult", "harmony-room"
-"""Contexts in which an agent's leg is while its parties are on hold."""
-SENT_ON = "harmony-xfer"
-"""Context in which a leg dials the number that somebody else has sent it to."""
 _ENTRANCES = frozenset("apvw")
 """First letters of the extensions by which legs enter a room there."""
-_SUPERVISING, _WHISPERING = "harmony-supervise", "harmony-whisper"
-"""Contexts of a supervisor's leg (extensions are modes), and of Local channels that spy for a leg."""
 
 ROOMS: Mapping[str, Role] = {"HARMONY_P1": Role.PRIMARY, "HARMONY_P2": Role.CONSULT}
 """Variables on an agent's leg that name the rooms of its conversations."""
@@ -80,7 +75,7 @@ def room_of_row(row: AmiMessage) -> str:
     """Return the extension by which a listed leg is in one of our rooms (`aROOM`, `pROOM`), else ''."""
     extension = row.get("Exten") or ""
     joined = bridge_of_row(row)
-    return extension if joined and row.get("Context") == _VISITING and extension[:1] in _ENTRANCES else ""
+    return extension if joined and row.get("Context") == ROOM and extension[:1] in _ENTRANCES else ""
 
 
 def translate(event: AmiMessage) -> list[facts.Fact]:
@@ -143,9 +138,9 @@ def translate_marks(row: AmiMessage) -> list[facts.Fact]:
 def _spying(leg: str, linked: str, spied: str, place: str | None, extension: str | None) -> facts.SpyStarted:
     # A Local channel has the linked id of the leg that dialled it, as that was the first of its calls.
     return facts.SpyStarted(
-        linked if place == _WHISPERING else leg,
+        linked if place == WHISPER else leg,
         spied,
-        _MODES.get(extension or "") if place in {_SUPERVISING, _WHISPERING} else None,
+        _MODES.get(extension or "") if place in {SUPERVISE, WHISPER} else None,
     )
 
 
@@ -157,8 +152,8 @@ def _whereabouts(row: AmiMessage, before: str | None) -> list[facts.Fact]:
         if room := room_of_row(row):
             found.append(facts.RoomOpened(now, room[1:]))
         found.append(facts.LegJoined(leg, now))
-    elif before is not None or place in {IDLE, CONSULTING}:
-        found.append(facts.LegLeft(leg, before or "", place in {IDLE, CONSULTING}))
+    elif before is not None or place in {IDLE, CONSULT}:
+        found.append(facts.LegLeft(leg, before or "", place in {IDLE, CONSULT}))
     return found
 
 
@@ -232,7 +227,7 @@ def _hangup_asked(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _dial_begin(event: AmiMessage) -> list[facts.Fact]:
-    sent_on = event.get("Context") == SENT_ON
+    sent_on = event.get("Context") == TRANSFER
     return [facts.DialStarted(event.get("Uniqueid"), event["DestUniqueid"], sent_on)]
 
 
@@ -249,7 +244,7 @@ def _bridge_leave(event: AmiMessage) -> list[facts.Fact]:
     place = event.get("Context")
     # From a plain bridge a leg also leaves for a moment when a Local channel takes itself out of the path.
     from_room = event.get("BridgeTechnology") == "softmix"
-    waits = place == IDLE or (place == CONSULTING and from_room)
+    waits = place == IDLE or (place == CONSULT and from_room)
     return [facts.LegLeft(event["Uniqueid"], event["BridgeUniqueid"], waits)]
 
 

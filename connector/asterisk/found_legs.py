@@ -11,12 +11,10 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from connector.asterisk.channel_names import is_furniture
+from connector.asterisk.contexts import CONSULT, IDLE, TRANSFER
 from connector.asterisk.events import (
-    CONSULTING,
     DIAL_OUTCOMES,
-    IDLE,
     ROOMS,
-    SENT_ON,
     bridge_of_row,
     translate_channel_row,
     translate_named_row,
@@ -166,14 +164,14 @@ def call_of(
         leg=row["Uniqueid"],
         primary_room=variables.get("HARMONY_P1", ""),
         consult_room=variables.get("HARMONY_P2", ""),
-        consulting=row.get("Context") == CONSULTING,
+        consulting=row.get("Context") == CONSULT,
         number=variables.get("HARMONY_DEST", ""),
         consult=_bounded(consult),
         partner=variables.get("HARMONY_AGENT", ""),
         guests=guests,
         primary_sharers=sharing(variables.get("HARMONY_P1", "")),
         consult_sharers=sharing(variables.get("HARMONY_P2", "")),
-        sent_on=row.get("Context") == SENT_ON,
+        sent_on=row.get("Context") == TRANSFER,
     )
 
 
@@ -203,7 +201,7 @@ def sent_on(
         if len(left) != 1:
             continue
         bridge, known = bridge_of_row(row), {leg}.union(*(one.parties for one in talks))
-        dials = not bridge and row.get("Application") == _DIAL and row.get("Context") != CONSULTING
+        dials = not bridge and row.get("Application") == _DIAL and row.get("Context") != CONSULT
         if dials or mates.get(bridge, set()) - known:
             yield facts.LegSentOn(leg, next(iter(left[0].parties)))
 

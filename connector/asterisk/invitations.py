@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from connector.asterisk.chores import Chores
+from connector.asterisk.contexts import ROOM
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
 from connector.asterisk.settings import DialSettings
@@ -19,8 +20,6 @@ from connector.telephony.mobile import shown_number
 from connector.telephony.pbx import PbxDown, Refused
 
 log = structlog.get_logger(__name__)
-
-ROOM_CONTEXT = "harmony-room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class Invitations:
                 "Originate",
                 {
                     "Channel": f"Local/{number}@{self._settings.context}/n",
-                    "Context": ROOM_CONTEXT,
+                    "Context": ROOM,
                     "Exten": f"p{room}",
                     "Priority": "1",
                     "Timeout": str(int(self._settings.timeout * 1000)),

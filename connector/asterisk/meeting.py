@@ -8,8 +8,8 @@ something else.
 
 from collections.abc import Iterator
 
+from connector.asterisk.contexts import ROOM
 from connector.asterisk.exchange import Exchange
-from connector.asterisk.invitations import ROOM_CONTEXT
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import Refused
 from connector.telephony.states import ConversationState, Role
@@ -187,11 +187,11 @@ class Meetings:
         """Return the move of a party into a room, which other agents may have left for a while."""
         legs = self._exchange.model.legs
         agent_is_away = room != leg and self.is_agents(room) and not legs.in_room(room)
-        return leg, ROOM_CONTEXT, f"{'v' if self.is_agents(leg) else 'w' if agent_is_away else 'p'}{room}"
+        return leg, ROOM, f"{'v' if self.is_agents(leg) else 'w' if agent_is_away else 'p'}{room}"
 
     def seat_of_known(self, leg: str, room: str) -> Move:
         """Return the move by which who is in a room enters it once more, whoever else is there by then."""
-        return leg, ROOM_CONTEXT, f"{'v' if self.is_agents(leg) else 'w'}{room}"
+        return leg, ROOM, f"{'v' if self.is_agents(leg) else 'w'}{room}"
 
     def is_ours(self, room: str) -> bool:
         """Whether a conference is one of our rooms: named after a leg, or noted by an agent's leg.

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from connector.asterisk.chores import Chores
+from connector.asterisk.contexts import STANDING
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import dialable, hang_up
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
@@ -163,7 +164,7 @@ class MobileAgents:
                 "Originate",
                 {
                     "Channel": f"Local/{number}@{self._settings.context}/n",
-                    **place("harmony-standing", "s"),
+                    **place(STANDING, "s"),
                     "Timeout": str(int(self._settings.agent_timeout * 1000)),
                     "CallerID": self._settings.caller_id or number,
                     "Async": "true",

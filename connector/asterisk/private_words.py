@@ -7,7 +7,7 @@ conversation, and the others are the primary, on hold. The verbs of a consult le
 the conference too.
 """
 
-from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
+from connector.asterisk.contexts import ROOM
 from connector.asterisk.meeting import ROOM_VARIABLES
 from connector.asterisk.room_moves import RoomMoves
 from connector.telephony.interactions import Conversation, Interaction

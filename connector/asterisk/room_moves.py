@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from connector.asterisk.chores import Chores
+from connector.asterisk.contexts import BYE, IDLE, ORPHAN, ROOM
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.former_agents import FormerAgents
 from connector.asterisk.handling import AnsweredCalls
 from connector.asterisk.hold_limits import dialplan_limit
-from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
 from connector.asterisk.invitations import Invitations
 from connector.asterisk.lasting_music import LastingMusic
 from connector.asterisk.left_behind import LeftBehind
@@ -28,9 +28,6 @@ from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import PbxProblem, Refused, TimedOut
 from connector.telephony.states import ConversationState
-
-IDLE, ORPHAN, BYE = "harmony-didle", "harmony-orphan", "harmony-bye"
-"""Contexts where an agent's leg waits, a party looks for somebody to take it, and an agent's leg ends."""
 
 _NO_WAY = "none"
 """No extension of `harmony-fallback`: the call ends."""

@@ -1,13 +1,12 @@
 """What the party rooms do about the phone's own keys, on behalf of `connector.asterisk.phoneside`."""
 
-from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
+from connector.asterisk.contexts import BYE, IDLE, REFERRED, ROOM
 from connector.asterisk.meeting import ON_ITS_WAY
-from connector.asterisk.room_moves import BYE, IDLE, RoomMoves
+from connector.asterisk.room_moves import RoomMoves
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import PbxProblem
 from connector.telephony.states import ConversationState
 
-_REFERRED = "harmony-refer"
 """Context that calls a number for a party whom the phone's own key transfers."""
 
 
@@ -21,7 +20,7 @@ class RoomPhoneSide(RoomMoves):
         await self._variables.set_all(
             {
                 # A code of features.conf dials on a leg of its own: the context is inherited there.
-                interaction.leg: {"TRANSFER_CONTEXT": _REFERRED, "__HARMONY_REFER": context},
+                interaction.leg: {"TRANSFER_CONTEXT": REFERRED, "__HARMONY_REFER": context},
                 **dict.fromkeys(interaction.primary.parties, caller),
             }
         )

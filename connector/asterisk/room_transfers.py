@@ -6,19 +6,16 @@ from contextlib import suppress
 
 import structlog
 
-from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
+from connector.asterisk.contexts import BYE, ORPHAN, ROOM, TRANSFER
 from connector.asterisk.link import AmiError
 from connector.asterisk.meeting import ON_ITS_WAY, Move
-from connector.asterisk.room_moves import BYE, ORPHAN, RoomMoves
+from connector.asterisk.room_moves import RoomMoves
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
 from connector.telephony.pbx import PbxProblem, Refused
 from connector.telephony.states import ANSWERED_STATES, ConversationState
 
 log = structlog.get_logger(__name__)
-
-_TRANSFER = "harmony-xfer"
-"""Context that calls a number for a party whose agent leaves."""
 
 
 class RoomTransfers(RoomMoves):
@@ -40,7 +37,7 @@ class RoomTransfers(RoomMoves):
                 return
             self._meetings.require_free(interaction.primary)
             await self._set(party, **self._where(number), **self._fallback(interaction))
-            await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, BYE, "s"))
+            await self._leave(interaction, (party, TRANSFER, "s"), (interaction.leg, BYE, "s"))
             return
         await self._gather(interaction, leaving=True)
         await self._arrived(interaction.primary, consult)
@@ -104,7 +101,7 @@ class RoomTransfers(RoomMoves):
         destination = await self._checked(number)
         party = self._party(conversation)
         await self._set(party, **self._where(destination), **self._fallback(interaction))
-        await self._leave(interaction, (party, _TRANSFER, "s"), (interaction.leg, BYE, "s"))
+        await self._leave(interaction, (party, TRANSFER, "s"), (interaction.leg, BYE, "s"))
 
     async def consult_conference(self, interaction_id: str) -> None:
         """Everybody into the primary's room."""

@@ -9,19 +9,15 @@ the word with one member of a conference, `room_phoneside` what the phone's own 
 the steps that all of them are made of.
 """
 
-from connector.asterisk.invitations import ROOM_CONTEXT as ROOM
+from connector.asterisk.contexts import BYE, CONSULT, IDLE, ORPHAN, ROOM
 from connector.asterisk.meeting import ROOM_VARIABLES
 from connector.asterisk.private_words import PrivateWords
-from connector.asterisk.room_moves import BYE, IDLE, ORPHAN
 from connector.asterisk.room_phoneside import RoomPhoneSide
 from connector.asterisk.room_transfers import RoomTransfers
 from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import Refused
 from connector.telephony.states import ANSWERED_STATES, Cause, ConversationState, Role
-
-_CONSULT = "harmony-dconsult"
-"""Context in which the agent's leg dials a consult call."""
 
 
 class PartyRooms(RoomTransfers, RoomPhoneSide, PrivateWords):
@@ -96,7 +92,7 @@ class PartyRooms(RoomTransfers, RoomPhoneSide, PrivateWords):
         where = self._where(destination)
         await self._set(interaction.leg, HARMONY_P2="", HARMONY_CONSULTS=number, **where)
         before = interaction.consult
-        await self._move(*self._meetings.into_room(primary), (interaction.leg, _CONSULT, "s"))
+        await self._move(*self._meetings.into_room(primary), (interaction.leg, CONSULT, "s"))
         await self._exchange.until(
             lambda: (
                 interaction.over

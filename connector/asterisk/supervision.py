@@ -15,6 +15,7 @@ from collections.abc import Coroutine
 import structlog
 
 from connector.asterisk.chores import Chores
+from connector.asterisk.contexts import SUPERVISE, VOICE
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import hang_up
 from connector.asterisk.link import AmiError, AmiLink, AmiRefused
@@ -38,7 +39,6 @@ from connector.telephony.states import ConversationState, InteractionState, Supe
 
 log = structlog.get_logger(__name__)
 
-_SUPERVISE, _VOICE = "harmony-supervise", "harmony-voice"
 
 _HEARD = "HARMONY_X_HEARD"
 """On a supervisor's leg: the agent's leg that the dialplan has it listen to."""
@@ -115,7 +115,7 @@ class Supervisors:
         await self._phones.ring(
             seat,
             leg,
-            place(_SUPERVISE, mode),
+            place(SUPERVISE, mode),
             caller_id=f'"{shown}" <{shown}>',
             variables=(
                 f"HARMONY_ID={interaction.id}",
@@ -143,7 +143,7 @@ class Supervisors:
         if interaction is not None and not interaction.over:
             await self._user.ready_for_listeners(interaction.id)
             await self._user.mark(leg.id, _HEARD, heard_leg(interaction))
-        fields = {"Channel": leg.id, "Context": _SUPERVISE, "Exten": mode, "Priority": "1"}
+        fields = {"Channel": leg.id, "Context": SUPERVISE, "Exten": mode, "Priority": "1"}
         try:
             await self._link.send("Redirect", fields)
         except AmiRefused as refusal:
@@ -266,8 +266,8 @@ class Supervisors:
         legs = self._exchange.model.legs
         voice = f"{leg.id}-{uuid.uuid4().hex[:8]}"
         fields: dict[str, str | list[str]] = {
-            "Channel": f"Local/listen@{_VOICE}/n",
-            "Context": _VOICE,
+            "Channel": f"Local/listen@{VOICE}/n",
+            "Context": VOICE,
             "Exten": "speak",
             "Priority": "1",
             "Async": "true",

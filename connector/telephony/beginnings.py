@@ -24,12 +24,12 @@ def dial_started(calls: Calls, callee: str) -> None:
             # It was found as a party, and how it was reached is told only now.
             continue
         conversation = _conversation_being_dialled(calls, interaction, root)
-        sent_on = transfers.is_sent_on(calls, conversation)
-        if sent_on:
+        waits = transfers.awaits_another(calls, conversation)
+        if waits:
             _show_where_to(calls, interaction, conversation, leg)
         if leg.internal:
             continue
-        if not sent_on and not conversation.placeholder and not conversation.parties:
+        if not waits and not conversation.placeholder and not conversation.parties:
             conversation.expect(leg.number, calls.type_of(leg, conversation.role))
         conversation.candidates.add(callee)
         calls.link(callee, interaction)
@@ -43,13 +43,13 @@ def _show_where_to(calls: Calls, interaction: Interaction, conversation: Convers
         return
     kind = calls.type_of_number(number) if leg.internal else calls.type_of(leg, conversation.role)
     interaction.transferred.update(conversation.parties)
-    conversation.send_on(interaction.id, number, kind, calls.emit)
+    conversation.expect_another(interaction.id, number, kind, calls.emit)
 
 
 def _conversation_being_dialled(calls: Calls, interaction: Interaction, leg: str) -> Conversation:
     """Return the conversation that a call of the agent's leg belongs to; a new consult if need be."""
     for one in interaction.on_leg(leg):
-        if transfers.is_sent_on(calls, one):
+        if transfers.awaits_another(calls, one):
             return one
     consult = interaction.consult
     if consult is not None and not consult.released:

@@ -15,7 +15,7 @@ def leg_ended(calls: Calls, leg: Leg, cause: int) -> None:
         left = [one for one in leaving.live_conversations if one.parties]
         if leaving.departure is Cause.TRANSFERRED and len(left) > 1:
             transfers.introduce(calls, left)
-    sent_on = transfers.sends_on(calls, leg.id)
+    sent_on = transfers.colleagues_sent_on_by(calls, leg.id)
     for interaction in calls.about(leg.id):
         if interaction.over:
             continue

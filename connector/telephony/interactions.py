@@ -102,7 +102,7 @@ class Conversation:
             if expected is not None:
                 emit(MemberLeft(interaction, self.id, expected))
 
-    def send_on(self, interaction: str, address: str, member_type: MemberType, emit: Emit) -> None:
+    def expect_another(self, interaction: str, address: str, member_type: MemberType, emit: Emit) -> None:
         """Expect that number in the place of the parties, who have sent this agent's leg on to it."""
         gone = self.members
         self.parties.clear()

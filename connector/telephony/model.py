@@ -230,7 +230,7 @@ class TelephonyModel:
                 self._leg_created(fact)
             case facts.DialStarted(caller=caller, callee=callee, sent_on=sent_on):
                 if sent_on and caller is not None:
-                    transfers.is_on_the_way(self._calls, caller)
+                    transfers.dials_for_another(self._calls, caller)
                 beginnings.dial_started(self._calls, callee)
             case facts.LegJoined() | facts.JointFound():
                 beginnings.consult_of_the_pbx(self._calls, touched)

@@ -11,7 +11,7 @@ from connector.telephony.states import Cause, ConversationState, Role
 def take_in(calls: Calls, fact: facts.PartiesTransferred | facts.LegSentOn) -> None:
     """See what becomes of the conversations of who transfers and of who is transferred."""
     if isinstance(fact, facts.LegSentOn):
-        _send_on(calls, fact.by, (fact.leg,))
+        _await_another(calls, fact.by, (fact.leg,))
     else:
         _transferred(calls, fact)
 
@@ -27,7 +27,7 @@ def _transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
         if leg is not None:
             leg.handed_on = True
     if len(fact.by) == 1:
-        _send_on(calls, fact.by[0], fact.parties)
+        _await_another(calls, fact.by[0], fact.parties)
     introduce(calls, [conversation for _, conversation in handed_on])
     for interaction, conversation in handed_on:
         if len(fact.by) == 1 and len(interaction.live_conversations) > 1:
@@ -40,7 +40,7 @@ def _transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
         calls.emit(PartiesLeftTogether(about.id, tuple(first.parties), tuple(second.parties), fact.by))
 
 
-def _send_on(calls: Calls, by: str, parties: tuple[str, ...]) -> None:
+def _await_another(calls: Calls, by: str, parties: tuple[str, ...]) -> None:
     """Have agents whom a phone, whosever it is, has sent to a number wait for who answers there."""
     for party in parties:
         for interaction in calls.on_agents_leg(party):
@@ -48,11 +48,11 @@ def _send_on(calls: Calls, by: str, parties: tuple[str, ...]) -> None:
                 own.sent_on = own.sent_on or by in own.parties
 
 
-def is_on_the_way(calls: Calls, leg: str) -> None:
+def dials_for_another(calls: Calls, leg: str) -> None:
     """Have an agent whose leg dials because somebody sent it wait for who answers, if it does not yet."""
     for interaction in calls.on_agents_leg(leg):
         talks = interaction.on_leg(leg)
-        if talks and not any(is_sent_on(calls, one) for one in talks):
+        if talks and not any(awaits_another(calls, one) for one in talks):
             sent = interaction.active if interaction.active in talks else talks[-1]
             sent.sent_on = True
 
@@ -107,7 +107,7 @@ def _exchange_party(
         own.dismiss(interaction.id, gone, calls.emit)
 
 
-def sends_on(calls: Calls, leg: str) -> set[str]:
+def colleagues_sent_on_by(calls: Calls, leg: str) -> set[str]:
     """Return the legs of agents whom the agent of `leg` hands on: they live on, and get another party."""
     handed_on: set[str] = set()
     for interaction in calls.about(leg):
@@ -119,10 +119,10 @@ def sends_on(calls: Calls, leg: str) -> set[str]:
     return handed_on
 
 
-def is_sent_on(calls: Calls, conversation: Conversation) -> bool:
+def awaits_another(calls: Calls, conversation: Conversation) -> bool:
     """Whether the other agent of a conversation has sent its agent's leg on, or is about to."""
     return conversation.sent_on or any(
-        conversation.leg in sends_on(calls, leg) for leg in conversation.parties
+        conversation.leg in colleagues_sent_on_by(calls, leg) for leg in conversation.parties
     )
 
 
