@@ -237,7 +237,11 @@ def _dial_end(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _bridge_enter(event: AmiMessage) -> list[facts.Fact]:
-    return [facts.LegJoined(event["Uniqueid"], event["BridgeUniqueid"])]
+    joined = facts.LegJoined(event["Uniqueid"], event["BridgeUniqueid"])
+    if event.get("BridgeCreator") != "ConfBridge":
+        return [joined]
+    # Told here again: the room was empty for a moment if its last leg left as this one came.
+    return [facts.RoomOpened(event["BridgeUniqueid"], event["BridgeName"]), joined]
 
 
 def _bridge_leave(event: AmiMessage) -> list[facts.Fact]:

@@ -9,6 +9,7 @@ from connector.asterisk.events import translate, translate_channel_row, translat
 from connector.asterisk.variable_names import data_key
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
+from connector.telephony.model import TelephonyModel
 from connector.telephony.states import DialOutcome
 
 
@@ -192,6 +193,27 @@ KNOWN = [
 )
 def test_no_event_raises(name: str, headers: dict[str, str]) -> None:
     translate(event(name, **headers))
+
+
+def test_a_leg_is_in_the_room_that_its_last_one_leaves_at_that_moment() -> None:
+    model = TelephonyModel()
+    room = {"BridgeUniqueid": "b-1", "BridgeCreator": "ConfBridge", "BridgeName": "9.1", "Conference": "9.1"}
+    first = room | {"Channel": "PJSIP/2001-00000001", "Uniqueid": "9.1"}
+    second = room | {"Channel": "PJSIP/1002-00000002", "Uniqueid": "9.2"}
+    for told in (
+        event("Newchannel", **first, ChannelState="6", Linkedid="9.1"),
+        event("Newchannel", **second, ChannelState="6", Linkedid="9.2"),
+        event("ConfbridgeStart", **room),
+        event("ConfbridgeJoin", **first),
+        event("BridgeEnter", **first),
+        event("ConfbridgeJoin", **second),
+        event("BridgeLeave", **first),
+        event("BridgeEnter", **second),
+    ):
+        for fact in translate(told):
+            model.apply(fact)
+    assert model.legs.in_room("9.1") == {"9.2"}
+    assert model.legs.room_of("9.2") == "9.1"
 
 
 def test_a_row_brings_a_known_leg_up_to_date() -> None:
