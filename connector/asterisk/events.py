@@ -237,11 +237,9 @@ def _dial_end(event: AmiMessage) -> list[facts.Fact]:
 
 
 def _bridge_enter(event: AmiMessage) -> list[facts.Fact]:
-    joined = facts.LegJoined(event["Uniqueid"], event["BridgeUniqueid"])
-    if event.get("BridgeCreator") != "ConfBridge":
-        return [joined]
-    # Told here again: the room was empty for a moment if its last leg left as this one came.
-    return [facts.RoomOpened(event["BridgeUniqueid"], event["BridgeName"]), joined]
+    # ConfbridgeJoin has told the room, but the last leg may have left it since.
+    room = event["BridgeName"] if event.get("BridgeCreator") == "ConfBridge" else ""
+    return [facts.LegJoined(event["Uniqueid"], event["BridgeUniqueid"], room)]
 
 
 def _bridge_leave(event: AmiMessage) -> list[facts.Fact]:

@@ -197,10 +197,11 @@ class LegsParted:
 
 @dataclass(frozen=True, slots=True)
 class LegJoined:
-    """A leg entered a bridge."""
+    """A leg entered a bridge, and the conference room of that name if the bridge is one."""
 
     leg: str
     bridge: str
+    room: str = ""
 
 
 @dataclass(frozen=True, slots=True)

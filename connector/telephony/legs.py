@@ -224,8 +224,8 @@ class LegGraph:
             case facts.LegEnded(leg=leg, cause=cause):
                 self._consult_ended(leg, cause)
                 return self._end(leg)
-            case facts.LegJoined(leg=leg, bridge=bridge):
-                return self._join(leg, bridge)
+            case facts.LegJoined(leg=leg, bridge=bridge, room=room):
+                return self._join(leg, bridge, room)
             case facts.LegLeft(leg=leg, bridge=bridge, waits=waits):
                 return self._leave(leg, bridge, waits=waits)
             case facts.RoomOpened(bridge=bridge, room=room) if self._rooms.get(bridge) == room:
@@ -312,7 +312,7 @@ class LegGraph:
         if not siblings:
             self._by_endpoint.pop(leg.endpoint, None)
 
-    def _join(self, leg: str, bridge: str) -> set[str]:
+    def _join(self, leg: str, bridge: str, room: str) -> set[str]:
         live = self.legs.get(leg)
         if live is None:
             return set()
@@ -322,6 +322,8 @@ class LegGraph:
         live.bridge = bridge
         live.waits = False
         self._bridges.setdefault(bridge, set()).add(leg)
+        if room:
+            self._rooms[bridge] = room
         self._consult_of_the_pbx(bridge)
         return touched | self._closure((leg,))
 
