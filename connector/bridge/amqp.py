@@ -467,6 +467,7 @@ class AmqpTransport:
         if self._succession is not None:
             # Parts of the ledger may be among them.
             self._succession.recorder.snapshot_due = True
+            self._succession.replication.forget()
             self._succession.memory.settle(*dropped)
             self._succession.memory.introduce(self.instance, self._peers)
         return len(dropped)

@@ -14,6 +14,8 @@ class OutgoingRecord:
     """A part of the ledger on its way to the broker."""
 
     record: Record
+    turn: int = 0
+    """The batch of the ledger that it is of."""
     order: int = 0
 
 
@@ -67,9 +69,9 @@ class Outbox:
         self._waiting.append(outgoing)
         return outgoing
 
-    def put_record(self, record: Record) -> None:
-        """Queue a part of the ledger; it leaves before the messages that wait for its batch."""
-        self._records.append(OutgoingRecord(record))
+    def put_record(self, record: Record, turn: int = 0) -> None:
+        """Queue a part of the ledger; it leaves before the messages that wait for its batch, `turn`."""
+        self._records.append(OutgoingRecord(record, turn))
 
     def restore(self, messages: list[Outgoing]) -> None:
         """Begin with the messages that an earlier process had not brought to the broker, in their order."""

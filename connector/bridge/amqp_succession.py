@@ -10,6 +10,7 @@ from connector.bridge.amqp_link import BrokerLink
 from connector.bridge.amqp_memory import Memory
 from connector.bridge.amqp_outbox import Outbox, OutgoingRecord
 from connector.bridge.amqp_peers import Peers
+from connector.bridge.amqp_replication import Replication
 from connector.bridge.amqp_standby import Standby, Superseded, letter_of_record
 from connector.bridge.ledger import Batch, Ledger
 from connector.bridge.ledger_copy import Recorder
@@ -28,6 +29,10 @@ class Succession:
         self.memory = Memory(ledger)
         self.standby = standby
         self.recorder = Recorder()
+        self.replication = Replication()
+        if standby is not None:
+            # What was not heard of by those who stand by would be carried out by them once more.
+            ledger.travelled = self.replication.until
         self._resume = resume
         self._began = False
         self._went_on = False
@@ -82,10 +87,13 @@ class Succession:
     def committed(self, batch: Batch, outbox: Outbox) -> None:
         """Have a batch travel to those who stand by."""
         if self.standby is not None:
-            outbox.put_record(self.recorder.record(self.ledger.rows, batch))
+            turn = self.ledger.done_turn
+            self.replication.left(turn)
+            outbox.put_record(self.recorder.record(self.ledger.rows, batch), turn)
 
     async def post(self, link: BrokerLink, outgoing: OutgoingRecord, patience: float) -> None:
         """Publish a part of the ledger. Raises what a broken link raises."""
         if self.standby is not None:
             letter = letter_of_record(outgoing.record)
             await link.publish(letter, self.standby.name, self.standby.routing_key, patience)
+            self.replication.arrived(outgoing.turn)

@@ -7,7 +7,7 @@ committed: so what the bridge was told is never more than what is written.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -94,6 +94,8 @@ class Ledger:
         """All rows that are committed."""
         self.committed: Callable[[Batch], None] = lambda _batch: None
         """Called with every batch that was committed."""
+        self.travelled: Callable[[int], Awaitable[None]] | None = None
+        """Waits until a committed batch is wherever else it must be before anything is done for it."""
         self._staged: dict[str, Callable[[], Any] | None] = {}
         self._turn = 0
         self._done = 0
@@ -140,10 +142,12 @@ class Ledger:
         self.rows[TERM] = packed(term)
 
     async def flushed(self) -> None:
-        """Wait until all that is staged now is committed."""
+        """Wait until all that is staged now is committed, and has travelled."""
         wanted = self.staged_turn if self._staged else self._turn
         async with self._progress:
             await self._progress.wait_for(lambda: self._done >= wanted)
+        if self.travelled is not None:
+            await self.travelled(wanted)
 
     async def close(self) -> None:
         """Commit what is staged, and give the store up."""
@@ -163,22 +167,25 @@ class Ledger:
             term, number = self.position
             batch |= {TERM: packed(term), NUMBER: packed(number + 1)}
             apply(self.rows, batch)
-            whole = self._unwritten | batch
-            try:
-                await self._store.write(whole)
-            except OSError as problem:
-                # Calls go on; what is missing is written with the next batch.
-                if not self._unwritten:
-                    log.exception("the state cannot be written", problem=str(problem))
-                self._unwritten = whole
-            else:
-                self._unwritten = {}
+            missing, self._unwritten = self._unwritten, {}
+            written = await self._write(missing | batch, again=bool(missing))
             self._done = self._turn
             self.committed(batch)
             async with self._progress:
                 self._progress.notify_all()
-            if self._unwritten and not self._staged:
+            if not written and not self._staged:
                 return
+
+    async def _write(self, batch: Batch, *, again: bool) -> bool:
+        """Write a batch; if that fails calls go on, and what is missing is written with the next batch."""
+        try:
+            await self._store.write(batch)
+        except OSError as problem:
+            if not again:
+                log.exception("the state cannot be written", problem=str(problem))
+            self._unwritten = {**batch, **self._unwritten}
+            return False
+        return True
 
 
 def _batch_of(staged: Mapping[str, Callable[[], Any] | None]) -> dict[str, bytes | None]:

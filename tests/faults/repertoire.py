@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from calls import DIALING, HELD, RELEASED, TALKING
+from world import ANSWERED_BY_REQUEST
 
 from connector.bridge.catalogue.interaction import InteractionState
 from connector.lab.phones.base import CallState, PhoneCall, PhoneError
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from people import People
 
 AT_THE_DESKTOP = (
-    *("dial", "ready", "notready", "reject", "hold", "retrieve", "senddtmf", "release"),
+    *("dial", "ready", "notready", "answer", "accept", "reject", "hold", "retrieve", "senddtmf", "release"),
     *("consult", "consult a colleague", "alternate", "consulttransfer", "transfer while it rings"),
     *("consultconference", "release consult", "blindtransfer", "blindconference", "x-dropmember"),
     "x-privateword",
@@ -80,7 +81,7 @@ class Repertoire:
 
     def _of(self, interaction: Interaction) -> list[Choice]:
         if interaction.state is InteractionState.ALERTING:
-            return [("reject", interaction.reject, 1), _wait(8)]
+            return [("reject", interaction.reject, 1), *self._of_offer(interaction), _wait(8)]
         if interaction.state is not InteractionState.STARTED:
             return []
         primary, consult = interaction.primary, _live(interaction.consult_conversation)
@@ -102,6 +103,11 @@ class Repertoire:
             *self._of_consulting(interaction),
             *self._of_both(interaction),
         ]
+
+    def _of_offer(self, interaction: Interaction) -> list[Choice]:
+        if self._number != ANSWERED_BY_REQUEST:
+            return []
+        return [("answer", interaction.primary.answer, 6), ("accept", interaction.accept, 6)]
 
     def _of_talk(self, interaction: Interaction) -> list[Choice]:
         primary, cast = interaction.primary, self._people.cast

@@ -32,6 +32,8 @@ START = 60.0
 PING = 0.5
 """Seconds between two pings to the PBX, and for their answer."""
 GRACE = 1.5
+ANSWERED_BY_REQUEST = "1004"
+"""The agent whose phone obeys NOTIFY talk: calls are picked up at the desktop, too."""
 DRAIN = 1.0
 """Seconds for which a connector that is asked to end waits for calls."""
 
@@ -189,8 +191,10 @@ class World:
 
     async def phone(self, number: str) -> Phone:
         """Return a registered phone that picks up by itself."""
-        phone = await self.phones.phone(number)
+        by_request = number == ANSWERED_BY_REQUEST
+        phone = await self.phones.phone(number, "pjsua2" if by_request else "baresip")
         phone.honour_auto_answer = True
+        phone.honour_notify_talk = by_request
         phone.answer_mode = "auto"
         return phone
 
@@ -219,6 +223,8 @@ def _settings(info: LabInfo, port: int, pbx_port: int, more: dict[str, Any]) -> 
         },
         "dial": {"agent_timeout": 4, "timeout": 4},
         "limits": {"drain": DRAIN},
+        "phones": {"desk-phone": {"answer": "notify-talk"}},
+        "agents": {ANSWERED_BY_REQUEST: {"phone": "desk-phone"}},
         "extensions": {"enabled": True},
         "handling": {"fallback_patience": 5},
     }

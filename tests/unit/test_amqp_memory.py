@@ -1,5 +1,6 @@
 """What the AMQP transport knows again after a restart; no message leaves before its batch is written."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -117,6 +118,50 @@ async def test_who_lost_the_link_while_taking_over_must_begin_anew(ledger: Ledge
         await succession.go_on("new", Peers(), Outbox(9, 9), Inbox())
     with pytest.raises(Superseded):
         await succession.lead(cast("BrokerLink", object()))
+
+
+async def test_nothing_is_begun_before_those_who_stand_by_can_know_of_it(ledger: Ledger) -> None:
+    """Else the one that takes over, to whom the broker gives the request again, would do it once more."""
+
+    class Link:
+        async def publish(self, *_letter: object) -> None:
+            await allowed.wait()
+
+    allowed = asyncio.Event()
+    succession, outbox = Succession(ledger, None, Standby("state", "P", declare=True)), Outbox(9, 9)
+    ledger.committed = lambda batch: succession.committed(batch, outbox)
+    link = cast("BrokerLink", Link())
+    ledger.put("req/1", lambda: 1)
+    begun = asyncio.create_task(ledger.flushed())
+    while (first := outbox.take()) is None:
+        await asyncio.sleep(0)
+    # The link breaks and comes back; the same part is published again, and another one beside it.
+    outbox.rewind()
+    ledger.put("req/2", lambda: 2)
+    again = outbox.take()
+    while (second := outbox.take()) is None:
+        await asyncio.sleep(0)
+    assert again is first
+    assert isinstance(first, OutgoingRecord)
+    assert isinstance(second, OutgoingRecord)
+    allowed.set()
+    await succession.post(link, second, 1.0)
+    await asyncio.sleep(0)
+    assert not begun.done()
+    await succession.post(link, first, 1.0)
+    await begun
+
+
+async def test_what_is_dropped_on_its_way_is_waited_for_no_longer(ledger: Ledger) -> None:
+    succession, outbox = Succession(ledger, None, Standby("state", "P", declare=True)), Outbox(9, 9)
+    ledger.committed = lambda batch: succession.committed(batch, outbox)
+    ledger.put("req/1", lambda: 1)
+    begun = asyncio.create_task(ledger.flushed())
+    while outbox.is_empty:
+        await asyncio.sleep(0)
+    outbox.clear()
+    succession.replication.forget()
+    await begun
 
 
 async def test_the_memory_of_answered_requests_is_bounded(ledger: Ledger) -> None:

@@ -76,6 +76,20 @@ async def test_what_could_not_be_written_goes_with_the_next_batch_and_blocks_nob
     assert [plain(each) for each in store.batches] == [{"a": 1, "b": None}]
 
 
+async def test_rows_of_a_newer_copy_are_written_though_a_batch_is_under_way() -> None:
+    store = Slow()
+    ledger = Ledger(store)
+    ledger.put("a", lambda: 1)
+    under_way = asyncio.create_task(ledger.flushed())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    ledger.replace({"b": packed(2)})
+    store.free.set()
+    await under_way
+    await ledger.close()
+    assert [plain(each) for each in store.batches] == [{"a": 1}, {"a": None, "b": 2}]
+
+
 @pytest.mark.parametrize("text", ["plain", "ü€😀", "\udc80 half a character", 'quote " and \x00'])
 def test_any_text_comes_back(text: str) -> None:
     assert unpacked(packed({"text": text})) == {"text": text}
