@@ -43,18 +43,28 @@ class SplitRooms:
         self._enter_anew = enter_anew
         self._looked_at: set[str] = set()
         self._chores = Chores()
-        exchange.follow(self._on_fact, facts.RoomOpened)
+        # ConfbridgeJoin may be told before BridgeEnter or after it.
+        exchange.follow(self._on_fact, facts.RoomOpened, facts.LegJoined)
 
     def close(self) -> None:
         """Let go of chores that are under way."""
         self._chores.cancel()
 
     def _on_fact(self, fact: facts.Fact) -> None:
-        if not isinstance(fact, facts.RoomOpened) or fact.room in self._looked_at:
+        match fact:
+            case facts.RoomOpened(room=room):
+                self._look_at(room)
+            case facts.LegJoined(leg=leg):
+                self._look_at(self._exchange.model.legs.room_of(leg))
+            case _:
+                pass
+
+    def _look_at(self, room: str | None) -> None:
+        if room is None or room in self._looked_at:
             return
-        if not self._is_one(fact.room) and self._is_ours(fact.room):
-            self._looked_at.add(fact.room)
-            self._chores.start(self._look_after(fact.room))
+        if not self._is_one(room) and self._is_ours(room):
+            self._looked_at.add(room)
+            self._chores.start(self._look_after(room))
 
     def _is_one(self, room: str) -> bool:
         return not self._exchange.model.legs.halves_of(room)[1:]

@@ -33,6 +33,12 @@ def record(number: int) -> OutgoingRecord:
     return OutgoingRecord(Record("batch", 1, number, b""))
 
 
+async def next_of(outbox: Outbox) -> Outgoing | OutgoingRecord | None:
+    for _ in range(9):
+        await asyncio.sleep(0)
+    return outbox.take()
+
+
 def taken(outbox: Outbox, committed: int) -> list[str]:
     found = []
     while (one := outbox.take(committed)) is not None:
@@ -133,14 +139,12 @@ async def test_nothing_is_begun_before_those_who_stand_by_can_know_of_it(ledger:
     link = cast("BrokerLink", Link())
     ledger.put("req/1", lambda: 1)
     begun = asyncio.create_task(ledger.flushed())
-    while (first := outbox.take()) is None:
-        await asyncio.sleep(0)
+    first = await next_of(outbox)
     # The link breaks and comes back; the same part is published again, and another one beside it.
     outbox.rewind()
     ledger.put("req/2", lambda: 2)
     again = outbox.take()
-    while (second := outbox.take()) is None:
-        await asyncio.sleep(0)
+    second = await next_of(outbox)
     assert again is first
     assert isinstance(first, OutgoingRecord)
     assert isinstance(second, OutgoingRecord)
@@ -157,8 +161,7 @@ async def test_what_is_dropped_on_its_way_is_waited_for_no_longer(ledger: Ledger
     ledger.committed = lambda batch: succession.committed(batch, outbox)
     ledger.put("req/1", lambda: 1)
     begun = asyncio.create_task(ledger.flushed())
-    while outbox.is_empty:
-        await asyncio.sleep(0)
+    assert await next_of(outbox) is not None
     outbox.clear()
     succession.replication.forget()
     await begun
