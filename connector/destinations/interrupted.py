@@ -121,8 +121,9 @@ def _of_channel(channel: Channel, name: str, keeper: Keeper) -> tuple[Fate, Body
     if name == "channel.request.deactivate":
         return Fate.OPEN if mine else Fate.DONE, None
     if name == "channel.request.dial":
-        calls = channel.tree.pbx.model.interactions(channel.seat.endpoint)
-        return Fate.DONE if any(one.id in keeper.found for one in calls) else Fate.UNKNOWN, None
+        model = channel.tree.pbx.model
+        dialled = [one for one in model.interactions(channel.seat.endpoint) if model.is_dialled_for(one)]
+        return Fate.DONE if any(one.id in keeper.found for one in dialled) else Fate.UNKNOWN, None
     return Fate.UNKNOWN, None
 
 
@@ -136,7 +137,8 @@ def _of_interaction(interaction: Interaction, name: str) -> tuple[Fate, Body | N
     if name == "interaction.request.accept":
         return Fate.OPEN if model.state is InteractionState.ALERTING else Fate.DONE, None
     consult = model.consult if model.consult is not None and not model.consult.released else None
-    if name == "interaction.request.consult" and consult is not None:
+    if name == "interaction.request.consult" and consult is not None and consult.leg == model.primary.leg:
+        # On a leg of its own it is one that the phone has begun.
         return Fate.DONE, interaction_wire.ConsultReply(nativeid=consult.id)
     if name == "interaction.request.consultconference" and consult is None and len(model.primary.members) > 1:
         return Fate.DONE, None

@@ -134,6 +134,11 @@ class TelephonyModel:
                 beginnings.appear(self._calls, leg)
         return self._calls.take()
 
+    def is_dialled_for(self, interaction: Interaction) -> bool:
+        """Whether an agent's desktop asked for this call: the phone was called first, and knows the number."""
+        leg = self.legs.get(interaction.leg)
+        return leg is not None and not leg.placed and bool(leg.destination)
+
     def expect_dial(self, leg: str, destination: str) -> None:
         """Announce that `leg` will come to be because an agent dials `destination` from the desktop."""
         self._calls.destinations[leg] = destination

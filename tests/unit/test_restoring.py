@@ -404,6 +404,26 @@ async def test_nothing_is_dialled_twice(kept: Kept, name: str, target: str, body
     assert kept.carried_out == []
 
 
+@pytest.mark.parametrize(
+    ("leg", "result"),
+    [
+        (facts.LegCreated("n", "1001", "n", placed=False, destination="2002", answered=True), "SUCCESS"),
+        (facts.LegCreated("n", "1001", "n", placed=True, dialled="2003", answered=True), "FAILURE"),
+        (facts.LegCreated("n", "1001", "n", placed=False, answered=True), "FAILURE"),
+    ],
+    ids=["from the desktop", "with the phone", "from somebody else"],
+)
+async def test_a_dial_was_carried_out_if_a_call_came_of_it_and_not_by_any_call(
+    kept: Kept, leg: facts.LegCreated, result: str
+) -> None:
+    other = facts.LegCreated("o", "2003", "n", placed=True, number="2003", answered=True)
+    rung = () if leg.placed or leg.destination else (facts.DialStarted("o", "n"),)
+    told = (other, leg, *rung, facts.LegJoined("o", "b"), facts.LegJoined("n", "b"))
+    answer = await interrupted(kept, "channel.request.dial", CHANNEL, told, destination="2002")
+    assert len(kept.pbx.model.interactions("1001")) == 1
+    assert answer.result == result
+
+
 async def test_a_bridge_that_begins_anew_leaves_no_row_but_the_control_destination(kept: Kept) -> None:
     await kept.take_call()
     kept.tree.disconnected("the bridge began anew")
