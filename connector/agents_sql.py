@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
+from connector.bridge.tcp import NO_PASS_PHRASE
 from connector.settings_schema import TlsSettings
 from connector.settings_yaml import ConfigError, Items, Kind, Mapping, Node, Scalar, SourceUnavailable
 
@@ -45,6 +46,13 @@ class AgentTable:
             self._engine = sql.create_engine(
                 parsed, poolclass=NullPool, hide_parameters=True, connect_args=_options(parsed, tls)
             )
+        except OSError as problem:
+            # It was there at the start; whoever renews it may be writing it at this moment.
+            raise ConfigError(
+                "configuration",
+                "directory.tls",
+                f"a file cannot be used: {problem.strerror or problem}",
+            ) from None
         except (ArgumentError, NoSuchModuleError, ValueError, TypeError):
             # What is wrong with it is not told: it would quote the password.
             raise ConfigError(
@@ -176,7 +184,7 @@ def _options(url: sql.URL, tls: TlsSettings | None) -> dict[str, Any]:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file or None)
+            context.load_cert_chain(tls.cert_file, tls.key_file or None, password=NO_PASS_PHRASE)
         options["ssl_context"] = context
     return options
 

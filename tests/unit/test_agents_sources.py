@@ -14,10 +14,12 @@ from typer.testing import CliRunner
 
 from connector.agents import agents_of, store_of
 from connector.agents_commands import app
+from connector.agents_sql import AgentTable
 from connector.app import Connector
 from connector.bridge.amqp_standby import Superseded
 from connector.cli import app as main_app
 from connector.config import ConfigError, Settings, load_settings
+from connector.settings_schema import TlsSettings
 
 HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
 BASE = {
@@ -345,6 +347,23 @@ async def test_reload_takes_changes_in_and_keeps_the_old_if_they_are_wrong(tmp_p
     assert connector.directory.agents() == ()
     assert not await connector.directory.verify("1002", "x")
     await connector.directory.close()
+
+
+@pytest.mark.parametrize("half_written", [False, True])
+def test_a_file_of_tls_that_is_just_being_renewed_is_a_problem_with_words(
+    tmp_path: Path, *, half_written: bool
+) -> None:
+    """The timer reads the agents again while a certificate is replaced: those of before stay."""
+    authority = tmp_path / "ca.pem"
+    if half_written:
+        authority.write_text("-----BEGIN CERTIFICATE-----\nMIIB")
+    with pytest.raises(ConfigError, match=r"directory\.tls: a file cannot be used: ") as problem:
+        AgentTable(
+            "postgresql://u:geheim@db.example.com/d",
+            "agents",
+            TlsSettings(enabled=True, ca_file=str(authority)),
+        )
+    assert "geheim" not in str(problem.value)
 
 
 async def test_refresh_reads_again_by_itself(tmp_path: Path) -> None:
