@@ -1,7 +1,7 @@
 """`Pbx` on Asterisk: the link, the model and the recipes, wired together."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -116,7 +116,7 @@ class AsteriskPbx:
             _in_port_words(turns.taking(self._handling.private_word)),
         )
         self._ready_for_tones = turns.taking(self._handling.ready_for_tones)
-        self.send_dtmf = _in_port_words(self._send_dtmf)
+        self._tones, self.send_dtmf = _tones(self._handling, turns), _in_port_words(self._send_dtmf)
 
         self._phone_side = PhoneSide(self._exchange, self._link, self._handling, membership, turns)
 
@@ -234,7 +234,7 @@ class AsteriskPbx:
     async def _send_dtmf(self, interaction_id: str, conversation_id: str, tones: str) -> None:
         # Not one turn: tones take seconds, and the phone may do something meanwhile.
         await self._ready_for_tones(interaction_id, conversation_id)
-        await self._handling.send_dtmf(interaction_id, conversation_id, tones)
+        await self._tones(interaction_id, conversation_id, tones)
 
     def _take(self, event: AmiMessage) -> bool:
         self._meter.event(event.name, self._link.arrived)
@@ -308,6 +308,12 @@ def _second_link(ami: AmiSettings, user: tuple[str, str] | None, meter: Meter) -
 
 def _ignore(_event: AmiMessage) -> None:
     """Drop the events of the second user: the first one's are the model's."""
+
+
+def _tones(handling: CallHandling, turns: Turns) -> Callable[[str, str, str], Awaitable[None]]:
+    """Return what sends tones: where operations are tones, too, neither may come in between the other."""
+    by_tones = isinstance(handling, AttendedTransfers)
+    return turns.taking(handling.send_dtmf) if by_tones else handling.send_dtmf
 
 
 def _handling(

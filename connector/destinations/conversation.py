@@ -14,6 +14,7 @@ from connector.telephony.states import Cause, ConversationState
 
 _DISPOSE = "conversation.request.dispose"
 _INIT = "conversation.query.init"
+_SEND_DTMF = "conversation.request.senddtmf"
 
 _TOLD = {state: wire.ConversationState(state) for state in ConversationState}
 """The states in the protocol's words; the enumeration itself would be asked by two calls each time."""
@@ -39,8 +40,13 @@ class Conversation(Destination):
         self.cti_id = self.nativeid
         tree.listen(interaction_topic(self.interaction), self)
 
-    def lane_for(self, _name: str, _body: Mapping[str, Any]) -> str:
-        """Return the interaction's lane: commands of one interaction run one after the other."""
+    def lane_for(self, name: str, _body: Mapping[str, Any]) -> str:
+        """Return the interaction's lane: commands of one interaction run one after the other.
+
+        But tones take seconds, and keep nothing back: what is asked or happens meanwhile may end them.
+        """
+        if name == _SEND_DTMF:
+            return f"{self.target}.tones"
         return self.parent.target if self.parent is not None else self.target
 
     @handles(wire.ConversationInit)

@@ -135,7 +135,7 @@ class TelephonyModel:
         return self._calls.take()
 
     def is_dialled_for(self, interaction: Interaction) -> bool:
-        """Whether an agent's desktop asked for this call: the phone was called first, and knows the number."""
+        """Whether an agent's desktop asked for this call: the phone is called first, with the number."""
         leg = self.legs.get(interaction.leg)
         return leg is not None and not leg.placed and bool(leg.destination)
 

@@ -228,6 +228,21 @@ async def test_tones_end_with_their_call(call: Call) -> None:
     await call.over()
 
 
+async def test_nothing_waits_for_tones(call: Call) -> None:
+    sending = asyncio.create_task(call.primary.send_dtmf("1" * 64))
+    await call.customers_call.wait_dtmf("1", WAIT)
+    await call.primary.hold()
+    with pytest.raises(BridgeRequestFailed, match=r"did not go on: \d of 64 tones"):
+        await sending
+    await call.primary.retrieve()
+    sending = asyncio.create_task(call.primary.send_dtmf("2" * 64))
+    await call.customers_call.wait_dtmf("2", WAIT)
+    await call.primary.release()
+    with pytest.raises(BridgeRequestFailed, match=r"did not go on: \d of 64 tones"):
+        await sending
+    await call.over()
+
+
 async def test_interaction_data_is_set_changed_and_travels_with_a_transfer(call: Call) -> None:
     address = {"city": "Köln", "zip": "50667"}
     await call.interaction.set_data({"ACCOUNT": "4711", "ADDRESS": address, "SCORE": 1.5})

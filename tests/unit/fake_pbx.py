@@ -96,6 +96,9 @@ class FakePbx:
         await self._do("set_data")
         self.tell(*(facts.VariableSet(interaction, key, value) for key, value in values.items()))
 
+    async def send_dtmf(self, _interaction: str, _conversation: str, tones: str) -> None:
+        await self._do(f"send_dtmf {tones}")
+
     async def release(self, interaction: str, conversation: str) -> None:
         await self._do(f"release {conversation}")
         self.tell(facts.LegEnded(interaction, 16))

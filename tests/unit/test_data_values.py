@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from telephony_script import AGENT, agent_answers
-from test_destinations import INTERACTION, Bridge
+from tree_door import INTERACTION, Bridge
 
 from connector.asterisk.variable_names import data_key
 from connector.bridge.codec import decode, encode

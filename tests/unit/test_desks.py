@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from telephony_script import AGENT, CUSTOMER, agent_answers, agent_rings, customer_waits
-from test_destinations import CHANNEL, CONVERSATION, GROUP, INTERACTION, SESSION, Bridge, credentials, settle
+from tree_door import CHANNEL, CONVERSATION, GROUP, INTERACTION, SESSION, Bridge, credentials, settle
 
 from connector.bridge.codec import MAX_HEADER
 from connector.telephony import facts

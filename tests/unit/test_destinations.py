@@ -1,110 +1,20 @@
 """The destinations through their own door: messages in, messages out, on a model that tests feed."""
 
 import asyncio
-import itertools
 from typing import Any
 
 import pytest
-from fake_pbx import FakePbx
-from one_agent import OneAgent
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
-from telephony_script import AGENT, CUSTOMER, agent_answers, agent_rings, customer_waits
+from telephony_script import AGENT, CUSTOMER
+from tree_door import CHANNEL, CONVERSATION, GROUP, SESSION, Bridge, credentials, settle
 
 from connector.bridge.codec import Malformed
 from connector.bridge.messages import Kind, Message, Result
 from connector.destinations.control import Control
-from connector.destinations.tree import Tree
 from connector.observability import spread
 from connector.telephony import facts
 from connector.telephony.pbx import Refused
-from connector.telephony.states import ConversationState
-
-SESSION = "desk.S1"
-GROUP = f"{SESSION}.g1"
-CHANNEL = f"{GROUP}.c1"
-INTERACTION = f"{CHANNEL}.i1"
-CONVERSATION = f"{INTERACTION}.v1"
-
-
-class Wire:
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-
-    def send(self, message: Message) -> None:
-        self.sent.append(message)
-
-    def flush(self) -> None:
-        pass
-
-
-class Bridge:
-    """Speaks to a tree directly and waits until it has nothing more to do."""
-
-    def __init__(self) -> None:
-        self.pbx = FakePbx()
-        self.wire = Wire()
-        self.tree = Tree("P", self.pbx, OneAgent(), self.wire)
-        Control(self.tree)
-        self._ids = itertools.count(1)
-
-    def send(self, name: str, target: str = "P.CONTROL", /, **body: Any) -> str:
-        request_id = f"r{next(self._ids)}"
-        kind = Kind.QUERY if ".query." in name else Kind.REQUEST
-        self.tree.received(Message(kind, name, target, body, request_id=request_id))
-        return request_id
-
-    async def ask(self, name: str, target: str = "P.CONTROL", /, **body: Any) -> Message:
-        request_id = self.send(name, target, **body)
-        await settle()
-        (answer,) = [one for one in self.wire.sent if one.request_id == request_id]
-        return answer
-
-    async def must(self, name: str, target: str = "P.CONTROL", /, **body: Any) -> Message:
-        answer = await self.ask(name, target, **body)
-        assert answer.result is Result.SUCCESS, answer
-        return answer
-
-    def take_events(self) -> list[str]:
-        taken = [
-            " ".join([one.name, *(str(value) for value in one.body.values())])
-            for one in self.wire.sent
-            if one.kind is Kind.EVENT
-        ]
-        self.wire.sent.clear()
-        return taken
-
-    async def log_in(self) -> None:
-        await self.must("cti.request.serverstatus")
-        await self.must("cti.request.createsession", **credentials())
-        await self.must("session.query.init", SESSION, name="x")
-        await self.must("session.request.createchannelgroup", SESSION, name="group-1001", id="g1")
-        await self.must("channelgroup.query.init", GROUP)
-        await self.must(
-            "channelgroup.request.createchannel", GROUP, id="c1", endpoint="1001", type="TELEPHONY"
-        )
-        await self.must("channel.query.init", CHANNEL)
-
-    async def take_call(self) -> None:
-        self.pbx.tell(*customer_waits(), *agent_rings())
-        await self.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid=AGENT)
-        await self.must("interaction.query.init", INTERACTION)
-        await self.must("interaction.request.createconversation", INTERACTION, id="v1", nativeid=f"{AGENT}-1")
-        await self.must("conversation.query.init", CONVERSATION)
-
-
-def credentials(**other: str) -> dict[str, str]:
-    return {
-        "agentId": "1001",
-        "agentPassword": "right",
-        "sessionId": "S1",
-        "destination": SESSION,
-    } | other
-
-
-async def settle() -> None:
-    for _ in range(30):
-        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -164,120 +74,6 @@ async def test_events_follow_the_response_that_produced_them(bridge: Bridge) -> 
     bridge.take_events()
     await bridge.must("channel.request.notready", CHANNEL, reasonCodeId="lunch")
     assert bridge.take_events() == ["channel.notready lunch"]
-
-
-async def test_an_inbound_call_from_offer_to_completion(bridge: Bridge) -> None:
-    await bridge.log_in()
-    await bridge.must("channel.request.activate", CHANNEL)
-    bridge.take_events()
-    await bridge.take_call()
-    init = next(one for one in bridge.wire.sent if one.name == "interaction.query.init")
-    assert init.body["interaction-state"] == "ALERTING"
-    assert init.body["conversations"] == {"primary": {"id": f"{AGENT}-1"}}
-    assert init.body["interaction-data"]["ANI"] == "2001"
-    assert bridge.take_events() == [f"channel.interaction.added {AGENT} TELEPHONY"]
-    bridge.pbx.tell(*agent_answers())
-    assert bridge.take_events() == ["conversation.statechanged TALKING", "interaction.started"]
-    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
-    assert bridge.take_events() == [
-        "conversation.statechanged RELEASED NORMAL",
-        "conversation.disposed",
-        "interaction.ended NORMAL",
-    ]
-    await bridge.must("interaction.request.complete", INTERACTION)
-    assert bridge.take_events() == ["interaction.completed"]
-    again = await bridge.ask("interaction.request.complete", INTERACTION)
-    assert again.error_message == "Only an ended interaction can be completed: this one is COMPLETED."
-
-
-async def test_no_event_before_init_is_answered(bridge: Bridge) -> None:
-    await bridge.log_in()
-    bridge.take_events()
-    bridge.pbx.tell(*customer_waits(), *agent_rings())
-    await bridge.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid=AGENT)
-    bridge.pbx.tell(*agent_answers())
-    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
-    assert bridge.take_events() == [f"channel.interaction.added {AGENT} TELEPHONY"]
-    init = await bridge.must("interaction.query.init", INTERACTION)
-    assert (init.body["interaction-state"], init.body["conversations"]) == ("ENDED", {})
-
-
-async def test_the_release_of_a_conversation_that_ended_before_its_init_follows_it(bridge: Bridge) -> None:
-    await bridge.log_in()
-    bridge.pbx.tell(*customer_waits(), *agent_rings())
-    await bridge.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid=AGENT)
-    await bridge.must("interaction.query.init", INTERACTION)
-    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
-    await bridge.must("interaction.request.createconversation", INTERACTION, id="v1", nativeid=f"{AGENT}-1")
-    bridge.take_events()
-    init = await bridge.must("conversation.query.init", CONVERSATION)
-    assert init.body["conversation-state"] == "ALERTING"
-    assert bridge.take_events() == ["conversation.statechanged RELEASED ABANDONED", "conversation.disposed"]
-
-
-async def test_the_end_of_a_call_that_is_kept_back_follows_that_of_a_conversation_opened_meanwhile(
-    bridge: Bridge,
-) -> None:
-    """The request of the channel keeps back; that of the conversation is answered at once."""
-    await bridge.log_in()
-    bridge.pbx.tell(*customer_waits(), *agent_rings())
-    await bridge.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid=AGENT)
-    await bridge.must("interaction.query.init", INTERACTION)
-    bridge.pbx.gate = asyncio.Event()
-    bridge.send("channel.request.dial", CHANNEL, destination="2002")
-    await settle()
-    bridge.pbx.tell(*agent_answers(), facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
-    await bridge.must("interaction.request.createconversation", INTERACTION, id="v1", nativeid=f"{AGENT}-1")
-    init = await bridge.must("conversation.query.init", CONVERSATION)
-    assert init.body["conversation-state"] == "TALKING"
-    bridge.take_events()
-    bridge.pbx.gate.set()
-    await settle()
-    assert bridge.take_events()[:4] == [
-        "interaction.started",
-        "conversation.statechanged RELEASED NORMAL",
-        "conversation.disposed",
-        "interaction.ended NORMAL",
-    ]
-
-
-async def test_a_conversation_that_was_over_when_it_was_found_is_disposed_of_at_once(bridge: Bridge) -> None:
-    await bridge.log_in()
-    bridge.pbx.tell(
-        *customer_waits(),
-        facts.LegCreated(
-            AGENT,
-            "1001",
-            CUSTOMER,
-            placed=True,
-            answered=True,
-            consult_of="gone",
-            dialled="2001",
-            listed=True,
-        ),
-        facts.CallFound(AGENT),
-    )
-    (found,) = bridge.pbx.model.interactions("1001")
-    assert (found.primary.state, found.primary.before) == (ConversationState.RELEASED, None)
-    await bridge.must("channel.request.createinteraction", CHANNEL, id="i1", nativeid="gone")
-    await bridge.must("interaction.query.init", INTERACTION)
-    await bridge.must("interaction.request.createconversation", INTERACTION, id="v1", nativeid="gone-1")
-    bridge.take_events()
-    init = await bridge.must("conversation.query.init", CONVERSATION)
-    assert init.body["conversation-state"] == "RELEASED"
-    assert bridge.take_events() == ["conversation.disposed"]
-
-
-async def test_dial_answers_first_then_announces(bridge: Bridge) -> None:
-    await bridge.log_in()
-    bridge.take_events()
-    bridge.pbx.gate = asyncio.Event()
-    bridge.send("channel.request.dial", CHANNEL, destination="2001")
-    await settle()
-    assert bridge.wire.sent == []
-    bridge.pbx.gate.set()
-    await settle()
-    assert [one.name for one in bridge.wire.sent] == ["channel.request.dial", "channel.interaction.added"]
 
 
 async def test_a_refused_request_changes_nothing(bridge: Bridge) -> None:
@@ -385,29 +181,6 @@ async def test_broken_input_is_answered_where_it_can_be(bridge: Bridge) -> None:
     assert (answer.request_id, answer.result) == ("r9", Result.FAILURE)
 
 
-async def test_close_is_refused_while_a_call_is_up_and_has_its_order(bridge: Bridge) -> None:
-    await bridge.log_in()
-    await bridge.must("channel.request.activate", CHANNEL)
-    await bridge.must("channel.request.ready", CHANNEL)
-    await bridge.take_call()
-    refused = await bridge.ask("session.request.close", SESSION)
-    assert refused.error_message == "The session cannot be closed: the agent is on a call."
-    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
-    bridge.take_events()
-    await bridge.must("session.request.close", SESSION)
-    assert [one.name for one in bridge.wire.sent] == [
-        "session.request.close",
-        "interaction.completed",
-        "channel.notready",
-        "channel.deactivated",
-        "channel.disposed",
-        "channelgroup.channel.removed",
-        "channelgroup.disposed",
-        "session.closed",
-    ]
-    assert bridge.pbx.model.presence("1001").agent is None
-
-
 async def test_dispose_leaves_the_agent_alone(bridge: Bridge) -> None:
     await bridge.log_in()
     await bridge.must("channel.request.activate", CHANNEL)
@@ -420,19 +193,6 @@ async def test_dispose_leaves_the_agent_alone(bridge: Bridge) -> None:
     assert init.body["channel-state"] == "ACTIVE"
 
 
-async def test_a_lost_bridge_begins_anew_and_finds_the_call(bridge: Bridge) -> None:
-    await bridge.log_in()
-    await bridge.must("channel.request.activate", CHANNEL)
-    await bridge.take_call()
-    bridge.tree.disconnected("connection reset")
-    bridge.take_events()
-    bridge.pbx.tell(*agent_answers())
-    assert bridge.take_events() == []
-    await bridge.log_in()
-    init = next(one for one in bridge.wire.sent if one.name == "channel.query.init")
-    assert init.body["interactions"] == ({"id": AGENT, "type": "TELEPHONY"},)
-
-
 async def test_somebody_elses_phone_is_unavailable_until_they_leave(bridge: Bridge) -> None:
     bridge.pbx.tell(facts.MemberChanged("support", "1001", "1002", paused=False, reason=""))
     await bridge.log_in()
@@ -441,17 +201,6 @@ async def test_somebody_elses_phone_is_unavailable_until_they_leave(bridge: Brid
     bridge.take_events()
     bridge.pbx.tell(facts.MemberGone("support", "1001"))
     assert bridge.take_events() == ["channel.available"]
-
-
-async def test_a_call_of_a_phone_without_session_completes_by_itself(bridge: Bridge) -> None:
-    bridge.pbx.watch("1001")
-    bridge.pbx.tell(*customer_waits(), *agent_rings())
-    assert len(bridge.pbx.model.interactions("1001")) == 1
-    bridge.pbx.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
-    assert bridge.pbx.model.interactions("1001") == []
-
-
-# -- what the session's and the control destination's source texts ask for ---------------------------------
 
 
 async def test_close_logs_out_at_every_phone_and_takes_every_channel_out_of_the_group(bridge: Bridge) -> None:
@@ -578,25 +327,6 @@ async def test_a_connector_that_is_being_stopped_says_so_and_takes_no_session(br
     assert bridge.take_events() == ["cti.serverstatuschanged stopping-service"]
     refused = await bridge.ask("cti.request.createsession", **credentials())
     assert refused.error_message == "No new sessions: the connector is being stopped."
-
-
-async def test_a_second_init_is_not_ahead_of_what_waits_for_the_answer_to_another_request(
-    bridge: Bridge,
-) -> None:
-    await bridge.log_in()
-    await bridge.take_call()
-    bridge.pbx.gate = asyncio.Event()
-    bridge.send("channel.request.dial", CHANNEL, destination="2002")
-    await settle()
-    bridge.pbx.tell(*agent_answers())
-    refused = await bridge.ask("conversation.query.init", CONVERSATION)
-    assert refused.error_message is not None
-    assert "please ask again" in refused.error_message
-    bridge.pbx.gate.set()
-    await settle()
-    assert "conversation.statechanged TALKING" in bridge.take_events()
-    answer = await bridge.must("conversation.query.init", CONVERSATION)
-    assert answer.body["conversation-state"] == "TALKING"
 
 
 async def test_no_session_is_made_after_everything_was_given_up(bridge: Bridge) -> None:

@@ -20,8 +20,8 @@ from telephony_script import (
     feed,
     watching,
 )
-from test_destinations import CHANNEL, INTERACTION, Bridge, Wire
 from test_events import event
+from tree_door import CHANNEL, INTERACTION, Bridge, Wire
 
 from connector.asterisk.events import translate, translate_channel_row, translate_marks
 from connector.asterisk.recording import file_name

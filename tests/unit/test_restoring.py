@@ -19,7 +19,7 @@ from telephony_script import (
     target_answers_consult,
     third_joins,
 )
-from test_destinations import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridge, Wire, credentials, settle
+from tree_door import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridge, Wire, credentials, settle
 
 from connector.bridge.ledger import Ledger, NoStore, packed, unpacked
 from connector.bridge.messages import Kind, Message
