@@ -35,7 +35,7 @@ _TAKE: Final = (
 async def include(pbx: Examination, settings: Settings) -> AsyncIterator[Finding]:
     """Check that our dialplan is there, whole and of this version."""
     if settings.dial.consult is Consult.ATXFER:
-        yield ok("dialplan include", "not needed with dial.consult: atxfer")
+        yield await _without_rooms(pbx, settings)
         return
     wanted = _INCLUDE | (_SUPERVISION if settings.extensions.enabled else {})
     missing = [context for context, exten in wanted.items() if not await _dials(pbx, context, exten)]
@@ -51,6 +51,20 @@ async def include(pbx: Examination, settings: Settings) -> AsyncIterator[Finding
             f"harmony.conf is of version {version or '4 or older'}, this connector goes with {LATEST}.",
             _TAKE,
         )
+
+
+async def _without_rooms(pbx: Examination, settings: Settings) -> Finding:
+    """Return whether what is needed beside calls is there: supervisors' legs run in our dialplan."""
+    if not settings.extensions.enabled:
+        return ok("dialplan include", "not needed with dial.consult: atxfer")
+    missing = [context for context, exten in _SUPERVISION.items() if not await _dials(pbx, context, exten)]
+    if not missing:
+        return ok("dialplan include", "there for supervision; calls do without (dial.consult: atxfer)")
+    return warning(
+        "dialplan include",
+        f"The dialplan has no {', '.join(missing)}: nobody can be supervised (recording and muting do without).",
+        _TAKE,
+    )
 
 
 async def contexts(pbx: Examination, settings: Settings) -> AsyncIterator[Finding]:

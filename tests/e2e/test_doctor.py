@@ -263,7 +263,13 @@ async def test_finds_everything_that_a_sick_pbx_has(tmp_path: Path, bridge_port:
             in wrong(await findings_of(info, tmp_path, bridge_port, over))["feature codes"]
         )
 
-        del over["dial"]
+        over["extensions"] = {"enabled": True}
+        assert "dialplan include" not in wrong(await findings_of(info, tmp_path, bridge_port, over))
+        await asyncio.to_thread(lab.asterisk_cli, "dialplan remove context harmony-voice")
+        found = wrong(await findings_of(info, tmp_path, bridge_port, over))
+        assert "has no harmony-voice: nobody can be supervised" in found["dialplan include"]
+
+        del over["dial"], over["extensions"]
         await asyncio.to_thread(lab.asterisk_cli, "dialplan remove context harmony-room")
         found = wrong(await findings_of(info, tmp_path, bridge_port, over))
         assert "has no harmony-room" in found["dialplan include"]
