@@ -53,7 +53,10 @@ class Meetings:
         if party is None and conversation.released:
             raise Refused("The call ended at this moment.")
         if party is None:
-            raise Refused("This call has no other party that could be moved.")
+            raise Refused(
+                f"The {conversation.role} call has no other party that could be moved: "
+                f"it is {conversation.state} with a menu or a queue, which cannot be left and come back to."
+            )
         return party
 
     def room(self, conversation: Conversation) -> str:

@@ -65,7 +65,7 @@ class PrivateWords(RoomMoves):
             raise Refused("A private word is for members of the first call, not of the consult call.")
         self._require(conference, ConversationState.TALKING, "left for a private word")
         if interaction.consult is not None and not interaction.consult.released:
-            raise Refused("There is a consult call already.")
+            raise Refused(f"There is a consult call already: it is {interaction.consult.state}.")
         party = next((leg for leg, one in conference.parties.items() if one.id == member_id), None)
         if party is None:
             raise Refused(f"The conversation has no member {member_id}.")

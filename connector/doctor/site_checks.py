@@ -62,7 +62,7 @@ async def _without_rooms(pbx: Examination, settings: Settings) -> Finding:
         return ok("dialplan include", "there for supervision; calls do without (dial.consult: atxfer)")
     return warning(
         "dialplan include",
-        f"The dialplan has no {', '.join(missing)}: nobody can be supervised (recording and muting do without).",
+        f"The dialplan has no {', '.join(missing)}: nobody can be supervised (recording and muting can).",
         _TAKE,
     )
 

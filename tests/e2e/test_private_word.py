@@ -240,7 +240,8 @@ async def test_in_other_states_it_is_refused_and_nothing_moves(call: Call) -> No
     consulted = "A private word is for members of the first call, not of the consult call."
     assert await refused(call, consult.target, id=consult.members[0].id) == consulted
     await call.interaction.alternate()
-    assert await refused(call, call.primary.target, id=customer.id) == "There is a consult call already."
+    already = "There is a consult call already: it is HELD."
+    assert await refused(call, call.primary.target, id=customer.id) == already
     await call.interaction.consult_conference()
     assert await refused(call, call.primary.target, id="m-9") == "The conversation has no member m-9."
     await call.primary.hold()

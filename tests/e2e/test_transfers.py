@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import ENDED, HELD, TALKING, Call, make_call
+from calls import ENDED, HELD, ORIGINS, TALKING, Call, make_call
 from desk import WAIT, Desk, desk
 
 from connector.bridge.catalogue.channel import AgentState
@@ -182,4 +182,30 @@ async def test_who_declines_a_caller_from_another_queue_is_asked_once(at_desk: D
     await offered.wait_state(ENDED)
     await call.customers_call.hangup()
     await colleague.close()
+    await call.over()
+
+
+@pytest.mark.parametrize("call", ORIGINS, indirect=True)
+async def test_a_menu_that_is_consulted_can_be_left_for_good_or_be_given_the_caller(call: Call) -> None:
+    consult = await call.interaction.consult("9000")
+    await consult.wait_state(TALKING)
+    await expect_hears({call.agent: {"1001"}, call.customer: {"MOH"}})
+    for act in (
+        call.interaction.alternate,
+        call.primary.retrieve,
+        consult.hold,
+        call.interaction.consult_conference,
+    ):
+        with pytest.raises(
+            BridgeRequestFailed, match=r"The consult call has no other party .* it is TALKING with a menu"
+        ):
+            await act()
+    await expect_hears({call.agent: {"1001"}, call.customer: {"MOH"}})
+    await consult.release()
+    await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})
+    consult = await call.interaction.consult("9000")
+    await consult.wait_state(TALKING)
+    await call.interaction.consult_transfer()
+    await expect_hears({call.customer: {"2001"}})
+    await call.customers_call.hangup()
     await call.over()
