@@ -161,12 +161,22 @@ async def dialable(link: AmiLink, settings: DialSettings, number: str) -> str:
 
     """
     destination = settings.written(check_number(number))
+    await require_dialable(link, settings, destination)
+    return destination
+
+
+async def require_dialable(link: AmiLink, settings: DialSettings, destination: str) -> None:
+    """See to it that a number, as it is dialled, may be dialled by agents, and that the dialplan has it.
+
+    Raises:
+        Refused: it is not permitted, or unknown.
+
+    """
     if not settings.permits(destination):
         raise Refused(f"The number {destination} may not be dialled from here.")
     known = await link.send("Getvar", {"Variable": f"DIALPLAN_EXISTS({settings.context},{destination},1)"})
     if known.get("Value") != "1":
         raise Refused(f"The number {destination} does not exist.")
-    return destination
 
 
 async def hang_up(link: AmiLink, *legs: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 import structlog
 
 from connector.asterisk.contexts import BYE, ORPHAN, ROOM, TRANSFER
+from connector.asterisk.handling import require_dialable
 from connector.asterisk.link import AmiError
 from connector.asterisk.meeting import ON_ITS_WAY, Move
 from connector.asterisk.room_moves import RoomMoves
@@ -30,6 +31,8 @@ class RoomTransfers(RoomMoves):
         if consult.state is ConversationState.DIALING or not consult.parties:
             # Nobody is there yet, or only a program of the PBX: the number is called anew.
             number = check_number(consult.members[0].address if consult.members else "")
+            # Who began the consult with the phone's keys may have another context to dial in.
+            await require_dialable(self._link, self._settings, number)
             if len(interaction.primary.parties) > 1:
                 room = self._meetings.room(interaction.primary)
                 await self._leave(interaction, (interaction.leg, BYE, "s"))

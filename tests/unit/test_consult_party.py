@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
 from telephony_script import AGENT, CUSTOMER
 from test_rooms_chores import ROOM, TARGET, Bench, settled
 
+from connector.asterisk.settings import DialSettings
 from connector.telephony import facts
+from connector.telephony.pbx import Refused
 from connector.telephony.states import ConversationState
 
 NEAR, FAR = "joint-1", "joint-2"
@@ -56,6 +59,16 @@ async def test_who_answered_is_waited_for() -> None:
 
 async def test_where_a_program_answered_the_number_is_called_anew() -> None:
     assert await moved_to() == [(CUSTOMER, "harmony-xfer"), (AGENT, "harmony-bye")]
+
+
+async def test_nobody_is_sent_to_a_number_that_only_the_phone_can_dial() -> None:
+    bench = Bench()
+    bench.tell(*ANSWERED)
+    context = DialSettings().context
+    bench.link.values[f"DIALPLAN_EXISTS({context},1002,1)"] = "0"
+    with pytest.raises(Refused, match="The number 1002 does not exist"):
+        await bench.rooms().consult_transfer(bench.interaction.id)
+    assert not [fields for action, fields in bench.link.sent if action == "Redirect"]
 
 
 async def test_a_consult_is_over_when_the_agent_is_back_and_nobody_was_told_of() -> None:

@@ -36,6 +36,8 @@ class Link(AmiLink):
     def __init__(self) -> None:
         self.sent: list[tuple[str, Fields]] = []
         self.refused: set[str] = set()
+        self.values: dict[str, str] = {}
+        """What variables are found to be, by their names; else 1."""
         self.on_send: Callable[[str, Fields], None] = lambda _action, _fields: None
 
     async def send(self, action: str, fields: Fields = {}, **_more: object) -> AmiMessage:  # noqa: B006
@@ -44,7 +46,8 @@ class Link(AmiLink):
         self.on_send(action, fields)
         if action in self.refused:
             raise AmiRefused(action, "Channel does not exist")
-        return AmiMessage([("Response", "Success"), ("Value", "1")])
+        value = self.values.get(str(fields.get("Variable")), "1")
+        return AmiMessage([("Response", "Success"), ("Value", value)])
 
     def hung_up(self) -> list[str]:
         return [str(fields["Channel"]) for action, fields in self.sent if action == "Hangup"]
