@@ -62,6 +62,8 @@ class Figures:
     refusals: Counter[str] = field(default_factory=Counter)
     back: dict[str, list[float]] = field(default_factory=dict)
     """Seconds from a fault's end until every agent could work again."""
+    anew: Counter[str] = field(default_factory=Counter)
+    """Sessions that agents had to begin anew, by the kind of fault."""
     survived: int = 0
     """Calls that were up before a fault, and after it."""
     ended: int = 0
@@ -90,7 +92,7 @@ class Figures:
             worst = (
                 f"back after median {statistics.median(back):.2f} s, worst {max(back):.2f} s" if back else ""
             )
-            say(f"  {kind:<20} {number:>4}  {worst}")
+            say(f"  {kind:<26} {number:>4}  {self.anew[kind]:>4} sessions anew  {worst}")
         done = sum(number for (_, came), number in self.outcomes.items() if came == "done")
         say(f"operations: {self.outcomes.total()}, carried out {done}")
         say(f"  {'':<26}" + "".join(f"{came:>16}" for came in _CAME))
@@ -186,6 +188,7 @@ class Campaign:
         await self._until(lambda: self._live() >= at_least, "calls under way", 20)
         await asyncio.sleep(chance.uniform(0, 1))
         before = await standing(self.world, people)
+        sessions = people.sessions
         if fault is asterisk_restarted:
             await self.witnesses.stop()
         await fault(self.world)
@@ -193,6 +196,7 @@ class Campaign:
         await people.all_here()
         took = time.monotonic() - mended
         self.figures.back.setdefault(fault.__name__, []).append(took)
+        self.figures.anew[fault.__name__] += len(people.sessions - sessions)
         await asyncio.sleep(chance.uniform(0, 0.6))
         people.go.clear()
         await self.world.bridge.wait_in_service(START)

@@ -37,6 +37,7 @@ class Inspected(connector.app.Connector):
         exchange = self.pbx._exchange
         return {
             "tasks": dict(Counter(_name(task) for task in asyncio.all_tasks())),
+            "leads": self.pbx.available and getattr(self.transport, "_acting", True),
             "files": len(list(Path("/proc/self/fd").iterdir())),
             "legs": sorted(exchange.model.legs.legs),
             "interactions": sorted(exchange.model._interactions),

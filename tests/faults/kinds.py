@@ -53,10 +53,10 @@ async def connector_terminated(world: World) -> None:
 
 
 async def standby_takes_over(world: World) -> None:
-    """Kill the connector (SIGKILL) while another one stands by."""
+    """End the connector (SIGKILL, a third of the time SIGTERM twice) while another one stands by."""
     await world.stand_by()
     await asyncio.sleep(world.chance.uniform(0, 0.5))
-    await world.take_over()
+    await world.take_over(kill=world.chance.random() < 2 / 3)
     await new_connector_is_known(world)
 
 
@@ -106,6 +106,14 @@ async def broker_restarted(world: World) -> None:
     await asyncio.to_thread(world.lab.rabbitmq_start)
 
 
+async def broker_restarted_under_two(world: World) -> None:
+    """Stop or kill the broker, and start it again, while another connector stands by: either leads then."""
+    await world.stand_by()
+    await broker_restarted(world)
+    await world.leader_found()
+    await new_connector_is_known(world)
+
+
 async def asterisk_restarted(world: World) -> None:
     """Stop or kill the PBX, and start it again; calls are lost, phones register again."""
     await asyncio.to_thread(world.lab.asterisk_stop, kill=world.chance.random() < 0.5)
@@ -146,5 +154,5 @@ COMMON: dict[Fault, int] = {
 
 OF: dict[str, dict[Fault, int]] = {
     "tcp": {**COMMON, bridge_slow: 3, bridge_doubles: 3, bridge_shuffles: 3},
-    "amqp": {**COMMON, broker_restarted: 4, standby_takes_over: 3},
+    "amqp": {**COMMON, broker_restarted: 3, broker_restarted_under_two: 2, standby_takes_over: 3},
 }

@@ -83,6 +83,11 @@ class People:
             if isinstance(result, Exception):
                 raise result
 
+    @property
+    def sessions(self) -> set[str]:
+        """The targets of the sessions that agents have."""
+        return {one.session.target for one in self.agents.values() if one.session is not None}
+
     async def all_here(self) -> None:
         """Wait until every agent has a session that works."""
         async with asyncio.timeout(START):

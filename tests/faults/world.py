@@ -126,10 +126,31 @@ class World:
             while b"standing by" not in self.log.read_bytes()[mark:]:  # noqa: ASYNC110 - the log is all that tells
                 await asyncio.sleep(0.05)
 
-    async def take_over(self) -> None:
-        """Kill the connector, and have the one that stands by be it from now on."""
-        await self.kill()
-        self.process, self._standby = self._standby, None
+    async def take_over(self, *, kill: bool) -> None:
+        """End the connector, suddenly or in order; the one that stands by is it from now on."""
+        await (self.kill() if kill else self.terminate(hurry=self.chance.uniform(0, 0.5)))
+        self._swap()
+        self._standby = None
+
+    async def leader_found(self) -> None:
+        """Wait until one of two connectors leads; the other one ends, and may have left the lead in order."""
+        async with asyncio.timeout(START):
+            while not (leads := [seat for seat in (0, 1) if await self._leads(seat)]):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        if leads != [self._seat]:
+            self._swap()
+        other, self._standby = self._standby, None
+        if other is not None:
+            await _kill(other)
+
+    async def _leads(self, seat: int) -> bool:
+        try:
+            return bool((await self.held(seat))["leads"])
+        except (OSError, ValueError):
+            return False
+
+    def _swap(self) -> None:
+        self.process, self._standby = self._standby, self.process
         self._seat = 1 - self._seat
 
     async def _launch(self, seat: int) -> asyncio.subprocess.Process:
@@ -172,9 +193,10 @@ class World:
             raise AssertionError(f"the connector did not end within {START} s") from None
         assert status == 0, f"the connector ended with status {status}"
 
-    async def held(self) -> dict[str, Any]:
-        """Ask the connector what it holds."""
-        reader, writer = await asyncio.open_unix_connection(str(self._socket(self._seat)))
+    async def held(self, seat: int | None = None) -> dict[str, Any]:
+        """Ask the connector, or that of a seat, what it holds."""
+        socket = self._socket(self._seat if seat is None else seat)
+        reader, writer = await asyncio.open_unix_connection(str(socket))
         try:
             told: dict[str, Any] = json.loads(await reader.read())
         finally:
