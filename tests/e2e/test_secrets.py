@@ -11,6 +11,7 @@ import yaml
 from calls import make_call
 from desk import Desk, deep_merge, dialect_file
 from process_desk import Plain, ProcessDesk, process_desk
+from yarl import URL
 
 from connector.lab.ports import LOOPBACK, free_port
 from connector.lab.provider import LabInfo, LabProvider
@@ -21,16 +22,28 @@ MISPLACED = "c4nary-in-the-wrong-field"
 TONES = "9182736450"
 
 
-@pytest.fixture
+@pytest.fixture(params=["tcp", "broker"])
 async def talkative(
-    provider: LabProvider, lab: LabInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    provider: LabProvider,
+    lab: LabInfo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[ProcessDesk]:
-    """Run a connector process that tells as much as it can; its AMI secret comes from a file."""
+    """Run a connector process that tells as much as it can; its AMI secret comes from a file.
+
+    By way of the broker, whose URL has a password, it has a second AMI user and keeps its state in a file.
+    """
+    broker, system = request.param == "broker", lab.ami["harmony-system"]
     secret = tmp_path / "ami"
     monkeypatch.setenv("CONNECTOR_ASTERISK__SECRET_FILE", str(secret))
 
     def adapt(plain: Plain) -> Plain:
         secret.write_text(plain["asterisk"].pop("secret"))
+        if broker:
+            second = {"system": {"username": system.username, "secret": system.secret}}
+            more = {"asterisk": second, "amqp": {"store": str(tmp_path / "state.db")}}
+            plain = deep_merge(plain, {**more, "extensions": {"enabled": True}})
         return deep_merge(
             plain,
             {
@@ -40,7 +53,7 @@ async def talkative(
             },
         )
 
-    async with process_desk(provider, lab, tmp_path, adapt) as found:
+    async with process_desk(provider, lab, tmp_path, adapt, broker=broker) as found:
         yield found
 
 
@@ -85,8 +98,10 @@ def shown_by_the_kernel(process: int) -> dict[str, bytes]:
     return {name: Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ")}
 
 
-def recordings(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.glob("wire.log*")}
+def files(folder: Path) -> dict[str, bytes]:
+    """Return recordings of the wire, and the state that is kept."""
+    found = [*folder.glob("wire.log*"), *folder.glob("state.db*")]
+    return {file.name: file.read_bytes() for file in found if file.is_file()}
 
 
 async def test_no_secret_comes_out_anywhere(talkative: ProcessDesk, tmp_path: Path) -> None:
@@ -103,16 +118,19 @@ async def test_no_secret_comes_out_anywhere(talkative: ProcessDesk, tmp_path: Pa
         "doctor": await output_of("doctor", "--config", str(talkative.file)),
     }
     told["log"] = await talkative.end(signal.SIGTERM)
-    told |= recordings(tmp_path)
+    told |= files(tmp_path)
     assert b"conversation.request.senddtmf" in told["wire.log"] or dialect_file(tmp_path) is not None
     assert b"wrong agent id or password" in told["log"]
     secrets = {
         "AMI secret": talkative.info.ami["harmony"].secret,
+        "second AMI secret": talkative.info.ami["harmony-system"].secret,
+        "broker's password": URL(talkative.info.amqp_url).password or "",
         "agent's password": talkative.info.agents["1001"].password,
         "agent's hash": talkative.info.agents["1001"].password_hash,
         "wrong password": WRONG,
         "tones": TONES,
     }
+    assert all(secrets.values())
     found = [
         f"{name} in {where}"
         for where, text in told.items()
