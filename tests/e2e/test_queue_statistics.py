@@ -173,8 +173,14 @@ ROOMS: Mapping[Story, End] = {
     _held_and_released_by_agent: BY_AGENT,
     _held_and_the_customer_goes: BY_CALLER,
     _consulted_alternated_cancelled: BY_CALLER,
+    _the_customer_goes_in_a_consult: BY_CALLER,
     _consult_transferred: BY_AGENT,
+    _alternated_and_transferred: BY_AGENT,
+    _transferred_while_the_target_rings: BY_AGENT,
+    _hung_up_in_a_consult: BY_AGENT,
     _left_a_conference: BY_AGENT,
+    _left_a_conference_that_the_customer_leaves: BY_AGENT,
+    _the_customer_goes_out_of_a_conference: BY_CALLER,
     _blind_transferred: BY_AGENT,
 }
 ATXFER: Mapping[Story, End] = {
@@ -215,7 +221,7 @@ async def test_the_queue_counts_the_call_once(
     assert complete["Queue"] == "support"
     assert abs(float(complete["TalkTime"]) - talked) <= ROUNDING
     assert await statistics.in_call() == "0"
-    if call.target.calls or story is _blind_transferred:
+    if call.target.calls or story in {_blind_transferred, _transferred_while_the_target_rings}:
         await call.customers_call.hangup()
     await call.customers_call.wait_state("ended", WAIT)
     await call.over()
