@@ -9,7 +9,7 @@
 #   make bench        side-by-side measurements
 #   make fuzz         a million mutated frames through the codec (FUZZ="--frames N --seconds S --seed X")
 #   make bench-load   events in, messages out, for 5 minutes (LOAD="--rate N --seconds N --ceiling")
-#   make test-faults  200 faults at random moments (FAULTS=n SEED=n BRIDGE=tcp|amqp|both)
+#   make test-faults  200 faults at random moments (FAULTS=n SEED=n BRIDGE=tcp|amqp|both ONLY=kind)
 #   make soak         real calls, two a second, for half an hour (MINUTES=n SEED=n)
 #   make coverage     the end-to-end suite, then the table of messages and tests in docs/protocol.md
 #   make test-docker  the end-to-end suite on containers (installs an engine where none answers)
@@ -93,7 +93,7 @@ bench-load: venv
 
 FAULTS ?= 200
 test-faults: venv
-	@$(BIN)/python tests/faults/campaign.py --faults $(FAULTS) $(if $(SEED),--seed $(SEED)) $(if $(BRIDGE),--bridge $(BRIDGE))
+	@$(BIN)/python tests/faults/campaign.py --faults $(FAULTS) $(if $(SEED),--seed $(SEED)) $(if $(BRIDGE),--bridge $(BRIDGE)) $(if $(ONLY),--only $(ONLY))
 
 soak: venv
 	@$(BIN)/python tests/faults/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))

@@ -196,11 +196,11 @@ class Campaign:
         await people.all_here()
         took = time.monotonic() - mended
         self.figures.back.setdefault(fault.__name__, []).append(took)
-        self.figures.anew[fault.__name__] += len(people.sessions - sessions)
         await asyncio.sleep(chance.uniform(0, 0.6))
         people.go.clear()
         await self.world.bridge.wait_in_service(START)
         await people.all_here()
+        self.figures.anew[fault.__name__] += len(people.sessions - sessions)
         await people.finish()
         heard = await all_hear(self.world, people.agents)
         self.figures.listened += len(heard)
