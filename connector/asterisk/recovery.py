@@ -41,6 +41,8 @@ from connector.asterisk.projection import (
 )
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
+from connector.telephony.model import TelephonyModel
+from connector.telephony.states import Cause
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +105,7 @@ async def _read(
     ended = legs_before - listed - newer
     for handed in tuple(sent_on(exchange.model, rows, ended)):
         exchange.apply(handed)
-    for leg in sorted(ended):
+    for leg in _lost_with_the_pbx(exchange.model, ended) if restarted else sorted(ended):
         exchange.apply(facts.LegEnded(leg, _UNKNOWN_CAUSE))
     unknown = newer & (listed - exchange.model.legs.legs.keys())
     # The events of a leg that is not known yet were in vain, and its row may be older than they.
@@ -120,6 +122,14 @@ async def _read(
     await project(exchange, link, kept.values())
     log.info("in step with the PBX", channels=len(rows), members=len(members), devices=len(devices))
     return not unsure
+
+
+def _lost_with_the_pbx(model: TelephonyModel, ended: set[str]) -> list[str]:
+    """Have calls end as failed, which the PBX took along; return their legs, agents' own ones first."""
+    for interaction in model.interactions_everywhere():
+        if not interaction.over and ended.issuperset(interaction.legs):
+            model.expect_departure(interaction.id, Cause.FAILED)
+    return sorted(ended, key=lambda leg: (model.interaction_on(leg) is None, leg))
 
 
 def _is_phone(row: AmiMessage) -> bool:

@@ -186,7 +186,7 @@ async def test_a_crash_of_asterisk_within_the_grace_ends_calls_and_leaves_agents
         await asyncio.to_thread(provider.asterisk_restart, kill=True)
         await call.interaction.wait_state(ENDED, timeout=WAIT)
         await in_step(at_desk)
-        assert cause_of(call.interaction) is Cause.NORMAL
+        assert cause_of(call.interaction) is Cause.FAILED
         await call.interaction.complete()
         assert call.session.channel.agent_state is AgentState.READY
         await call.session.close()
