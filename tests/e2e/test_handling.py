@@ -18,6 +18,8 @@ async def test_hold_and_retrieve(call: Call) -> None:
         await call.primary.hold()
         assert call.primary.state is HELD
         await expect_hears({call.agent: set(), call.customer: {"MOH"}})
+        # Silence, and not nothing: phones end calls on which no audio comes.
+        assert call.agent.calls[0].ear.receiving()
         await call.primary.retrieve()
         assert call.primary.state is TALKING
         await expect_hears({call.agent: {"2001"}, call.customer: {"1001"}})

@@ -162,18 +162,24 @@ async def test_four_parties_by_two_blind_conferences_one_to_somebody_busy(call: 
     await call.over()
 
 
-async def test_members_of_a_conference_are_dropped_one_by_one(call: Call) -> None:
+@pytest.mark.parametrize("numbers", [("1002", "2001"), ("2002", "2001")], ids="-".join)
+async def test_members_of_a_conference_are_dropped_one_by_one(call: Call, numbers: tuple[str, ...]) -> None:
+    """The fourth was called in, and is there by a Local channel that stays."""
     await _conference(call)
     fourth = await call.desk.phones.phone("2002")
     await call.primary.blind_conference("2002")
     await (await fourth.next_call(WAIT)).answer()
     await call.primary.wait_members(lambda members: len(members) == 3)
-    dropped = {"1002": call.target.calls[0], "2001": call.customers_call}
-    for number, ended in dropped.items():
-        (member,) = [one for one in call.primary.members if one.address == number]
+    there = {"1002": call.target, "2001": call.customer, "2002": fourth}
+    for number in numbers:
+        (member,), (ended,) = (
+            [one for one in call.primary.members if one.address == number],
+            there[number].calls,
+        )
         await call.primary.drop_member(member)
         await ended.wait_state("ended", WAIT)
-    await _hear_one_another(call.agent, fourth)
+        del there[number]
+        await _hear_one_another(call.agent, *there.values())
     name, (last,) = "conversation.request.x-dropmember", call.primary.members
     said = [
         (await call.desk.bridge.request(call.primary.target, name, {"id": member})).error_message
