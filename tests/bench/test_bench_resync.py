@@ -10,6 +10,7 @@ import os
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,11 @@ class Wire:
     def __init__(self) -> None:
         self.answers: dict[str, asyncio.Future[Message]] = {}
         self.statuses: asyncio.Queue[object] = asyncio.Queue()
-        self.events: dict[str, int] = {}
+        self.events = Counter[str]()
+        self.offered: list[tuple[str, str]] = []
+        """Channel and native id of interactions that the bridge has not created yet."""
+        self.ended: list[str] = []
+        """Interactions that were told to be over, and that the bridge still has."""
         self.bytes = 0
 
     def flush(self) -> None:
@@ -84,7 +89,11 @@ class Wire:
     def send(self, message: Message) -> None:
         self.bytes += len(encode(message))
         if message.kind is Kind.EVENT:
-            self.events[message.name] = self.events.get(message.name, 0) + 1
+            self.events[message.name] += 1
+        if message.name == "channel.interaction.added":
+            self.offered.append((message.target, str(message.body["nativeid"])))
+        if message.name == "interaction.ended":
+            self.ended.append(message.target)
         if message.name == "cti.serverstatuschanged":
             self.statuses.put_nowait(message.body["status"])
         if message.request_id in self.answers and message.result is not None:
@@ -100,13 +109,31 @@ class Bridge:
         Control(self.tree)
         self._ids = itertools.count()
 
-    async def must(self, name: str, target: str = "P.CONTROL", /, **body: Any) -> None:
+    async def must(self, name: str, target: str = "P.CONTROL", /, **body: Any) -> Message:
         request_id = f"r{next(self._ids)}"
         answer = self.wire.answers[request_id] = asyncio.get_running_loop().create_future()
         kind = Kind.QUERY if ".query." in name else Kind.REQUEST
         self.tree.received(Message(kind, name, target, body, request_id=request_id))
         async with asyncio.timeout(WAIT):
             assert (await answer).result is Result.SUCCESS, await answer
+        return await answer
+
+    async def work(self) -> None:
+        """Create what was offered, with its conversations, and end the wrap-up of what is over."""
+        for target in self.wire.ended:
+            await self.must("interaction.request.complete", target)
+            await self.must("interaction.request.dispose", target)
+        for channel, nativeid in self.wire.offered:
+            name = f"i{next(self._ids)}"
+            await self.must("channel.request.createinteraction", channel, id=name, nativeid=nativeid)
+            target = f"{channel}.{name}"
+            talks = (await self.must("interaction.query.init", target)).body["conversations"]
+            for role, one in talks.items():
+                asked = {"id": role, "nativeid": one["id"]}
+                await self.must("interaction.request.createconversation", target, **asked)
+                await self.must("conversation.query.init", f"{target}.{role}")
+        self.wire.ended.clear()
+        self.wire.offered.clear()
 
     async def log_in(self, agent: str) -> None:
         session = f"desk.{agent}"
@@ -122,7 +149,8 @@ class Bridge:
         await self.must("channelgroup.query.init", f"{session}.g")
         asked = {"id": "c", "endpoint": agent, "type": "TELEPHONY"}
         await self.must("channelgroup.request.createchannel", f"{session}.g", **asked)
-        await self.must("channel.query.init", f"{session}.g.c")
+        there = await self.must("channel.query.init", f"{session}.g.c")
+        self.wire.offered += [(f"{session}.g.c", each["id"]) for each in there.body["interactions"]]
 
 
 # -- the PBX ---------------------------------------------------------------------------------------------
@@ -329,7 +357,12 @@ async def _measure(script: Pbx, pbx: AsteriskPbx, bridge: Bridge) -> list[tuple[
                 await bridge.log_in(agent.agent_id)
         else:
             assert bridge.wire.events["channel.interaction.added"] == CALLS // 2
+            assert bridge.wire.events["interaction.ended"] == CALLS // 2
+            gone = range(script.calls().start - CALLS // 2, script.calls().start)
+            # Two of four calls have a consult.
+            assert bridge.wire.events["conversation.disposed"] == sum(1 + (one % 4 > 1) for one in gone)
         _is_true(script, pbx)
+        await bridge.work()
         bridge.wire.events.clear()
         script.cut.set()
     return times
