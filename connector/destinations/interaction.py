@@ -34,6 +34,8 @@ class Interaction(RecordedInteraction):
         self.seat = seat
         self.nativeid = self.cti_id = nativeid
         self._consulting = False
+        self._consults: set[str] = set()
+        """All that there ever were: the bridge may be told of one when the next one has begun."""
         self._values = SetValues()
 
     @handles(wire.InteractionInit)
@@ -63,8 +65,9 @@ class Interaction(RecordedInteraction):
         """Prepare the destination of a conversation that init or a consult named."""
         model = self._find()
         known = model is not None and model.conversation(body.nativeid) is not None
-        # One that was named by an earlier process may have ended before anybody looked again.
-        if not known and body.nativeid not in self.told.get("conversations", ()):
+        # One that was named may have ended, and be forgotten, before the bridge asked for it.
+        named = self._consults.union(self.told.get("conversations", ()))
+        if not known and body.nativeid not in named:
             raise Refusal(f"The interaction has no conversation {body.nativeid}.")
         self.require_no_child_for(body.nativeid)
         Conversation(
@@ -163,6 +166,7 @@ class Interaction(RecordedInteraction):
                 data = {key: self._values.value_of(key, text) for key, text in values}
                 self.emit(wire.DataChanged(interaction_data=data))
             case changes.ConversationAdded(conversation=conversation):
+                self._consults.add(conversation)
                 # One that the bridge asked for is named in the response to its request.
                 if not self._consulting:
                     self.emit(wire.ConsultStarted(nativeid=conversation))

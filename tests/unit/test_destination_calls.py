@@ -64,6 +64,29 @@ async def test_the_release_of_a_conversation_that_ended_before_its_init_follows_
     assert bridge.take_events() == ["conversation.statechanged RELEASED ABANDONED", "conversation.disposed"]
 
 
+async def test_a_consult_that_was_over_before_the_bridge_asked_for_it_can_be_created(bridge: Bridge) -> None:
+    """The connector was stopped for a while: it was told of two, one after the other, in one go."""
+    await bridge.log_in()
+    await bridge.take_call()
+    bridge.pbx.tell(*agent_answers(), facts.PhoneHeld(AGENT))
+    bridge.take_events()
+    for second in ("s-1", "s-2"):
+        bridge.pbx.tell(facts.LegCreated(second, "1001", second, placed=True, number="1001", dialled="1002"))
+        bridge.pbx.tell(facts.LegEnded("s-1", 16))
+    (call,) = bridge.pbx.model.interactions("1001")
+    assert call.conversation(f"{AGENT}-2") is None
+    named = [one for one in bridge.take_events() if one.startswith("interaction.consult ")]
+    assert named == [f"interaction.consult {AGENT}-2", f"interaction.consult {AGENT}-3"]
+    await bridge.must("interaction.request.createconversation", INTERACTION, id="v2", nativeid=f"{AGENT}-2")
+    init = await bridge.must("conversation.query.init", f"{INTERACTION}.v2")
+    assert init.body["conversation-state"] == "RELEASED"
+    assert bridge.take_events() == ["conversation.disposed"]
+    refused = await bridge.ask(
+        "interaction.request.createconversation", INTERACTION, id="v4", nativeid="other"
+    )
+    assert refused.error_message == "The interaction has no conversation other."
+
+
 async def test_the_end_of_a_call_that_is_kept_back_follows_that_of_a_conversation_opened_meanwhile(
     bridge: Bridge,
 ) -> None:
