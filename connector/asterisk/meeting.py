@@ -12,7 +12,7 @@ from connector.asterisk.contexts import ROOM
 from connector.asterisk.exchange import Exchange
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.pbx import Refused
-from connector.telephony.states import ConversationState, Role
+from connector.telephony.states import ANSWERED_STATES, ConversationState, Role
 
 Move = tuple[str, str, str]
 """A leg, and the context and extension it goes to."""
@@ -53,9 +53,14 @@ class Meetings:
         if party is None and conversation.released:
             raise Refused("The call ended at this moment.")
         if party is None:
+            beyond = (
+                " with a menu or a queue, which cannot be left and come back to"
+                if conversation.state in ANSWERED_STATES
+                else ""
+            )
             raise Refused(
                 f"The {conversation.role} call has no other party that could be moved: "
-                f"it is {conversation.state} with a menu or a queue, which cannot be left and come back to."
+                f"it is {conversation.state}{beyond}."
             )
         return party
 

@@ -295,6 +295,7 @@ class AsteriskPbx:
             else:
                 self._service.up()
                 self._taken_over.look()
+                self._phone_side.look()
                 self._meter.resynced(asyncio.get_running_loop().time() - began)
                 return
 

@@ -79,6 +79,17 @@ class PhoneSide:
         """Let go of chores that are under way."""
         self._chores.cancel()
 
+    def look(self) -> None:
+        """Write anew, after a gap, whose the phones' consults are: the link may have broken in between."""
+        model = self._exchange.model
+        for interaction in model.interactions_everywhere():
+            consult = interaction.consult
+            if interaction.over or consult is None or consult.released:
+                continue
+            if consult.leg != interaction.primary.leg:
+                number = interaction.conversations_begun
+                self._run(consult.leg, partial(self._mark, consult.leg, interaction, number))
+
     # -- what happens --------------------------------------------------------------------------------
 
     def _on_fact(self, fact: Fact) -> None:

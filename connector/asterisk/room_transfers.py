@@ -26,26 +26,38 @@ class RoomTransfers(RoomMoves):
         """Let the primary's parties and the consult's party go on without the agent, ringing or not."""
         interaction = self._started(interaction_id)
         await self._await_party(self._live_consult(interaction))
-        consult = self._live_consult(interaction)
-        party = self._party(interaction.primary)
-        if consult.state is ConversationState.DIALING or not consult.parties:
-            # Nobody is there yet, or only a program of the PBX: the number is called anew.
-            number = check_number(consult.members[0].address if consult.members else "")
+        number = self._called_in_vain(interaction)
+        if number is not None:
             # Who began the consult with the phone's keys may have another context to dial in.
             await require_dialable(self._link, self._settings, number)
-            if len(interaction.primary.parties) > 1:
-                room = self._meetings.room(interaction.primary)
-                await self._leave(interaction, (interaction.leg, BYE, "s"))
-                await self._invitations.call(interaction, interaction.leg, number, room)
+            if self._called_in_vain(interaction) is not None:
+                await self._call_anew(interaction, number)
                 return
-            self._meetings.require_free(interaction.primary)
-            await self._set(party, **self._where(number), **self._fallback(interaction))
-            await self._leave(interaction, (party, TRANSFER, "s"), (interaction.leg, BYE, "s"))
-            return
+        consult = self._live_consult(interaction)
         await self._gather(interaction, leaving=True)
         await self._arrived(interaction.primary, consult)
         moving, staying = self._meetings.by_number(interaction, consult)
         await self._hand_over(interaction, moving, staying)
+
+    def _called_in_vain(self, interaction: Interaction) -> str | None:
+        """Return the number of a consult at which nobody is yet, or only a program of the PBX."""
+        consult = self._live_consult(interaction)
+        self._party(interaction.primary)
+        if consult.state is not ConversationState.DIALING and consult.parties:
+            return None
+        return check_number(consult.members[0].address if consult.members else "")
+
+    async def _call_anew(self, interaction: Interaction, number: str) -> None:
+        """Have the number called for the primary's parties, and let the agent go."""
+        party = self._party(interaction.primary)
+        if len(interaction.primary.parties) > 1:
+            room = self._meetings.room(interaction.primary)
+            await self._leave(interaction, (interaction.leg, BYE, "s"))
+            await self._invitations.call(interaction, interaction.leg, number, room)
+            return
+        self._meetings.require_free(interaction.primary)
+        await self._set(party, **self._where(number), **self._fallback(interaction))
+        await self._leave(interaction, (party, TRANSFER, "s"), (interaction.leg, BYE, "s"))
 
     async def _hand_over(self, interaction: Interaction, moving: Conversation, staying: Conversation) -> None:
         """Bring the party of one conversation to those of the other, where they are, and let the agent go."""

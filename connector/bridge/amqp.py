@@ -321,7 +321,7 @@ class AmqpTransport:
         try:
             if self._succession is not None:
                 await self._succession.post(link, outgoing, self._settings.confirm_timeout)
-        except FAULTS as problem:
+        except Exception as problem:  # noqa: BLE001 - requests wait for it: another link may bring it there
             link.fail(words(problem))
         else:
             self._outbox.settle(outgoing)

@@ -73,6 +73,7 @@ class Succession:
             instance = found.instance
             peers.restore(found.peer, found.newest)
             outbox.restore(found.waiting)
+            self.replication.forget()
             for message_id, request_id in found.answered:
                 inbox.saw(message_id, request_id)
             for outgoing in found.waiting:

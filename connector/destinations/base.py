@@ -78,6 +78,10 @@ class Destination:
         """Return the lane in which a request to this destination runs."""
         return self.target
 
+    def comes_after(self, _name: str) -> str | None:
+        """Return the lane whose earlier requests such a request comes after, if it has one of its own."""
+        return None
+
     def handler_for(self, body: Body) -> Callable[[Body], Awaitable[Body | None]] | None:
         """Return the bound method for a request, or None if this destination has none."""
         name = self.handlers.get(type(body))

@@ -14,7 +14,8 @@ from connector.telephony.states import Cause, ConversationState
 
 _DISPOSE = "conversation.request.dispose"
 _INIT = "conversation.query.init"
-_SEND_DTMF = "conversation.request.senddtmf"
+SEND_DTMF = "conversation.request.senddtmf"
+"""It keeps no events back."""
 
 _TOLD = {state: wire.ConversationState(state) for state in ConversationState}
 """The states in the protocol's words; the enumeration itself would be asked by two calls each time."""
@@ -45,8 +46,14 @@ class Conversation(Destination):
 
         But tones take seconds, and keep nothing back: what is asked or happens meanwhile may end them.
         """
-        if name == _SEND_DTMF:
-            return f"{self.target}.tones"
+        return f"{self.target}.tones" if name == SEND_DTMF else self._lane
+
+    def comes_after(self, name: str) -> str | None:
+        """Return the interaction's lane for tones: what was asked before them comes before them."""
+        return self._lane if name == SEND_DTMF else None
+
+    @property
+    def _lane(self) -> str:
         return self.parent.target if self.parent is not None else self.target
 
     @handles(wire.ConversationInit)

@@ -10,6 +10,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from operator import itemgetter
 
 Job = Callable[[], Awaitable[None]]
@@ -46,17 +47,26 @@ class Lanes:
         """Lanes below which nothing begins until the event."""
         self._stirred = asyncio.Event()
 
-    def run(self, lane: str, job: Job) -> None:
-        """Have a job run after those that wait in the lane already.
+    def run(self, lane: str, job: Job, *, after: str | None = None) -> None:
+        """Have a job run after those that wait in the lane already, and after those of the lane `after`.
 
         Raises:
             LaneFull: too many wait.
 
         """
-        waiting = self._waiting.setdefault(lane, deque())
-        if len(waiting) >= LANE_LIMIT:
+        if len(self._waiting.get(lane, ())) >= LANE_LIMIT:
             raise LaneFull
-        waiting.append(job)
+        if after is None or after not in self._tasks:
+            self._put(lane, job)
+        else:
+            # Until its turn comes in that one it holds nothing up in its own.
+            self.run(after, partial(self._pass_on, lane, job))
+
+    async def _pass_on(self, lane: str, job: Job) -> None:
+        self._put(lane, job)
+
+    def _put(self, lane: str, job: Job) -> None:
+        self._waiting.setdefault(lane, deque()).append(job)
         if lane not in self._tasks:
             self._tasks[lane] = asyncio.get_running_loop().create_task(self._drain(lane))
 

@@ -11,7 +11,7 @@ from connector.destinations.catching_up import catch_up
 from connector.destinations.channel import Channel
 from connector.destinations.channelgroup import ChannelGroup
 from connector.destinations.control import Control
-from connector.destinations.conversation import Conversation
+from connector.destinations.conversation import SEND_DTMF, Conversation
 from connector.destinations.interaction import Interaction
 from connector.destinations.keeping import DESTINATION, REQUEST, Begun, Keeper
 from connector.destinations.rows import (
@@ -163,7 +163,8 @@ def _restore_requests(tree: Tree, keeper: Keeper, rows: Mapping[str, bytes]) -> 
         keeper.go_on_after(row.number)
         if row.response is None or row.question is None:
             keeper.interrupted[request_id] = Begun(row.name, row.target, row.lane, row.proven)
-            tree.hold_back(row.lane)
+            if row.name != SEND_DTMF:
+                tree.hold_back(row.lane)
         else:
             tree.know_request(request_id, row.question, row.response)
 

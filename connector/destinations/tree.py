@@ -202,9 +202,10 @@ class Tree:
             self._asked_again(earlier, message)
             return
         self._remember(message, None)
-        lane = self._lane_of(message)
+        lane, destination = self._lane_of(message), self._destinations.get(message.target)
+        after = destination.comes_after(message.name) if destination is not None else None
         try:
-            self._lanes.run(lane, partial(self._carry_out, message, lane, self._epoch))
+            self._lanes.run(lane, partial(self._carry_out, message, lane, self._epoch), after=after)
         except LaneFull:
             self._respond(message, failure(message, "Too many requests wait already; please slow down."))
 

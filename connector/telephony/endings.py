@@ -57,7 +57,10 @@ def _party_left(
         if conversation.sent_on or conversation.leg in sent_on:
             conversation.sent_on = True
         else:
-            conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)
+            # The PBX may have taken along both of two agents.
+            failed = interaction.departure is Cause.FAILED
+            cause = Cause.FAILED if failed else Cause.NORMAL
+            conversation.step(interaction.id, ConversationState.RELEASED, emit, cause)
 
 
 def set_apart(calls: Calls, fact: facts.LegOrphaned | facts.LegsParted) -> None:

@@ -6,6 +6,7 @@ import pytest
 from telephony_script import AGENT, CUSTOMER
 from test_rooms_chores import ROOM, TARGET, Bench, settled
 
+from connector.asterisk.link import Fields
 from connector.asterisk.settings import DialSettings
 from connector.telephony import facts
 from connector.telephony.pbx import Refused
@@ -59,6 +60,23 @@ async def test_who_answered_is_waited_for() -> None:
 
 async def test_where_a_program_answered_the_number_is_called_anew() -> None:
     assert await moved_to() == [(CUSTOMER, "harmony-xfer"), (AGENT, "harmony-bye")]
+
+
+async def test_who_answers_as_the_number_is_looked_up_is_not_called_anew() -> None:
+    bench, far = Bench(), (facts.LegJoined(FAR, "far"), facts.LegJoined(TARGET, "far"))
+    bench.tell(*ANSWERED)
+
+    def answers(action: str, fields: Fields) -> None:
+        if action == "Getvar" and str(fields["Variable"]).startswith("DIALPLAN_EXISTS"):
+            bench.tell(*far)
+        if action == "Redirect":
+            bench.tell(facts.LegEnded(AGENT, 16), facts.LegEnded(CUSTOMER, 16), facts.LegEnded(TARGET, 16))
+
+    bench.link.on_send = answers
+    await bench.rooms().consult_transfer(bench.interaction.id)
+    await settled()
+    (redirect,) = [fields for action, fields in bench.link.sent if action == "Redirect"]
+    assert (redirect["Channel"], redirect["Context"]) == (TARGET, "harmony-room")
 
 
 async def test_nobody_is_sent_to_a_number_that_only_the_phone_can_dial() -> None:

@@ -221,7 +221,14 @@ async def test_nothing_waits_for_tones(bridge: Bridge) -> None:
     bridge.pbx.tell(*agent_answers())
     bridge.take_events()
     bridge.pbx.gate = asyncio.Event()
+    # What was asked before comes before.
+    bridge.send("conversation.request.answer", CONVERSATION)
     first = bridge.send("conversation.request.senddtmf", CONVERSATION, tones="12")
+    await settle()
+    assert [one.split()[0] for one in bridge.pbx.done[-1:]] == ["answer"]
+    bridge.pbx.gate.set()
+    bridge.pbx.gate = asyncio.Event()
+    await settle()
     second = bridge.send("conversation.request.senddtmf", CONVERSATION, tones="3")
     bridge.send("conversation.request.release", CONVERSATION)
     await settle()

@@ -234,3 +234,12 @@ def test_who_is_sent_on_in_vain_waits_for_the_next_number(first: str) -> None:
     assert [one.address for one in talk.members] == ["1001"]
     play(model, facts.LegEnded(TARGET, 16))
     assert talk.state is RELEASED
+
+
+def test_of_two_agents_whom_the_pbx_took_along_both_are_told_that_it_failed() -> None:
+    model, interaction, consult, theirs = consulting()
+    for one in (interaction, theirs):
+        model.expect_departure(one.id, Cause.FAILED)
+    play(model, facts.LegEnded(AGENT, 0), facts.LegEnded(TARGET, 0), facts.LegEnded(CUSTOMER, 0))
+    causes = {one.cause for one in (interaction, interaction.primary, consult, theirs, theirs.primary)}
+    assert causes == {Cause.FAILED}

@@ -239,6 +239,22 @@ async def test_a_consult_is_marked_and_its_target_learns_the_data() -> None:
     assert bench.handling.done == [f"join {AGENT}"]
 
 
+async def test_a_consult_is_marked_anew_after_a_gap() -> None:
+    """The link may have broken before it was: whoever comes next would take it for a call of its own."""
+    bench = Bench(*CONSULT)
+    await bench.settled()
+    bench.link.sent.clear()
+    bench.side.look()
+    await bench.settled()
+    assert bench.link.sent == [(SECOND, "HARMONY_CONSULT", AGENT)]
+    assert bench.handling.noted[1:] == [(2, SECOND, AGENT)]
+    bench.link.sent.clear()
+    bench.tell(facts.LegEnded(TARGET, 16), facts.LegEnded(SECOND, 16))
+    bench.side.look()
+    await bench.settled()
+    assert bench.link.sent == []
+
+
 async def test_two_calls_that_asterisk_could_not_join_are_joined() -> None:
     bench = Bench(facts.LegCreated(SECOND, "1001", SECOND, placed=True, dialled="2002"))
     bench.tell(facts.JoinRefused((AGENT, SECOND)))
