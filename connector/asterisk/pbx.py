@@ -93,8 +93,8 @@ class AsteriskPbx:
         self.set_not_ready = _in_port_words(membership.set_not_ready)
 
         notifier = PhoneNotifier(self._exchange, self._link, dial, self._system_link)
-        self._handling = _handling(self._exchange, self._link, dial, notifier, self._variables)
         turns = Turns()
+        self._handling = _handling(self._exchange, self._link, dial, notifier, self._variables, turns)
         self._hold_limits: HoldLimits | None = None
         if isinstance(self._handling, PartyRooms):
             # Only our dialplan has a place for a caller who was on hold for too long.
@@ -318,12 +318,17 @@ def _tones(handling: CallHandling, turns: Turns) -> Callable[[str, str, str], Aw
 
 
 def _handling(
-    exchange: Exchange, link: AmiLink, dial: DialSettings, notifier: PhoneNotifier, variables: LegVariables
+    exchange: Exchange,
+    link: AmiLink,
+    dial: DialSettings,
+    notifier: PhoneNotifier,
+    variables: LegVariables,
+    turns: Turns,
 ) -> CallHandling:
     """Return the site's strategy."""
     if dial.consult is ConsultStrategy.ATXFER:
         return AttendedTransfers(exchange, link, dial, notifier, variables)
-    return PartyRooms(exchange, link, dial, notifier, variables)
+    return PartyRooms(exchange, link, dial, notifier, variables, turns)
 
 
 def _in_port_words(procedure: Callable[_P, Coroutine[Any, Any, _R]]) -> Callable[_P, Coroutine[Any, Any, _R]]:

@@ -23,6 +23,7 @@ from connector.asterisk.meeting import ON_ITS_WAY, ROOM_VARIABLES, Meetings, Mov
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.settings import DialSettings, HandlingSettings
 from connector.asterisk.split_rooms import SplitRooms
+from connector.asterisk.turns import Turns
 from connector.asterisk.variables import LegVariables
 from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
@@ -55,8 +56,10 @@ class RoomMoves(AnsweredCalls):
         settings: DialSettings,
         notifier: PhoneNotifier,
         variables: LegVariables,
+        turns: Turns | None = None,
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
+        self._turns = turns or Turns()
         handling = settings.handling
         self._limit = dialplan_limit(handling.hold_limit)
         self._ways = handling, _ways_of(handling)

@@ -1,8 +1,8 @@
 """Transfer and conference by rooms: who meets whom when the agent leaves, and how a third one comes in."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
@@ -33,11 +33,12 @@ class RoomTransfers(RoomMoves):
             if self._called_in_vain(interaction) is not None:
                 await self._call_anew(interaction, number)
                 return
-        consult = self._live_consult(interaction)
         await self._gather(interaction, leaving=True)
-        await self._arrived(interaction.primary, consult)
-        moving, staying = self._meetings.by_number(interaction, consult)
-        await self._hand_over(interaction, moving, staying)
+        async with self._while_colleagues_wait(interaction):
+            consult = self._live_consult(interaction)
+            await self._arrived(interaction.primary, consult)
+            moving, staying = self._meetings.by_number(interaction, consult)
+            await self._hand_over(interaction, moving, staying)
 
     def _called_in_vain(self, interaction: Interaction) -> str | None:
         """Return the number of a consult at which nobody is yet, or only a program of the PBX."""
@@ -127,6 +128,12 @@ class RoomTransfers(RoomMoves):
             raise Refused(f"The consult call cannot join: it is {consult.state}.")
         await self._gather(interaction)
         await self._no_phone_hold(interaction, consult)
+        async with self._while_colleagues_wait(interaction):
+            await self._bring_together(interaction, self._live_consult(interaction))
+        await self._until(consult, ConversationState.RELEASED)
+        await self._until(interaction.primary, ConversationState.TALKING)
+
+    async def _bring_together(self, interaction: Interaction, consult: Conversation) -> None:
         await self._arrived(interaction.primary, consult)
         self._meetings.require_attendance(interaction.primary, consult)
         moving, staying = self._meetings.by_number(interaction, consult)
@@ -143,8 +150,6 @@ class RoomTransfers(RoomMoves):
         if self._exchange.model.legs.room_of(interaction.leg) != room:
             moves.append((interaction.leg, ROOM, self._meetings.entrance(room, moving, staying)))
         await self._move(*moves)
-        await self._until(consult, ConversationState.RELEASED)
-        await self._until(interaction.primary, ConversationState.TALKING)
 
     async def blind_conference(self, interaction_id: str, conversation_id: str, number: str) -> None:
         """Call `number` into the conversation. Done when it rings; it joins when it answers."""
@@ -159,6 +164,26 @@ class RoomTransfers(RoomMoves):
         self._invitations.require_none(interaction, destination)
         room = self._meetings.room(conversation)
         await self._invitations.call(interaction, conversation.leg, destination, room)
+
+    @asynccontextmanager
+    async def _while_colleagues_wait(self, interaction: Interaction) -> AsyncIterator[None]:
+        """Have the turns of other agents in the call: what they do with their own legs would meet this.
+
+        Raises:
+            Refused: one of them does something that takes long, or waits for this agent's turn.
+
+        """
+        is_on = self._exchange.model.interaction_on
+        parties = {leg for one in interaction.live_conversations for leg in one.parties}
+        colleagues = {other.id for leg in parties if (other := is_on(leg)) is not None} - {interaction.id}
+        async with AsyncExitStack() as turns:
+            try:
+                async with asyncio.timeout(ON_ITS_WAY if colleagues else None):
+                    for each in sorted(colleagues):
+                        await turns.enter_async_context(self._turns.of(each))
+            except TimeoutError:
+                raise Refused("The other agent is doing something with the call; please try again.") from None
+            yield
 
     async def _leave(self, interaction: Interaction, *moves: Move) -> None:
         """Transfer: move outside parties and let the agent go (to `harmony-bye`) in one action.

@@ -6,8 +6,10 @@ import pytest
 from telephony_script import AGENT, CUSTOMER
 from test_rooms_chores import ROOM, TARGET, Bench, settled
 
+from connector.asterisk import room_transfers
 from connector.asterisk.link import Fields
 from connector.asterisk.settings import DialSettings
+from connector.asterisk.turns import Turns
 from connector.telephony import facts
 from connector.telephony.pbx import Refused
 from connector.telephony.states import ConversationState
@@ -77,6 +79,34 @@ async def test_who_answers_as_the_number_is_looked_up_is_not_called_anew() -> No
     await settled()
     (redirect,) = [fields for action, fields in bench.link.sent if action == "Redirect"]
     assert (redirect["Channel"], redirect["Context"]) == (TARGET, "harmony-room")
+
+
+@pytest.mark.parametrize("verb", ["consult_transfer", "consult_conference"])
+@pytest.mark.parametrize("long", [False, True])
+async def test_a_colleague_who_does_something_with_the_own_leg_is_waited_for(
+    verb: str, *, long: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leg would be taken out of the consult call that its agent begins, say."""
+    monkeypatch.setattr(room_transfers, "ON_ITS_WAY", 0.05)
+    bench, turns = Bench(), Turns()
+    bench.exchange.model.watch("1002")
+    bench.tell(*ANSWERED, facts.LegJoined(FAR, "far"), facts.LegJoined(TARGET, "far"))
+    colleague = bench.exchange.model.interaction_on(TARGET)
+    assert colleague is not None
+    moved = asyncio.Event()
+    bench.link.on_send = lambda action, _fields: moved.set() if action == "Redirect" else None
+    operation = asyncio.create_task(getattr(bench.rooms(turns), verb)(bench.interaction.id))
+    async with turns.of(colleague.id):
+        if long:
+            with pytest.raises(Refused, match="The other agent is doing something with the call"):
+                await operation
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not moved.is_set()
+    if not long:
+        await moved.wait()
+    operation.cancel()
+    await asyncio.gather(operation, return_exceptions=True)
 
 
 async def test_nobody_is_sent_to_a_number_that_only_the_phone_can_dial() -> None:

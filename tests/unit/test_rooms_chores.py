@@ -13,6 +13,7 @@ from connector.asterisk.link import AmiLink, AmiRefused, Fields
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.rooms import PartyRooms
 from connector.asterisk.settings import DialSettings, HandlingSettings, Way
+from connector.asterisk.turns import Turns
 from connector.asterisk.variables import LegVariables
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
@@ -80,10 +81,10 @@ class Bench:
         for fact in told:
             self.exchange.apply(fact)
 
-    def rooms(self) -> PartyRooms:
+    def rooms(self, turns: Turns | None = None) -> PartyRooms:
         settings = DialSettings()
         notifier = PhoneNotifier(self.exchange, self.link, settings, None)
-        return PartyRooms(self.exchange, self.link, settings, notifier, self.variables)
+        return PartyRooms(self.exchange, self.link, settings, notifier, self.variables, turns)
 
     async def invite(self) -> tuple[Invitations, str]:
         """Call 1002 into the room; return the leg of that call, which rings."""
