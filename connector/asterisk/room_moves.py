@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from connector.asterisk.arrivals import Arrivals
 from connector.asterisk.chores import Chores
 from connector.asterisk.contexts import BYE, IDLE, ORPHAN, ROOM
 from connector.asterisk.exchange import Exchange
@@ -60,6 +61,7 @@ class RoomMoves(AnsweredCalls):
     ) -> None:
         super().__init__(exchange, link, settings, notifier, variables)
         self._turns = turns or Turns()
+        self._arrivals = Arrivals(exchange)
         handling = settings.handling
         self._limit = dialplan_limit(handling.hold_limit)
         self._ways = handling, _ways_of(handling)
@@ -93,6 +95,9 @@ class RoomMoves(AnsweredCalls):
                 "ExtraExten": other_extension,
                 "ExtraPriority": "1",
             }
+        legs = [each for each, *_ in moves]
+        await self._arrivals.shown(*legs)
+        self._arrivals.sent(legs)
         for pause in (*_NOT_YET, None):
             try:
                 await self._link.send("Redirect", fields)

@@ -287,3 +287,27 @@ async def test_a_leg_that_is_being_moved_is_moved_again_until_it_can_be(busy: in
     else:
         await hold
         assert (refusals, conversation.state) == (busy, ConversationState.HELD)
+
+
+@pytest.mark.parametrize("shows_up", [True, False])
+async def test_a_leg_that_was_moved_is_not_moved_again_before_it_has_shown_up(shows_up: bool) -> None:
+    """Asterisk would take it for one that hangs up, at times; it may also be there without a sign."""
+    bench = Bench()
+    rooms = bench.rooms()
+
+    def moves() -> list[str]:
+        return [str(fields["Context"]) for action, fields in bench.link.sent if action == "Redirect"]
+
+    await rooms._move((AGENT, "harmony-didle", "s"))
+    bench.tell(facts.LegLeft(AGENT, ROOM, waits=True))
+    again = asyncio.create_task(rooms._move((AGENT, "harmony-room", f"a{CUSTOMER}")))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert moves() == ["harmony-didle"]
+    if shows_up:
+        bench.tell(facts.MusicStarted(AGENT, waits=True))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert again.done()
+    await again
+    assert moves() == ["harmony-didle", "harmony-room"]
