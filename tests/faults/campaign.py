@@ -29,7 +29,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e"), str(HERE.parent / "unit")]
 
-from kinds import OF, Fault, asterisk_restarted, new_connector_is_known  # noqa: E402
+from kinds import OF, OUTLIVED, Fault, asterisk_restarted, new_connector_is_known  # noqa: E402
 from people import Cast, People  # noqa: E402
 from repertoire import OPERATIONS  # noqa: E402
 from resting import RestingCall  # noqa: E402
@@ -200,7 +200,10 @@ class Campaign:
         people.go.clear()
         await self.world.bridge.wait_in_service(START)
         await people.all_here()
-        self.figures.anew[fault.__name__] += len(people.sessions - sessions)
+        anew = people.sessions - sessions
+        self.figures.anew[fault.__name__] += len(anew)
+        if self.world.transport == "amqp" and fault in OUTLIVED:
+            assert not anew, f"agents had to begin their sessions anew: {sorted(anew)}"
         await people.finish()
         heard = await all_hear(self.world, people.agents)
         self.figures.listened += len(heard)

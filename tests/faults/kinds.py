@@ -130,6 +130,17 @@ async def asterisk_restarted(world: World) -> None:
             await asyncio.sleep(0.05)
 
 
+OUTLIVED = {
+    connector_killed,
+    connector_terminated,
+    connector_stopped,
+    standby_takes_over,
+    broker_restarted,
+    broker_restarted_under_two,
+}
+"""What the bridge need not notice by way of a broker: no session begins anew."""
+
+
 async def _unregistered(world: World) -> set[str]:
     """Return which phones the PBX does not know to be there yet."""
     devices = await world.observer.send_list("DeviceStateList")
