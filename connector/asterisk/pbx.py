@@ -296,6 +296,7 @@ class AsteriskPbx:
                 self._service.up()
                 self._taken_over.look()
                 self._phone_side.look()
+                self._chores.start(self._extensions.recorder.mark_anew())
                 self._meter.resynced(asyncio.get_running_loop().time() - began)
                 return
 

@@ -9,15 +9,19 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import structlog
+
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.handling import started
-from connector.asterisk.link import AmiLink
+from connector.asterisk.link import AmiError, AmiLink
 from connector.asterisk.settings import RecordingSettings
 from connector.asterisk.system_user import SystemUser
 from connector.asterisk.turns import Turns
 from connector.telephony.interactions import Interaction
-from connector.telephony.pbx import Refused
+from connector.telephony.pbx import PbxProblem, Refused
 from connector.telephony.states import Recording
+
+log = structlog.get_logger(__name__)
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST = 40
@@ -116,6 +120,18 @@ class Recorder:
             await self._user.pause_recording(leg, system, paused=paused)
             await self._user.mark(leg, _RECORDING, wanted)
         await self._shown(interaction, wanted)
+
+    async def mark_anew(self) -> None:
+        """Write on legs that we record that they are recorded: the link may have broken before that."""
+        legs = self._exchange.model.legs
+        for leg in [one.id for one in legs.legs.values() if one.recording is not Recording.OFF]:
+            try:
+                async with self._turns.of(leg):
+                    is_ours, live = await self._user.read(leg, RECORDER), legs.get(leg)
+                    if is_ours and live is not None and live.recording is not Recording.OFF:
+                        await self._user.mark(leg, _RECORDING, live.recording)
+            except (AmiError, PbxProblem) as problem:
+                log.info("a recorded leg was gone already", leg=leg, reason=str(problem))
 
     def _ready(self, interaction_id: str) -> tuple[AmiLink, Interaction]:
         return self._user.require("Recording"), started(self._exchange, interaction_id)
