@@ -97,6 +97,7 @@ class PhoneSide:
             case facts.LegJoined(leg=leg):
                 for interaction in self._exchange.model.about(leg):
                     self._prepare(interaction)
+                    self._joins_a_hold(interaction, leg)
             case facts.LegEnded(leg=leg):
                 self._prepared.pop(leg, None)
             case _:
@@ -205,6 +206,13 @@ class PhoneSide:
             return
         async with turn:
             await self._handling.ready_for_listeners(interaction.id)
+
+    def _joins_a_hold(self, interaction: Interaction, party: str) -> None:
+        """Bring music to a party that comes to an agent's leg whose phone holds: nobody tells it so."""
+        for leg in interaction.legs:
+            beside = [one.id for one in self._exchange.model.legs.beside(leg)] if self._holds(leg) else ()
+            if party in beside:
+                self._run(leg, partial(self._joined_on_hold, leg))
 
     def _leave_if_alone(self, leg: str) -> None:
         """Let a leg go that came to wait when its party had just hung up."""

@@ -249,7 +249,7 @@ class Interaction(CallHandle[InteractionNode, InteractionState]):
 
     async def dispose(self, *, timeout: float | None = None) -> None:
         """Give up its conversations, then itself; the call stays."""
-        for each in self.conversations.values():
+        for each in tuple(self.conversations.values()):
             if not each.node.gone:
                 await each.dispose(timeout=timeout)
         if not self.node.gone:

@@ -29,6 +29,7 @@ class Handling:
         self.prepared: list[tuple[str, list[str]]] = []
         self.housed: list[tuple[str, str]] = []
         self.noted: list[tuple[int | str, ...]] = []
+        self.listened: list[str] = []
         self.refuse = False
         self.gate = asyncio.Event()
         self.gate.set()
@@ -65,6 +66,9 @@ class Handling:
 
     async def house(self, interaction: str, conversation: str) -> None:
         self.housed.append((interaction, conversation))
+
+    async def ready_for_listeners(self, interaction: str) -> None:
+        self.listened.append(interaction)
 
     async def leave_if_alone(self, *legs: str) -> None:
         await self._do(f"leave {' '.join(legs)}")
@@ -189,6 +193,20 @@ async def test_a_second_call_is_not_moved_while_a_request_for_it_is_under_way() 
         assert bench.handling.housed == []
     await bench.settled()
     assert set(bench.handling.housed) == {(AGENT, f"{AGENT}-2")}
+
+
+async def test_who_comes_to_a_leg_whose_phone_holds_gets_music() -> None:
+    """The hold was told to the joint in whose place the party is now."""
+    bench = Bench(*CONSULT, facts.LegAnswered(TARGET), facts.LegAnswered(SECOND))
+    bench.tell(facts.LegJoined(SECOND, "b2"), facts.PhoneHeld(SECOND))
+    await bench.settled()
+    assert bench.handling.listened == []
+    bench.tell(facts.LegJoined(TARGET, "b2"))
+    await bench.settled()
+    assert bench.handling.listened == [AGENT]
+    bench.tell(facts.MusicStarted(TARGET), facts.LegJoined(TARGET, "b2"))
+    await bench.settled()
+    assert bench.handling.listened == [AGENT]
 
 
 async def test_a_party_that_holds_has_no_chores() -> None:
