@@ -9,6 +9,7 @@ from witness import hang_up
 from world import START, World
 
 from connector.bridge.messages import control as control_wire
+from connector.lab.phones.base import CallState
 from connector.processor.problems import BridgeGone
 
 
@@ -119,7 +120,11 @@ async def asterisk_restarted(world: World) -> None:
     await asyncio.to_thread(world.lab.asterisk_stop, kill=world.chance.random() < 0.5)
     await asyncio.sleep(world.chance.uniform(0, 1))
     await asyncio.to_thread(world.lab.asterisk_start)
+    calls = [call for phone in world.phones.phones for call in phone.calls]
     await hang_up(world, but=set())
+    for call in calls:
+        # A phone that declines a call waits up to 32 s for the word of a PBX that knows nothing of it.
+        await call.wait_state(CallState.ENDED, START)
     for phone in world.phones.phones:
         # A phone that thinks that it is registered would not do it again.
         await phone.unregister()
