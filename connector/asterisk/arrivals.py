@@ -6,7 +6,6 @@ were retrieved within a millisecond).
 """
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
 
 from connector.asterisk.exchange import Exchange
@@ -24,7 +23,7 @@ class Arrivals:
         self._exchange = exchange
         self._sent: dict[str, float] = {}
 
-    def sent(self, legs: Iterable[str]) -> None:
+    def sent(self, *legs: str) -> None:
         """Note legs that are moved now."""
         now = asyncio.get_running_loop().time()
         for leg in legs:

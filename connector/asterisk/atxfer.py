@@ -143,8 +143,7 @@ class AttendedTransfers(AnsweredCalls):
         """Send Atxfer, once: a second one would complete the transfer. Returns the consult's id."""
         interaction = self._started(interaction_id)
         primary = interaction.primary
-        if interaction.consult is not None and not interaction.consult.released:
-            raise Refused(f"There is a consult call already: it is {interaction.consult.state}.")
+        self._require_no_consult(interaction)
         await self._no_phone_hold(interaction, primary)
         self._require(primary, ConversationState.TALKING, "consulted about")
         # A program of the PBX shows no hold by which the consult's beginning could be seen.

@@ -331,6 +331,11 @@ class AnsweredCalls:
             raise Refused("The first call is over: only the consult call is left.")
         return consult
 
+    def _require_no_consult(self, interaction: Interaction) -> None:
+        consult = interaction.consult
+        if consult is not None and not consult.released:
+            raise Refused(f"There is a consult call already: it is {consult.state}.")
+
     def _other(self, interaction: Interaction, conversation: Conversation) -> Conversation | None:
         for one in interaction.live_conversations:
             if one is not conversation:

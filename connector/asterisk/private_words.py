@@ -64,8 +64,7 @@ class PrivateWords(RoomMoves):
         if conference.role is not Role.PRIMARY:
             raise Refused("A private word is for members of the first call, not of the consult call.")
         self._require(conference, ConversationState.TALKING, "left for a private word")
-        if interaction.consult is not None and not interaction.consult.released:
-            raise Refused(f"There is a consult call already: it is {interaction.consult.state}.")
+        self._require_no_consult(interaction)
         party = next((leg for leg, one in conference.parties.items() if one.id == member_id), None)
         if party is None:
             raise Refused(f"The conversation has no member {member_id}.")

@@ -97,7 +97,7 @@ class RoomMoves(AnsweredCalls):
             }
         legs = [each for each, *_ in moves]
         await self._arrivals.shown(*legs)
-        self._arrivals.sent(legs)
+        self._arrivals.sent(*legs)
         for pause in (*_NOT_YET, None):
             try:
                 await self._link.send("Redirect", fields)

@@ -83,8 +83,7 @@ class PartyRooms(RoomTransfers, RoomPhoneSide, PrivateWords):
         primary = interaction.primary
         if primary.state not in ANSWERED_STATES:
             raise Refused(f"There is no call to consult about: it is {primary.state}.")
-        if interaction.consult is not None and not interaction.consult.released:
-            raise Refused(f"There is a consult call already: it is {interaction.consult.state}.")
+        self._require_no_consult(interaction)
         await self._no_phone_hold(interaction, primary)
         destination = await self._checked(number)
         await self._introduce(interaction, primary)

@@ -1,6 +1,6 @@
 """What the site's configuration names: contexts, our dialplan include, queues, agents' phones."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from connector.config import Consult, Settings
@@ -38,7 +38,7 @@ async def include(pbx: Examination, settings: Settings) -> AsyncIterator[Finding
         yield await _without_rooms(pbx, settings)
         return
     wanted = _INCLUDE | (_SUPERVISION if settings.extensions.enabled else {})
-    missing = [context for context, exten in wanted.items() if not await _dials(pbx, context, exten)]
+    missing = await _missing(pbx, wanted)
     if missing:
         yield fault("dialplan include", f"The dialplan has no {', '.join(missing)}.", _TAKE)
         return
@@ -53,11 +53,16 @@ async def include(pbx: Examination, settings: Settings) -> AsyncIterator[Finding
         )
 
 
+async def _missing(pbx: Examination, wanted: Mapping[str, str]) -> list[str]:
+    """Return which contexts, each with an extension that it should have, the dialplan has not."""
+    return [context for context, exten in wanted.items() if not await _dials(pbx, context, exten)]
+
+
 async def _without_rooms(pbx: Examination, settings: Settings) -> Finding:
     """Return whether what is needed beside calls is there: supervisors' legs run in our dialplan."""
     if not settings.extensions.enabled:
         return ok("dialplan include", "not needed with dial.consult: atxfer")
-    missing = [context for context, exten in _SUPERVISION.items() if not await _dials(pbx, context, exten)]
+    missing = await _missing(pbx, _SUPERVISION)
     if not missing:
         return ok("dialplan include", "there for supervision; calls do without (dial.consult: atxfer)")
     return warning(
