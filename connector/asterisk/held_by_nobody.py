@@ -41,18 +41,29 @@ class HeldByNobody:
             return
         interaction = self._exchange.model.interaction(change.interaction)
         conversations = list(interaction.conversations()) if interaction is not None else []
-        if not any(one.cause is Cause.TRANSFERRED for one in conversations):
+        handed_on = [one for one in conversations if one.cause is Cause.TRANSFERRED]
+        if not handed_on or len(conversations) == 1:
             return
-        for one in conversations:
-            if one.cause is not Cause.TRANSFERRED:
-                for party in one.parties:
-                    self._chores.start(self._look_after(party))
+        # If the end of the agent's leg is told before what it handed on, that may be either.
+        unsure = len(handed_on) == len(conversations)
+        for one in conversations if unsure else [each for each in conversations if each not in handed_on]:
+            for party in one.parties:
+                leg = self._exchange.model.legs.get(party)
+                bridge = leg.bridge if leg is not None else None
+                self._chores.start(self._look_after(party, bridge, unsure=unsure))
 
-    async def _look_after(self, party: str) -> None:
+    async def _look_after(self, party: str, bridge: str | None, *, unsure: bool) -> None:
+        """Let a party go that is alone, and if we are `unsure` still in that bridge, with music.
+
+        Who was handed on has gone elsewhere, or waits for an answer without music.
+        """
         legs = self._exchange.model.legs
         with suppress(PbxProblem):
             await self._exchange.until(lambda: legs.get(party) is None, "end of a party on hold", _ASTERISK)
-        if not self._waits(party):
+        leg = legs.get(party)
+        if leg is None or not self._waits(party):
+            return
+        if unsure and (leg.bridge != bridge or not legs.hears_music(leg)):
             return
         log.warning("a party was left on hold by a transfer; letting it go", leg=party)
         try:

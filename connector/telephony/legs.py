@@ -4,7 +4,7 @@ Events of different threads of the PBX come in any order, so nothing here depend
 a set of legs, a joint is a pair of internal legs, and every question is answered from these sets.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from connector.telephony import facts
@@ -408,6 +408,18 @@ class LegGraph:
             leg.reported = (joint.outcome or DialOutcome.FAILED, 0)
         elif not joint.answered:
             leg.ringing.add(joint.id)
+
+    def joint_handed_on(self, by: str, parties: Collection[str]) -> None:
+        """Take the joint from a leg that has handed it on: what it dials now is for whom it consulted.
+
+        The leg may stay for a moment.
+        """
+        leg = self.get(by)
+        joint = self.get(leg.joint) if leg is not None else None
+        if leg is None or joint is None or joint.id not in parties:
+            return
+        leg.joint = None
+        joint.dialled_by = min(self.beyond(joint.id), default=None)
 
     def _joint_found(self, leg_id: str, joint_id: str) -> set[str]:
         leg, joint = self.legs.get(leg_id), self.legs.get(joint_id)

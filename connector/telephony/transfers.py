@@ -29,6 +29,8 @@ def _transferred(calls: Calls, fact: facts.PartiesTransferred) -> None:
     if len(fact.by) == 1:
         _await_another(calls, fact.by[0], fact.parties)
     introduce(calls, [conversation for _, conversation in handed_on])
+    for by in fact.by:
+        calls.legs.joint_handed_on(by, fact.parties)
     for interaction, conversation in handed_on:
         if len(fact.by) == 1 and len(interaction.live_conversations) > 1:
             # Only this one is handed on, though the phone's hanging up may have been told before.

@@ -329,23 +329,27 @@ async def test_a_call_left_at_a_busy_tone_ends_without_a_transfer_to_it() -> Non
 # -- whom a transfer leaves on hold -------------------------------------------------------------------
 
 
-async def after_the_phones_transfer(link: SilentLink, *then: facts.Fact) -> None:
-    """Let the phone hand the consulted party on, while the customer is on hold; then more happens."""
+async def after_the_phones_transfer(link: SilentLink, *then: facts.Fact, late: bool = False) -> None:
+    """Let the phone hand the consulted party on, while the customer is on hold; then more happens.
+
+    The transfer may be told `late`: after the end of the agent's leg.
+    """
     handling = at_work(link, consulting=True)
     exchange = handling._exchange
-    for fact in (
-        facts.PartiesTransferred((AGENT,), ("l1",)),
-        *(facts.LegLeft(AGENT, "b2"), facts.LegEnded(AGENT, 16), *then),
-    ):
+    handed_on = facts.PartiesTransferred((AGENT,), ("l1",))
+    left = (facts.LegLeft(AGENT, "b2"), facts.LegEnded(AGENT, 16))
+    late_order = (facts.HangupAsked(AGENT, by_phone=True), *left, handed_on)
+    for fact in (*(late_order if late else (handed_on, *left)), *then):
         exchange.apply(fact)
     async with asyncio.timeout(3):
         await asyncio.gather(*handling._held_by_nobody._chores)
     handling.close()
 
 
-async def test_whom_a_transfer_by_the_phone_leaves_on_hold_is_let_go() -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_whom_a_transfer_by_the_phone_leaves_on_hold_is_let_go(late: bool) -> None:
     link = SilentLink({})
-    await after_the_phones_transfer(link)
+    await after_the_phones_transfer(link, late=late)
     assert sent(link) == [("Hangup", CUSTOMER)]
 
 
@@ -353,6 +357,13 @@ async def test_who_is_with_somebody_after_a_transfer_is_left_alone() -> None:
     link = SilentLink({})
     other = facts.LegCreated("o-leg", "2002", "o-leg", placed=False, answered=True)
     await after_the_phones_transfer(link, other, facts.LegJoined("o-leg", "b1"))
+    assert sent(link) == []
+
+
+async def test_who_was_parked_by_a_transfer_that_is_told_late_is_left_alone() -> None:
+    link = SilentLink({})
+    parked = (facts.LegLeft(CUSTOMER, "b1"), facts.LegJoined(CUSTOMER, "parking"))
+    await after_the_phones_transfer(link, *parked, late=True)
     assert sent(link) == []
 
 

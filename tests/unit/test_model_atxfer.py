@@ -13,7 +13,7 @@ from telephony_script import (
 )
 
 from connector.telephony import facts
-from connector.telephony.changes import Anomaly, MemberJoined, MemberType
+from connector.telephony.changes import Anomaly, ConversationAdded, MemberJoined, MemberType
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.model import TelephonyModel
@@ -189,6 +189,31 @@ def test_the_phone_hands_on_whom_it_talks_to(alternated: bool, asked: bool) -> N
     causes = (Cause.TRANSFERRED, Cause.NORMAL) if alternated else (Cause.NORMAL, Cause.TRANSFERRED)
     assert (interaction.primary.cause, consult.cause) == causes
     assert interaction.over
+
+
+def test_who_was_handed_on_is_sent_to_the_number_before_the_agents_leg_ends() -> None:
+    """There is no second consult, and the colleague's call goes on with whoever answers there."""
+    model = watching()
+    model.watch("1002")
+    feed(model, *agent_in_call(), *pbx_lets_agent_consult(), *target_answers_consult())
+    interaction, colleague = model.interaction(AGENT), model.interaction(TARGET)
+    assert interaction is not None
+    assert colleague is not None
+    consult = interaction.consult
+    assert consult is not None
+    changes = feed(
+        model,
+        facts.PartiesTransferred((AGENT,), ("l1",)),
+        facts.LegLeft(AGENT, "b2"),
+        facts.LegLeft("l1", "b2"),
+        facts.LegCreated("o-leg", "2002", AGENT, placed=False),
+        facts.DialStarted("l1", "o-leg"),
+        facts.LegEnded(AGENT, 16),
+    )
+    assert not [one for one in changes if isinstance(one, ConversationAdded)]
+    assert interaction.consult is consult
+    assert (interaction.primary.cause, consult.cause) == (Cause.NORMAL, Cause.TRANSFERRED)
+    assert colleague.primary.state is TALKING
 
 
 @pytest.mark.parametrize("answered", [1, 2, 3, 4])
