@@ -32,7 +32,10 @@ Member = tuple[str, str]
 
 
 async def time_of_start(link: AmiLink) -> str:
-    """Return when this Asterisk started, in its own words (CoreStatus): a restarted one says otherwise."""
+    """Return when this Asterisk started, in its own words (CoreStatus): a restarted one says otherwise.
+
+    It tells whole seconds: of one that was started twice within a second nobody can tell.
+    """
     told = await link.send("CoreStatus")
     return f"{told.get('CoreStartupDate')} {told.get('CoreStartupTime')}"
 

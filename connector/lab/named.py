@@ -1,6 +1,7 @@
 """What all kinds of laboratories have alike: a name, a folder of their own, and one command at a time."""
 
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,7 +54,10 @@ class NamedLab(ABC):
 
     def asterisk_restart(self, *, kill: bool = False) -> None:
         """Stop and start Asterisk; calls are lost, accounts and ports stay."""
+        before = int(time.time())
         self.asterisk_stop(kill=kill)
+        # Asterisk tells the whole second of its start only, which is how a restarted one is known.
+        time.sleep(max(0.0, before + 1 - time.time()))
         self.asterisk_start()
 
     def __enter__(self) -> Self:
