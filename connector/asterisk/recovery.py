@@ -12,7 +12,7 @@ import structlog
 
 from connector.asterisk.channel_list import alone, kinship
 from connector.asterisk.channel_names import endpoint_of_interface
-from connector.asterisk.events import translate, translate_known_row, translate_marks
+from connector.asterisk.events import ROOMS, translate, translate_known_row, translate_marks
 from connector.asterisk.exchange import Exchange, subject_of
 from connector.asterisk.found_consults import found_consults
 from connector.asterisk.found_legs import (
@@ -209,6 +209,9 @@ def _take_calls(
                 second[leg] = found
             else:
                 exchange.apply(found)
+        elif exchange.model.rings_no_more(leg) and any(map(variables[leg].get, ROOMS)):
+            # It has taken the place of another agent's leg, whose phone handed a call on that was on hold.
+            exchange.apply(call_of(row, variables[leg], guests.get(leg, ()), sharers))
         elif exchange.model.consults_in_vain(leg) and (report := missed_report(row, variables[leg])):
             exchange.apply(report)
     return second

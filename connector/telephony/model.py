@@ -98,6 +98,13 @@ class TelephonyModel:
         explained = live.placed or live.answered or live.dialled_by is not None or live.supervises
         return not explained
 
+    def rings_no_more(self, leg: str) -> bool:
+        """Whether an agent's leg has been answered, and there is nobody whose call that would be."""
+        interaction, live = self.interaction_on(leg), self.legs.get(leg)
+        if interaction is None or live is None or not live.answered:
+            return False
+        return interaction.state is InteractionState.ALERTING and not self.legs.hearing(leg).parties
+
     def consults_in_vain(self, leg: str) -> bool:
         """Return whether a consult is being dialled from a leg, of which nobody rings any more."""
         interaction, live = self.interaction_on(leg), self.legs.get(leg)

@@ -16,7 +16,8 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
     agent = calls.legs.get(fact.leg)
     if agent is None or agent.endpoint not in calls.watched or not (agent.placed or agent.answered):
         return
-    if calls.interaction_on(agent.id) is None:
+    known = calls.interaction_on(agent.id) is not None
+    if not known:
         if agent.consult_of and calls.legs.get(agent.consult_of) is None and not fact.primary_room:
             _go_on(calls, agent, fact)
         else:
@@ -26,7 +27,7 @@ def resume_call(calls: Calls, fact: facts.CallFound) -> None:
     if interaction is None:
         return
     if interaction.primary.leg == agent.id:
-        _resume(calls, interaction, agent, fact)
+        _resume(calls, interaction, agent, fact, known=known)
     else:
         _resume_consult(calls, interaction, agent, fact)
     settling.look_at(calls, interaction)
@@ -59,16 +60,25 @@ def _go_on(calls: Calls, agent: Leg, fact: facts.CallFound) -> None:
     _listen_for(calls, interaction, consult)
 
 
-def _resume(calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound) -> None:
+def _resume(
+    calls: Calls, interaction: Interaction, agent: Leg, fact: facts.CallFound, *, known: bool
+) -> None:
     call = read_call(calls.legs, agent, fact)
     if agent.joint is not None:
         calls.link(agent.joint, interaction)
-    if call.primary and interaction.state is InteractionState.ALERTING:
-        # Whom a leg was connected with last need not be who called.
-        interaction.primary.expect_nobody()
+    replaced = interaction.state is InteractionState.ALERTING and bool(call.primary)
+    if replaced:
+        _forget_who_called(interaction, known=known)
     if fact.sent_on and call.consult_state is None:
         _expect(calls, interaction.primary, fact.number)
-    _seat(calls, interaction, interaction.primary, call.primary, began=agent.tree)
+    _seat(
+        calls,
+        interaction,
+        interaction.primary,
+        call.primary,
+        began=agent.tree,
+        silent=not (replaced and known),
+    )
     interaction.data = call_data.collect(calls, interaction)
     if call.primary_state is not None and interaction.primary.state not in ANSWERED_STATES:
         _bring(calls, interaction, interaction.primary, call.primary_state)
@@ -100,6 +110,16 @@ def _resume_consult(calls: Calls, interaction: Interaction, agent: Leg, fact: fa
         _bring(calls, interaction, consult, call.consult_state)
 
 
+def _forget_who_called(interaction: Interaction, *, known: bool) -> None:
+    """Let whom the agent talks to take the place of who called; of a `known` call the bridge is told so."""
+    if known:
+        # Who called has handed another call on to this agent.
+        interaction.primary.invited = True
+    else:
+        # Whom a leg was connected with last need not be who called.
+        interaction.primary.expect_nobody()
+
+
 def _expect(calls: Calls, conversation: Conversation, number: str) -> None:
     """Show the number that the agent was sent to: who was called or has called is not there any more."""
     conversation.expect_nobody()
@@ -128,6 +148,8 @@ def _seat(
     conversation: Conversation,
     parties: Sequence[str],
     began: str = "",
+    *,
+    silent: bool = True,
 ) -> None:
     """Make legs parties. If one of them `began` the call, the others came in later."""
     for leg_id in parties:
@@ -136,7 +158,7 @@ def _seat(
             later = began in parties and leg_id != began
             role = Role.CONSULT if later else conversation.role
             kind = calls.type_of(leg, role)
-            conversation.admit(interaction.id, leg, kind, calls.emit, silent=True)
+            conversation.admit(interaction.id, leg, kind, calls.emit, silent=silent)
             calls.link(leg_id, interaction)
 
 

@@ -14,6 +14,7 @@ from test_recording import extended
 from connector.asterisk.link import AmiLink
 from connector.bridge.catalogue.channel import AgentState
 from connector.bridge.catalogue.conversation import Cause
+from connector.lab.phones.base import CallState
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabInfo, LabProvider
 from connector.processor.problems import BridgeRequestFailed
@@ -217,6 +218,37 @@ async def test_a_consult_that_the_phone_began_in_the_gap_is_one(
     await call.primary.wait_state(TALKING)
     await call.customers_call.hangup()
     await call.over()
+
+
+@pytest.mark.parametrize("held", ["at the desktop", "by the phone"])
+async def test_the_phone_hands_its_call_in_the_gap_to_a_colleague_who_rang_before(
+    far_desk: Desk, cable: Cable, held: str
+) -> None:
+    call = await make_call(far_desk, "queue")
+    colleague = await far_desk.login("1002", ready=False)
+    first = call.agent.calls[0]
+    await (call.primary.hold() if held == "at the desktop" else first.hold())
+    await call.primary.wait_state(HELD)
+    second = await call.agent.dial("1002")
+    theirs = await colleague.channel.next_interaction()
+    async with gap(cable, far_desk):
+        await (await call.target.next_call(WAIT)).answer()
+        await second.wait_state(CallState.TALKING, WAIT)
+        await first.transfer_to(second)
+        await first.wait_state(CallState.ENDED, WAIT)
+        if held == "by the phone":
+            await expect_hears({call.target: {"2001"}, call.customer: {"1002"}})
+    await call.interaction.wait_state(ENDED)
+    if held == "at the desktop":
+        await theirs.primary.wait_state(HELD)
+        await theirs.primary.retrieve()
+    await theirs.primary.wait_state(TALKING)
+    assert [one.address for one in theirs.primary.members] == ["2001"]
+    await expect_hears({call.target: {"2001"}, call.customer: {"1002"}})
+    await theirs.primary.release()
+    await theirs.wait_state(ENDED)
+    await call.over()
+    await colleague.close()
 
 
 @pytest.mark.atxfer

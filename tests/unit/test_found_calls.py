@@ -9,7 +9,7 @@ from connector.asterisk.exchange import Exchange
 from connector.asterisk.recovery import resync
 from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
-from connector.telephony.changes import Anomaly, Change, ConversationAdded
+from connector.telephony.changes import Anomaly, Change, ConversationAdded, MemberJoined, MemberLeft
 from connector.telephony.interactions import Interaction
 from connector.telephony.states import Cause, ConversationState, InteractionState
 
@@ -483,3 +483,18 @@ async def test_who_was_on_hold_and_is_gone_has_not_sent_the_agent_to_whom_it_con
     assert shape(found.interaction) == (HELD, TALKING)
     await found.read(*rest)
     assert shape(found.interaction) == (RELEASED, TALKING)
+
+
+async def test_who_rang_and_has_taken_the_place_of_an_agent_who_held_a_call() -> None:
+    """While the link was away the first agent's phone joined its customer, on hold, with the second one."""
+    found = Found("1001", "1002")
+    held = row(AGENT, "1001", "harmony-didle,s", HARMONY_P1=CUSTOMER)
+    dialled = row("a-2", "1001", "from-internal,1002", dnid="1002", application="Dial PJSIP/1002", tree="a-2")
+    await found.read(held, customer(), dialled, row(TARGET, "1002", state="5", tree="a-2"))
+    (theirs,) = found.exchange.model.interactions("1002")
+    assert (theirs.state, theirs.contacts) == (InteractionState.ALERTING, ("a-2",))
+    told = await found.read(row(TARGET, "1002", "harmony-didle,s", HARMONY_P1=CUSTOMER), customer())
+    assert (theirs.state, theirs.primary.state) == (InteractionState.STARTED, HELD)
+    assert theirs.contacts == (CUSTOMER,)
+    members = [(type(one), one.member.address) for one in told if isinstance(one, (MemberJoined, MemberLeft))]
+    assert members == [(MemberJoined, "2001"), (MemberLeft, "1001")]
