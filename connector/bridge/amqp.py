@@ -232,6 +232,10 @@ class AmqpTransport:
             link.fail("another connector has taken over")
         except FAULTS as problem:
             link.fail(words(problem))
+        except Exception:
+            # A link on which nobody works would stay, and keep others from the lead.
+            log.exception("the link to the broker cannot be worked with")
+            link.fail("an error of the connector; its log says which")
 
     def _took_up(self, link: BrokerLink) -> None:
         self._link = link

@@ -107,6 +107,8 @@ class BrokerLink:
         channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
         await channel.set_qos(prefetch_count=prefetch)
         channel.close_callbacks.add(lambda _channel, problem: self.fail(_reason(problem)))
+        raw = cast("RawChannel", await channel.get_underlay_channel())
+        raw.on_consumer_cancel_callbacks.add(lambda _frame: self.fail("a queue was taken away"))
         return channel
 
     async def consume(self, take: Callable[[AbstractIncomingMessage], Awaitable[None]]) -> None:

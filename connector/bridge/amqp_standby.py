@@ -74,6 +74,9 @@ class Standby:
         async with asyncio.timeout(_MARKED):
             await mark
         await stream.cancel(following)
+        if own is not None and wait.replica.newest > own:
+            # The token may come before the record that tells it.
+            raise Superseded
         link.spawn(_renew(link, exchange, self._lead))
         log.info("leading", processor_state=self._stream)
         self._told = False

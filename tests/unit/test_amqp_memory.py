@@ -1,10 +1,12 @@
 """What the AMQP transport knows again after a restart; no message leaves before its batch is written."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
+import aio_pika
 import pytest
 
 from connector.bridge.amqp_inbox import Inbox
@@ -124,6 +126,60 @@ async def test_who_lost_the_link_while_taking_over_must_begin_anew(ledger: Ledge
         await succession.go_on("new", Peers(), Outbox(9, 9), Inbox())
     with pytest.raises(Superseded):
         await succession.lead(cast("BrokerLink", object()))
+
+
+@dataclass
+class Delivery:
+    headers: Mapping[str, object]
+    body: bytes = b""
+
+    async def ack(self) -> None: ...
+
+
+class Broker:
+    """Link, channel, exchange and queues in one: the token comes first, then the records and the mark."""
+
+    def __init__(self, headers: Mapping[str, int | str]) -> None:
+        self.headers = headers
+        self.takers: dict[str, Callable[[Delivery], Awaitable[None]]] = {}
+        self.queue = ""
+
+    async def side_channel(self, _prefetch: int) -> Self:
+        return self
+
+    async def get_exchange(self, _name: str, *, ensure: bool) -> Self:
+        assert not ensure
+        return self
+
+    async def get_queue(self, name: str, *, ensure: bool) -> Self:
+        assert not ensure
+        self.queue = name
+        return self
+
+    async def consume(self, take: Callable[[Delivery], Awaitable[None]], **_arguments: object) -> str:
+        self.takers[self.queue] = take
+        return self.queue
+
+    async def cancel(self, queue: str) -> None:
+        del self.takers[queue]
+
+    async def publish(self, letter: aio_pika.Message, queue: str) -> None:
+        if not queue.endswith(".lead"):
+            await self.takers[queue](Delivery(self.headers))
+        await self.takers[queue](Delivery(letter.headers))
+
+    def spawn(self, task: Coroutine[object, object, None]) -> None:
+        task.close()
+
+
+async def test_who_gets_the_lead_back_after_another_has_had_it_is_superseded() -> None:
+    """The token may come before the records that tell who has led meanwhile."""
+    link = cast("BrokerLink", Broker({"kind": "batch", "term": 2, "number": 1}))
+    standby = Standby("state", "P", declare=False)
+    with pytest.raises(Superseded):
+        await standby.lead(link, (1, 100))
+    assert (await standby.lead(link, (2, 1))).newest == (2, 1)
+    assert (await standby.lead(link, None)).newest == (2, 1)
 
 
 async def test_nothing_is_begun_before_those_who_stand_by_can_know_of_it(ledger: Ledger) -> None:
