@@ -23,7 +23,7 @@ from connector.asterisk.mobile import MobileAgents
 from connector.asterisk.notify import PhoneNotifier
 from connector.asterisk.phonecalls import PhoneCalls
 from connector.asterisk.phoneside import PhoneSide
-from connector.asterisk.projection import MemberWatch, known_members
+from connector.asterisk.projection import MemberWatch
 from connector.asterisk.queues import QueueMembership
 from connector.asterisk.recovery import Reconciler
 from connector.asterisk.rooms import PartyRooms
@@ -197,8 +197,8 @@ class AsteriskPbx:
         return self._reconciler.started
 
     def members(self, endpoint: str) -> tuple[MemberChanged, ...]:
-        """Return the memberships of a phone in queues of the PBX."""
-        return tuple(one for (phone, _), one in known_members(self._exchange).items() if phone == endpoint)
+        """Return the memberships of a phone, with the one that only the connector keeps."""
+        return tuple(self.model.board.queues(endpoint).values())
 
     def recall(self, started: str, members: Iterable[MemberChanged]) -> None:
         """Begin with what another process knew of a PBX: if that was started anew, they are put back."""
