@@ -1,8 +1,8 @@
 """What a configuration leaves open to others on the network: told at the start, and by `connector check`."""
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from connector.config import AgentSource, Settings, TlsSettings, Transport
 
@@ -14,15 +14,26 @@ def exposures(settings: Settings) -> Iterator[str]:
     if bridge.transport is Transport.TCP:
         yield from _link("bridge", bridge.host, bridge.tls, secured=bridge.tls.enabled)
     elif amqp.url:
-        url = urlsplit(amqp.url.reveal())
-        yield from _link("amqp", url.hostname or "", amqp.tls, secured=url.scheme == "amqps")
+        url = amqp.url.reveal()
+        yield from _link("amqp", _host(url), amqp.tls, secured=url.startswith("amqps:"))
     directory = settings.directory
     if directory.source is AgentSource.SQL and directory.url is not None:
-        host = urlsplit(directory.url.reveal()).hostname or ""
+        host = _host(directory.url.reveal())
         if host:
             yield from _link("directory.url", host, directory.tls, secured=directory.tls.enabled)
     if settings.monitoring.port and not is_loopback(settings.monitoring.host):
         yield "monitoring.host: everybody who reaches this address can read metrics and health"
+
+
+def _host(url: str) -> str:
+    """Return the host of a URL, whatever its password looks like; "" if there is none."""
+    place = url.partition("://")[2]
+    # A password may hold anything but an @, even what only a host may; a path may hold that.
+    user, at, rest = place.partition("@")
+    where = re.split(r"[/?#]", rest if at and (":" in user or "/" not in user) else place, maxsplit=1)[0]
+    if where.startswith("["):
+        return where[1:].partition("]")[0]
+    return where.partition(":")[0]
 
 
 def is_loopback(host: str) -> bool:

@@ -21,6 +21,7 @@ class Systemd:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._socket: socket.socket | None = None
         self._status = ""
+        self._failed = False
         self.watchdog: float | None = None
         """Seconds between two signs of life; None: no watchdog."""
         address = environ.get("NOTIFY_SOCKET", "")
@@ -71,8 +72,12 @@ class Systemd:
             # Its queue is full; what matters is told again.
             return
         except OSError as problem:
-            log.warning("systemd cannot be told anything", reason=problem.strerror)
-            self.close()
+            # It may pass, and without signs of life systemd would end us.
+            if not self._failed:
+                log.warning("systemd cannot be told anything", reason=problem.strerror)
+            self._failed = True
+        else:
+            self._failed = False
 
 
 def _watchdog(environ: Mapping[str, str]) -> float | None:

@@ -284,5 +284,10 @@ def test_without_systemd_nothing_is_told_and_nothing_fails(tmp_path: Path) -> No
         systemd.close()
     gone = Systemd({"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "1000000"})
     gone.ready()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as back:
+        # It may only have been busy: who gives no sign of life any more is ended by it.
+        back.bind(str(tmp_path / "nobody"))
+        gone.alive()
+        assert told(back) == ["WATCHDOG=1"]
     gone.alive()
     gone.close()

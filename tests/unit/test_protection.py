@@ -73,6 +73,12 @@ def test_what_leaves_the_machine_unprotected_is_told() -> None:
         found = replace(SETTINGS, bridge=by_broker, amqp=replace(SETTINGS.amqp, url=url))
         assert [line.split(":")[0] for line in exposures(found)] == said
         assert "hunter2" not in "".join(exposures(found))
+    for secret in ("pa[ss", "pa[ss]w", "pa]ss", "pa:ss", "pa/ss?#"):
+        url = Secret(f"postgresql://user:{secret}@db.example.com/agents")
+        found = replace(SETTINGS, directory=replace(SETTINGS.directory, source=AgentSource.SQL, url=url))
+        assert list(exposures(found)) == [
+            "directory.url: not encrypted on the way to db.example.com; use TLS"
+        ]
     for host, tls, said in (
         ("10.0.0.9", TlsSettings(), ["directory.url"]),
         ("10.0.0.9", blind, ["directory.url.tls.verify"]),
