@@ -116,7 +116,8 @@ async def _read(
     kept = {key: one for key, one in members_before.items() if restarted and is_ours(exchange, one)}
     gone = members_before.keys() - kept.keys() - set(map(member_of_row, members))
     told = [row for row in members if member_of_row(row) not in kept]
-    _apply_all(exchange, (facts.MemberGone(queue, phone) for phone, queue in sorted(gone)))
+    missing = [facts.MemberGone(queue, phone) for phone, queue in sorted(gone)]
+    _apply_all(exchange, (fact for fact in missing if subject_of(fact) not in newer))
     for row in (*told, *devices):
         _apply_all(exchange, (fact for fact in translate(row) if subject_of(fact) not in newer))
     await project(exchange, link, kept.values())

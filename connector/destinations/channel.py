@@ -39,6 +39,11 @@ class Channel(SupervisingChannel):
         self._dialling = False
         self._told_unreachable = False
 
+    @property
+    def has_live_call(self) -> bool:
+        """Whether the bridge has a call here that is not over."""
+        return any(isinstance(one, Interaction) and one.is_live for one in self.children.values())
+
     def asks_of_pbx(self, name: str) -> bool:
         """Return whether it is about the phone: who works there, its calls, what it supervises."""
         return name not in {_DISPOSE, "channel.query.x-capabilities"}

@@ -38,8 +38,11 @@ class ChannelGroup(Destination):
     @property
     def busy(self) -> bool:
         """Whether a call is up on one of the agent's phones, or on one that the agent has left."""
-        channels = [one.seat for one in self.children.values() if isinstance(one, Channel)]
-        return any(is_busy(self.tree.pbx, seat) for seat in (*self._seats(), *channels))
+        channels = [one for one in self.children.values() if isinstance(one, Channel)]
+        if any(one.has_live_call for one in channels):
+            # It is the bridge's, even if another agent has the phone by now.
+            return True
+        return any(is_busy(self.tree.pbx, seat) for seat in (*self._seats(), *(one.seat for one in channels)))
 
     @handles(wire.ChannelGroupInit)
     async def init(self, _body: wire.ChannelGroupInit) -> wire.ChannelGroupInitReply:

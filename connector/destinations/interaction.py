@@ -12,7 +12,7 @@ from connector.destinations.tree import Tree, interaction_topic
 from connector.telephony import changes
 from connector.telephony.changes import Change
 from connector.telephony.interactions import Interaction as Model
-from connector.telephony.pbx import Seat
+from connector.telephony.pbx import PbxProblem, Seat
 from connector.telephony.states import InteractionState, Role
 
 _DISPOSE = "interaction.request.dispose"
@@ -120,9 +120,14 @@ class Interaction(RecordedInteraction):
     @handles(wire.Consult)
     async def consult(self, body: wire.Consult) -> wire.ConsultReply:
         """Hold the primary and place a consult call."""
-        self._consulting = True
+        self._consulting, before = True, self._consults.copy()
         try:
             return wire.ConsultReply(nativeid=await self.tree.pbx.consult(self.nativeid, body.destination))
+        except PbxProblem:
+            # It may have begun all the same.
+            for begun in sorted(self._consults - before):
+                self.emit(wire.ConsultStarted(nativeid=begun))
+            raise
         finally:
             self._consulting = False
 
@@ -181,6 +186,12 @@ class Interaction(RecordedInteraction):
             for one in tuple(self.children.values()):
                 if isinstance(one, Conversation):
                     one.tell_if_over()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the call is not over."""
+        model = self._find()
+        return model is not None and not model.over
 
     def _find(self) -> Model | None:
         return self.tree.pbx.model.interaction(self.nativeid)

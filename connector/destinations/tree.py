@@ -464,6 +464,9 @@ class Tree:
     def _on_change(self, change: Change) -> None:
         self.team.on_change(change)
         if self._catch_up is not None:
+            if isinstance(change, InteractionEnded):
+                # What the bridge is to be told of it, it is told later; a call that nobody takes is over now.
+                self._complete_if_unclaimed(change.interaction)
             if not isinstance(change, ServiceChanged):
                 return
             if change.available:

@@ -3,10 +3,18 @@
 import asyncio
 
 import pytest
-from telephony_script import AGENT, CUSTOMER, agent_answers, agent_rings, customer_waits
+from telephony_script import (
+    AGENT,
+    CUSTOMER,
+    agent_answers,
+    agent_rings,
+    customer_waits,
+    pbx_lets_agent_consult,
+)
 from tree_door import CHANNEL, CONVERSATION, INTERACTION, SESSION, Bridge, settle
 
 from connector.telephony import facts
+from connector.telephony.pbx import PbxDown
 from connector.telephony.states import ConversationState
 
 
@@ -239,3 +247,21 @@ async def test_nothing_waits_for_tones(bridge: Bridge) -> None:
         first,
         second,
     ]
+
+
+async def test_a_consult_that_began_in_a_request_that_failed_is_told(bridge: Bridge) -> None:
+    """The link to the PBX breaks after the number was dialled, before all is as it was asked for."""
+    await bridge.log_in()
+    await bridge.take_call()
+    bridge.pbx.tell(*agent_answers())
+    bridge.take_events()
+    bridge.pbx.gate = asyncio.Event()
+    bridge.send("interaction.request.consult", INTERACTION, destination="1002")
+    await settle()
+    bridge.pbx.tell(*pbx_lets_agent_consult())
+    bridge.pbx.refuse = PbxDown("The telephone system cannot be reached at the moment.")
+    bridge.pbx.gate.set()
+    await settle()
+    names = [one.name for one in bridge.wire.sent]
+    assert names.index("interaction.request.consult") < names.index("interaction.consult")
+    assert f"interaction.consult {AGENT}-2" in bridge.take_events()
