@@ -16,7 +16,7 @@ from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.mobile import shown_number
 from connector.telephony.numbers import check_number
 from connector.telephony.pbx import Refused, Seat
-from connector.telephony.states import ConversationState, Role
+from connector.telephony.states import ANSWERED_STATES, ConversationState, Role
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +112,8 @@ class CallControl:
         presence = self._exchange.model.presence(seat.endpoint)
         if interaction.is_of_a_queue and presence.agent == seat.agent and presence.ready:
             await self._membership.set_not_ready(seat, "")
+        if interaction.primary.state in ANSWERED_STATES:
+            raise Refused("The call was answered meanwhile: please release it instead.")
         await self._hang_up(interaction, interaction.primary, _HANGUP_REJECTED)
 
     async def release(self, interaction_id: str, conversation_id: str) -> None:

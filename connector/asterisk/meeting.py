@@ -139,6 +139,17 @@ class Meetings:
                     f"The other agent has the {conversation.role} call on hold, and must take it back first."
                 )
 
+    def others_who_hold(self, interaction: Interaction, party: str) -> list[str]:
+        """Return the legs of other agents who hold a call with that party and nobody else but this agent."""
+        mine = {party, *interaction.legs}
+        return [
+            one.leg
+            for other in self._exchange.model.interactions_everywhere()
+            if other is not interaction
+            for one in other.live_conversations
+            if one.state is ConversationState.HELD and party in one.parties and mine.issuperset(one.parties)
+        ]
+
     def require_free(self, conversation: Conversation) -> None:
         """Refuse to send another agent who has calls of its own away to a number.
 

@@ -129,7 +129,7 @@ class RoomMoves(AnsweredCalls):
         first, leg = conversation is interaction.primary, agent or conversation.leg
         party, room, _ = self._meetings.where(conversation)
         # A colleague who was asked is no caller: nobody takes care of him.
-        fallback = {**self._fallback(interaction), **self._queued(party)} if first else {}
+        fallback = {**self._care_of(interaction, party), **self._queued(party)} if first else {}
         wanted = self._notes(conversation, room)
         wanted[leg] = {
             ROOM_VARIABLES[conversation.role]: room,
@@ -294,6 +294,11 @@ class RoomMoves(AnsweredCalls):
             ways = _ways_of(handling)
             self._ways = handling, ways
         return {"HARMONY_BACK": self._former_agents.back(interaction.endpoint), **ways}
+
+    def _care_of(self, interaction: Interaction, party: str) -> dict[str, str]:
+        """Return `_fallback` for a party whom the call is about: nobody takes who was called in."""
+        called_in = party in interaction.guests or self._exchange.model.legs.seat_of(party) != party
+        return {} if called_in else self._fallback(interaction)
 
     def _where(self, destination: str) -> dict[str, str]:
         return {

@@ -1,10 +1,12 @@
 """What the party rooms do about the phone's own keys, on behalf of `connector.asterisk.phoneside`."""
 
+from contextlib import suppress
+
 from connector.asterisk.contexts import BYE, IDLE, REFERRED, ROOM
 from connector.asterisk.meeting import ON_ITS_WAY
 from connector.asterisk.room_moves import RoomMoves
 from connector.telephony.interactions import Conversation, Interaction
-from connector.telephony.pbx import PbxProblem
+from connector.telephony.pbx import PbxProblem, Refused
 from connector.telephony.states import ConversationState
 
 """Context that calls a number for a party whom the phone's own key transfers."""
@@ -16,12 +18,12 @@ class RoomPhoneSide(RoomMoves):
     async def prepare(self, interaction: Interaction) -> None:
         """Let the caller whom the phone's own key transfers blind come back if nobody takes the call."""
         context, seconds = self._settings.context, str(int(self._settings.timeout))
-        caller = {"HARMONY_REFER": context, "HARMONY_TIMEOUT": seconds, **self._fallback(interaction)}
+        refer = {"HARMONY_REFER": context, "HARMONY_TIMEOUT": seconds}
         await self._variables.set_all(
             {
                 # A code of features.conf dials on a leg of its own: the context is inherited there.
                 interaction.leg: {"TRANSFER_CONTEXT": REFERRED, "__HARMONY_REFER": context},
-                **dict.fromkeys(interaction.primary.parties, caller),
+                **{leg: refer | self._care_of(interaction, leg) for leg in interaction.primary.parties},
             }
         )
 
@@ -136,6 +138,12 @@ class RoomPhoneSide(RoomMoves):
         await self._set(party, HARMONY_AGENT=newcomer)
         self._lone.bind(newcomer, self._room(party))
         with self._departing(first), self._departing(second):
-            await self._move(self._meetings.seat(newcomer, self._room(party)), (second.leg, BYE, "s"))
+            try:
+                await self._move(self._meetings.seat(newcomer, self._room(party)), (second.leg, BYE, "s"))
+            except Refused:
+                for each in (first, second):
+                    with suppress(PbxProblem):
+                        await self._introduce(each, each.primary)
+                raise
             await self._hang_up(first.leg)
             await self._exchange.until(lambda: first.over and second.over, "transfer")

@@ -11,6 +11,7 @@ from connector.asterisk.handling import require_dialable
 from connector.asterisk.link import AmiError
 from connector.asterisk.meeting import ON_ITS_WAY, Move
 from connector.asterisk.room_moves import RoomMoves
+from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.numbers import check_number
 from connector.telephony.pbx import PbxProblem, Refused
@@ -76,6 +77,10 @@ class RoomTransfers(RoomMoves):
         await self._note_down(wanted, wait=len(coming) != 1)
         if not coming:
             await self._leave(interaction, bye)
+            if self._exchange.model.legs.get(party) is None:
+                # They hung up as the agent left: nobody is there for the colleague, who holds.
+                with suppress(AmiError, PbxProblem):
+                    await self._hang_up(target)
             return
         with self._departing(interaction):
             await self._bring(coming[1:], room)
@@ -117,7 +122,11 @@ class RoomTransfers(RoomMoves):
         destination = await self._checked(number)
         party = self._party(conversation)
         await self._set(party, **self._where(destination), **self._fallback(interaction))
+        holding = self._meetings.others_who_hold(interaction, party)
         await self._leave(interaction, (party, TRANSFER, "s"), (interaction.leg, BYE, "s"))
+        for leg in holding:
+            # Their call goes with the party, which does not come back into that room.
+            self._exchange.apply(facts.LegsParted(leg, party))
 
     async def consult_conference(self, interaction_id: str) -> None:
         """Everybody into the primary's room."""

@@ -5,7 +5,7 @@ from connector.telephony.calls import Calls
 from connector.telephony.changes import ConversationAdded, InteractionAdded, MemberType
 from connector.telephony.interactions import Conversation, Interaction
 from connector.telephony.legs import Leg
-from connector.telephony.states import ANSWERED_STATES, ConversationState, InteractionState, Role
+from connector.telephony.states import RINGING_STATES, ConversationState, InteractionState, Role
 
 
 def dial_started(calls: Calls, callee: str) -> None:
@@ -54,8 +54,9 @@ def _conversation_being_dialled(calls: Calls, interaction: Interaction, leg: str
     consult = interaction.consult
     if consult is not None and not consult.released:
         return consult if consult.leg == leg else interaction.primary
-    if interaction.primary.state not in ANSWERED_STATES:
+    if interaction.primary.state in RINGING_STATES:
         return interaction.primary
+    # Whom the call is about may have hung up as the consult was asked for.
     return begin_consult(calls, interaction, leg)
 
 

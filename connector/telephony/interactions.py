@@ -154,6 +154,8 @@ class Interaction:
     """Why the agent's leg is about to end, where a transfer is under way."""
     meeting: bool = False
     """Whether agent and parties are on their way into one room, where they will talk on."""
+    guests: set[str] = field(default_factory=set)
+    """Parties who were called in: the call is not about them, and nobody takes them if the agent is gone."""
     transferred: set[str] = field(default_factory=set)
     """Legs that a transfer took out: no part of this any more, even while they are still heard."""
     recording: Recording = Recording.OFF

@@ -156,6 +156,8 @@ def _seat(
         leg = calls.legs.get(leg_id)
         if leg is not None:
             later = began in parties and leg_id != began
+            if later:
+                interaction.guests.add(leg_id)
             role = Role.CONSULT if later else conversation.role
             kind = calls.type_of(leg, role)
             conversation.admit(interaction.id, leg, kind, calls.emit, silent=silent)

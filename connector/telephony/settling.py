@@ -39,6 +39,8 @@ def look_at(calls: Calls, interaction: Interaction) -> None:
         if interaction.consult is not None:
             _merge_conference(calls, interaction, interaction.consult, heard)
         for conversation in interaction.on_leg(agent.id):
+            if conversation.state is ConversationState.HELD and not interaction.meeting:
+                _admit_elsewhere(calls, interaction, conversation, agent)
             _settle(calls, interaction, conversation, agent, heard)
     if not agents:
         return
@@ -87,6 +89,24 @@ def _admit(calls: Calls, interaction: Interaction, agent: Leg, heard: Hearing) -
         kind = calls.type_of(leg, conversation.role)
         conversation.admit(interaction.id, leg, kind, calls.emit, silent=False)
         calls.link(leg_id, interaction)
+
+
+def _admit_elsewhere(calls: Calls, interaction: Interaction, conversation: Conversation, agent: Leg) -> None:
+    """Whoever joins the parties in their room, while the agent is away from it, is a party as well."""
+    room, graph = agent.rooms.get(conversation.role), calls.legs
+    there = [leg for leg in conversation.parties if room and graph.room_of(leg) == room]
+    if not there or interaction.departure is not None:
+        return
+    known = {leg for one in interaction.conversations() for leg in one.parties}.union(
+        interaction.transferred, interaction.every_leg
+    )
+    for leg_id in sorted(graph.hearing(there[0]).parties - known):
+        leg = graph.get(leg_id)
+        if leg is not None and graph.room_of(leg_id) == room:
+            conversation.candidates.discard(leg_id)
+            kind = calls.type_of(leg, conversation.role)
+            conversation.admit(interaction.id, leg, kind, calls.emit, silent=False)
+            calls.link(leg_id, interaction)
 
 
 def _home_of(
@@ -153,6 +173,7 @@ def _merge_conference(calls: Calls, interaction: Interaction, consult: Conversat
     consult.parties.clear()
     consult.step(interaction.id, ConversationState.RELEASED, calls.emit, Cause.CONFERENCED)
     primary.parties.update(moved)
+    interaction.guests.update(moved)
     for member in moved.values():
         calls.emit(MemberJoined(interaction.id, primary.id, member))
 

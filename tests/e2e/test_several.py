@@ -5,9 +5,10 @@ Agent 1001 has customer 2001; 1002 and 1003 are agents too, 2002 and 2003 outsid
 
 import pytest
 from calls import ENDED, HELD, RELEASED, TALKING, Call
-from desk import WAIT, Desk
+from desk import WAIT, Desk, cause_of
 from test_colleague import hear, make_pair
 
+from connector.bridge.catalogue.conversation import Cause
 from connector.lab.phones.base import Phone
 from connector.processor.handles import Conversation, Interaction
 
@@ -132,4 +133,54 @@ async def test_an_agent_who_is_called_in_sees_who_is_there(call: Call, inviter: 
     await theirs.complete()
     await session.close()
     await call.primary.release()
+    await call.over()
+
+
+@pytest.mark.parametrize("call", ["direct"], indirect=True)
+@pytest.mark.parametrize("goes", ["agent", "customer"])
+async def test_who_is_called_in_and_comes_while_the_agent_holds_is_a_party(call: Call, goes: str) -> None:
+    outsider = await call.desk.phones.phone("2002")
+    await call.primary.blind_conference("2002")
+    ringing = await outsider.next_call(WAIT)
+    await call.primary.hold()
+    await ringing.answer()
+    await call.primary.wait_members(lambda members: {one.address for one in members} == {"2001", "2002"})
+    assert call.primary.state is HELD
+    await hear({outsider: {"2001"}, call.customer: {"2002"}})
+    if goes == "agent":
+        await call.primary.release()
+        await call.interaction.wait_state(ENDED)
+        await hear({outsider: {"2001"}, call.customer: {"2002"}})
+        await ringing.hangup()
+    else:
+        await call.customers_call.hangup()
+        await call.primary.wait_members(lambda members: [one.address for one in members] == ["2002"])
+        await hear({outsider: {"MOH"}})
+        await call.primary.retrieve()
+        await hear({outsider: {"1001"}, call.agent: {"2002"}})
+        await call.primary.release()
+    await call.over()
+
+
+@pytest.mark.parametrize("call", ["queue", "direct"], indirect=True)
+async def test_who_holds_is_let_go_when_the_other_agent_sends_the_customer_to_a_number(call: Call) -> None:
+    session = await call.desk.login("1002", ready=False)
+    outsider = await call.desk.phones.phone("2002")
+    await call.primary.blind_conference("1002")
+    theirs = await session.channel.next_interaction()
+    ringing = await call.target.next_call(WAIT)
+    await call.primary.hold()
+    await ringing.answer()
+    await theirs.primary.wait_members(lambda members: [one.address for one in members] == ["2001"])
+    await theirs.primary.hold()
+    await theirs.primary.blind_transfer("2002")
+    await theirs.wait_state(ENDED)
+    assert cause_of(theirs) is Cause.TRANSFERRED
+    await call.interaction.wait_state(ENDED)
+    assert cause_of(call.interaction) is Cause.NORMAL
+    await (await outsider.next_call(WAIT)).answer()
+    await hear({outsider: {"2001"}, call.customer: {"2002"}})
+    await call.customers_call.hangup()
+    await theirs.complete()
+    await session.close()
     await call.over()

@@ -4,11 +4,11 @@ import pytest
 from telephony_script import AGENT, CUSTOMER, agent_in_call, feed
 
 from connector.telephony import facts
-from connector.telephony.changes import Change, MemberJoined, MemberLeft
+from connector.telephony.changes import Change, ConversationAdded, MemberJoined, MemberLeft
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
 from connector.telephony.model import TelephonyModel
-from connector.telephony.states import ConversationState
+from connector.telephony.states import ConversationState, Role
 
 TALKING, HELD = ConversationState.TALKING, ConversationState.HELD
 GUEST, NEAR, FAR, OTHER = "g-leg", "l1", "l2", "o-leg"
@@ -133,3 +133,46 @@ def test_an_agent_who_is_called_in_by_somebody_who_has_left_is_told_who_is_there
         (type(one), one.member.address) for one in changes if isinstance(one, MemberJoined | MemberLeft)
     ]
     assert members == [(MemberJoined, "2001"), (MemberLeft, "1001")]
+
+
+def test_who_comes_into_the_room_while_the_agent_holds_is_a_party() -> None:
+    model = TelephonyModel()
+    model.watch("1001")
+    feed(model, *agent_in_call(), facts.RoomAssigned(AGENT, Role.PRIMARY, CUSTOMER))
+    feed(model, facts.RoomOpened("b1", CUSTOMER), facts.LegLeft(AGENT, "b1", waits=True))
+    feed(model, facts.MusicStarted(CUSTOMER))
+    interaction = model.interaction(AGENT)
+    assert interaction is not None
+    assert interaction.primary.state is HELD
+    told = feed(model, facts.MusicStopped(CUSTOMER), *with_guest())
+    assert [one.member.address for one in told if isinstance(one, MemberJoined)] == ["2002"]
+    assert interaction.primary.parties.keys() == {CUSTOMER, GUEST}
+    assert interaction.primary.state is HELD
+    feed(model, facts.LegEnded(CUSTOMER, 16))
+    assert interaction.primary.parties.keys() == {GUEST}
+    assert interaction.primary.state is HELD
+
+
+def test_a_consult_that_begins_as_the_customer_hangs_up_is_one() -> None:
+    model = TelephonyModel()
+    model.watch("1001")
+    feed(model, *agent_in_call())
+    told = feed(
+        model,
+        facts.LegLeft(AGENT, "b1"),
+        facts.LegEnded(CUSTOMER, 16),
+        facts.LegCreated(NEAR, "", AGENT, placed=False, internal=True),
+        facts.LegCreated(FAR, "", AGENT, placed=False, internal=True),
+        facts.LegsPaired(NEAR, FAR),
+        facts.DialStarted(AGENT, NEAR),
+        facts.LegCreated(OTHER, "2003", AGENT, placed=False, number="2003"),
+        facts.DialStarted(FAR, OTHER),
+    )
+    interaction = model.interaction(AGENT)
+    assert interaction is not None
+    assert interaction.consult is not None
+    assert (interaction.primary.state, interaction.consult.state) == (
+        ConversationState.RELEASED,
+        ConversationState.DIALING,
+    )
+    assert any(isinstance(one, ConversationAdded) for one in told)

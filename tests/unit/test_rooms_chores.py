@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
-from telephony_script import AGENT, CUSTOMER, agent_in_call
+from telephony_script import AGENT, CUSTOMER, agent_answers, agent_in_call, agent_rings, customer_waits
 
+from connector.asterisk.control import CallControl
 from connector.asterisk.exchange import Exchange
 from connector.asterisk.former_agents import FormerAgents
 from connector.asterisk.invitations import Invitations
@@ -19,8 +21,9 @@ from connector.asterisk.wire import AmiMessage
 from connector.telephony import facts
 from connector.telephony.facts import Fact
 from connector.telephony.interactions import Interaction
-from connector.telephony.pbx import Refused
-from connector.telephony.states import ConversationState
+from connector.telephony.model import TelephonyModel
+from connector.telephony.pbx import Refused, Seat
+from connector.telephony.states import ConversationState, DialOutcome, Role
 
 TARGET, ROOM = "x-leg", "r1"
 IN_ROOM: tuple[Fact, ...] = (
@@ -311,3 +314,71 @@ async def test_a_leg_that_was_moved_is_not_moved_again_before_it_has_shown_up(sh
         assert again.done()
     await again
     assert moves() == ["harmony-didle", "harmony-room"]
+
+
+async def test_who_was_called_in_has_no_notes_of_who_takes_a_caller() -> None:
+    """Else nobody's queue would get a colleague or an outsider who was consulted."""
+    bench = Bench()
+    bench.tell(*consulting(answered=True))
+    bench.tell(facts.LegLeft(AGENT, "b2"), facts.LegLeft(TARGET, "b2"))
+    bench.tell(facts.LegJoined(TARGET, ROOM), facts.LegJoined(AGENT, ROOM))
+    assert bench.interaction.primary.parties.keys() == {CUSTOMER, TARGET}
+    await bench.rooms().prepare(bench.interaction)
+    known = bench.link.variables()
+    assert known[f"{CUSTOMER} HARMONY_ORPHANS"] == "queue"
+    assert f"{TARGET} HARMONY_ORPHANS" not in known
+    assert known[f"{TARGET} HARMONY_REFER"] == known[f"{CUSTOMER} HARMONY_REFER"]
+
+
+async def test_a_call_that_is_answered_as_it_is_rejected_is_not_hung_up() -> None:
+    """Before the hang-up the queues are told to offer no more, and the phone may be picked up meanwhile."""
+
+    class Membership:
+        async def set_not_ready(self, _seat: Seat, _reason: str) -> None:
+            bench.tell(*agent_answers())
+
+    bench = Bench(in_room=False)
+    bench.exchange.model = TelephonyModel()
+    bench.exchange.model.watch("1001")
+    bench.tell(facts.MemberChanged("support", "1001", "1001", paused=False, reason=""))
+    bench.tell(*customer_waits(), *agent_rings())
+    parts: list[Any] = [bench.exchange, bench.link, Membership(), bench.rooms(), DialSettings()]
+    control = CallControl(*parts, cast("Any", None), cast("Any", None))
+    with pytest.raises(Refused, match="answered meanwhile"):
+        await control.reject(AGENT, Seat("1001", "1001", ("support",)))
+    assert bench.link.hung_up() == []
+
+
+async def test_a_colleague_who_holds_is_let_go_if_the_caller_hangs_up_as_the_call_is_handed_over() -> None:
+    bench = Bench()
+    bench.exchange.model.watch("1002")
+    bench.tell(*consulting(answered=True), facts.RoomAssigned(TARGET, Role.PRIMARY, AGENT))
+    bench.tell(facts.LegLeft(TARGET, "b2", waits=True))
+
+    def moved(action: str, fields: Fields) -> None:
+        if action == "Redirect" and fields["Context"] == "harmony-bye":
+            bench.tell(facts.LegEnded(CUSTOMER, 16), facts.LegEnded(AGENT, 16))
+
+    bench.link.on_send = moved
+    await bench.rooms().consult_transfer(AGENT)
+    assert TARGET in bench.link.hung_up()
+
+
+async def test_a_join_of_two_calls_that_is_refused_leaves_both_their_notes() -> None:
+    """Else the dialplan would not know the party when the agent hangs up later."""
+    bench = Bench()
+    bench.tell(
+        facts.LegCreated("a2-leg", "1001", "a2-leg", placed=True, number="1001", dialled="2002"),
+        facts.LegCreated(TARGET, "2002", "a2-leg", placed=False, number="2002"),
+        facts.DialStarted("a2-leg", TARGET),
+        facts.LegAnswered(TARGET),
+        facts.DialEnded("a2-leg", TARGET, DialOutcome.ANSWERED),
+        facts.LegAnswered("a2-leg"),
+        *(facts.LegJoined("a2-leg", "r2"), facts.LegJoined(TARGET, "r2"), facts.RoomOpened("r2", TARGET)),
+    )
+    bench.link.refused = {"Redirect"}
+    with pytest.raises(Refused, match="could not be moved"):
+        await bench.rooms().join(AGENT, "a2-leg")
+    known = bench.link.variables()
+    assert (known[f"{AGENT} HARMONY_P1"], known[f"{CUSTOMER} HARMONY_AGENT"]) == (CUSTOMER, AGENT)
+    assert (known["a2-leg HARMONY_P1"], known[f"{TARGET} HARMONY_AGENT"]) == (TARGET, "a2-leg")
