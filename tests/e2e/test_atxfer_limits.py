@@ -1,7 +1,5 @@
 """What the strategy `consult: atxfer` cannot do: refused in a sentence, and nothing moves by it."""
 
-import asyncio
-
 import pytest
 from atxfer_desk import agent_and_customer_talk, ring
 from calls import TALKING, Call, make_call
@@ -12,7 +10,6 @@ from connector.asterisk.atxfer import LIMITS
 from connector.bridge.catalogue.extensions import CapabilitiesReply
 from connector.lab.phones.hearing import expect_hears
 from connector.lab.provider import LabProvider
-from connector.processor.handles import Conversation
 from connector.processor.problems import BridgeRequestFailed
 
 pytestmark = pytest.mark.atxfer
@@ -56,23 +53,6 @@ async def test_what_the_strategy_cannot_do_is_refused(queue_call: Call) -> None:
     await expect_hears({call.agent: {"2001", "1002"}})
     await targets_call.hangup()
     await call.customers_call.hangup()
-    await call.over()
-
-
-async def test_a_double_click_does_not_complete_the_transfer(queue_call: Call) -> None:
-    call = queue_call
-    first, second = await asyncio.gather(
-        call.interaction.consult("1002"), call.interaction.consult("1002"), return_exceptions=True
-    )
-    assert isinstance(first, Conversation)
-    assert isinstance(second, BridgeRequestFailed)
-    assert "There is a consult call already" in str(second)
-    await (await call.target.next_call(WAIT)).answer()
-    await first.wait_state(TALKING)
-    await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
-    await first.release()
-    await agent_and_customer_talk(call)
-    await call.primary.release()
     await call.over()
 
 

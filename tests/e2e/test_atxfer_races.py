@@ -32,8 +32,8 @@ _COMPLETES = 0.34
 """Seconds after which it has heard both tones of the code that completes a transfer."""
 
 
-async def test_alternate_forty_times_back_to_back(queue_call: Call) -> None:
-    call = queue_call
+@pytest.mark.parametrize("call", ["queue", "dial"], indirect=True)
+async def test_alternate_forty_times_back_to_back(call: Call) -> None:
     consult = await call.consult()
     for times in range(1, 41):
         await call.interaction.alternate()
@@ -49,8 +49,8 @@ async def test_alternate_forty_times_back_to_back(queue_call: Call) -> None:
 
 
 @pytest.mark.parametrize("late", [0.0, _HOLDS])
-async def test_the_consulted_answers_as_the_consult_is_cancelled(queue_call: Call, late: float) -> None:
-    call = queue_call
+@pytest.mark.parametrize("call", ["queue", "dial"], indirect=True)
+async def test_the_consulted_answers_as_the_consult_is_cancelled(call: Call, late: float) -> None:
     outcomes: Counter[str] = Counter()
     for offset in offsets(20):
         consult, ringing = await ring(call)
@@ -189,9 +189,9 @@ async def test_the_consulted_hangs_up_as_the_call_is_transferred(shift: Shift, l
 
 @pytest.mark.parametrize("late", [0.0, _HOLDS, _COMPLETES])
 @pytest.mark.parametrize("verb", ["alternate", "consult_conference"])
-async def test_the_consulted_hangs_up_as_the_agent_moves(queue_call: Call, verb: str, late: float) -> None:
+@pytest.mark.parametrize("call", ["queue", "hand"], indirect=True)
+async def test_the_consulted_hangs_up_as_the_agent_moves(call: Call, verb: str, late: float) -> None:
     """Before it or after it: in the end agent and customer talk."""
-    call = queue_call
     outcomes: Counter[str] = Counter()
     for offset in offsets(8):
         consult, targets_call = await ring(call)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 from cable import Cable
-from calls import ENDED, HELD, RELEASED, TALKING, Call, make_call
+from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, cause_of
 from found import after_restart, agree, newcomer
 from gaps import gap
@@ -24,7 +24,7 @@ NAME = "conversation.request.x-privateword"
 
 Name = Literal["agent", "customer", "target"]
 
-ORIGINS = pytest.mark.parametrize("call", ["queue", "dial", "direct"], indirect=True)
+EACH_ORIGIN = pytest.mark.parametrize("call", ORIGINS, indirect=True)
 
 
 def phones_of(call: Call) -> dict[Name, Phone]:
@@ -82,7 +82,7 @@ async def refused(call: Call, target: str, **body: str) -> str | None:
     return (await call.desk.bridge.request(target, NAME, body)).error_message
 
 
-@ORIGINS
+@EACH_ORIGIN
 async def test_aside_and_back_twice(call: Call) -> None:
     await three(call)
     for _ in range(2):
@@ -98,7 +98,7 @@ async def test_aside_and_back_twice(call: Call) -> None:
     await call.over()
 
 
-@ORIGINS
+@EACH_ORIGIN
 async def test_alternate_hold_and_release(call: Call) -> None:
     await three(call)
     word = await aside(call)
@@ -123,7 +123,7 @@ async def test_alternate_hold_and_release(call: Call) -> None:
     await call.over()
 
 
-@ORIGINS
+@EACH_ORIGIN
 async def test_the_others_are_left_to_one_another(call: Call) -> None:
     """A transfer out of a private word takes the agent out of the conference."""
     await three(call)

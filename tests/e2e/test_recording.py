@@ -86,14 +86,14 @@ async def test_a_recording_has_both_voices_and_silence_where_it_was_paused(call:
     assert re.fullmatch(r"harmony/\d{4}-\d\d-\d\d/\d{6}-1001-2001-[0-9a-f]{8}\.wav", file)
     await one.wait_data(lambda data: data["X_RECORDING"] == "ON")
     assert one.recording is ON
-    await _for_a_while(call)
+    await for_a_while(call)
     await one.pause_recording()
     await one.wait_data(lambda data: data["X_RECORDING"] == "PAUSED")
     assert one.recording is PAUSED
-    await _for_a_while(call)
+    await for_a_while(call)
     await one.resume_recording()
     assert one.recording is ON
-    await _for_a_while(call)
+    await for_a_while(call)
     await one.stop_recording()
     await one.wait_data(lambda data: data["X_RECORDING"] is None)
     assert one.recording is OFF
@@ -105,18 +105,18 @@ async def test_a_recording_has_both_voices_and_silence_where_it_was_paused(call:
 async def test_a_recording_follows_the_customer_through_hold_consult_and_transfer(call: Call) -> None:
     target = await call.desk.phones.phone("1002")
     file = await call.interaction.start_recording()
-    await _for_a_while(call)
+    await for_a_while(call)
     await call.interaction.primary.hold()
-    await _for_a_while(call, {call.agent: set(), call.customer: {"MOH"}})
+    await for_a_while(call, {call.agent: set(), call.customer: {"MOH"}})
     await call.interaction.primary.retrieve()
-    await _for_a_while(call)
+    await for_a_while(call)
     consult = await call.interaction.consult("1002")
     await (await target.next_call(WAIT)).answer()
     await consult.wait_state(ConversationState.TALKING)
-    await _for_a_while(call, {target: {"1001"}, call.customer: {"MOH"}})
+    await for_a_while(call, {target: {"1001"}, call.customer: {"MOH"}})
     assert call.interaction.recording is ON
     await call.interaction.consult_transfer()
-    await _for_a_while(call, {target: {"2001"}, call.customer: {"1002"}})
+    await for_a_while(call, {target: {"2001"}, call.customer: {"1002"}})
     await finish(call)
     # On hold the music is recorded, and neither what the customer says to it nor the consult call.
     with_agent, held, with_target = {"2001", "1001"}, {"MOH"}, {"2001", "1002"}
@@ -128,15 +128,15 @@ async def test_a_recording_is_of_the_customer_whoever_is_taken_aside(call: Call)
     first = await one.start_recording()
     await call.consult()
     await one.consult_conference()
-    await _for_a_while(call, {call.agent: all_three - {"1001"}, call.customer: all_three - {"2001"}})
+    await for_a_while(call, {call.agent: all_three - {"1001"}, call.customer: all_three - {"2001"}})
     (colleague,) = [each for each in one.primary.members if each.address == "1002"]
     await one.private_word(colleague)
-    await _for_a_while(call, {call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
+    await for_a_while(call, {call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
     assert (one.recording, one.data["X_RECORDING"]) == (ON, "ON")
     await one.stop_recording()
     second = await one.start_recording()
     assert "-1001-2001-" in second
-    await _for_a_while(call, {call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
+    await for_a_while(call, {call.agent: {"1002"}, call.customer: {"MOH"}, call.target: {"1001"}})
     word = one.consult_conversation
     assert word is not None
     await word.release()
@@ -150,7 +150,7 @@ async def test_a_recording_is_of_the_customer_whoever_is_taken_aside(call: Call)
 async def test_a_recording_has_both_voices_after_a_transfer_to_a_number(call: Call, ringing: bool) -> None:
     target = await call.desk.phones.phone("1002")
     file = await call.interaction.start_recording()
-    await _for_a_while(call)
+    await for_a_while(call)
     if ringing:
         await call.interaction.consult("1002")
         await target.next_call(WAIT)
@@ -158,7 +158,7 @@ async def test_a_recording_has_both_voices_after_a_transfer_to_a_number(call: Ca
     else:
         await call.primary.blind_transfer("1002")
     await (await target.next_call(WAIT)).answer()
-    await _for_a_while(call, {target: {"2001"}, call.customer: {"1002"}})
+    await for_a_while(call, {target: {"2001"}, call.customer: {"1002"}})
     await finish(call)
     heard = heard_in(call.desk.lab.recording(file))
     assert (heard[0], heard[-1]) == ({"2001", "1001"}, {"2001", "1002"}), heard
@@ -340,7 +340,7 @@ async def test_without_the_extension_or_its_user_nothing_of_it_works(
         await finish(call)
 
 
-async def _for_a_while(call: Call, heard: Mapping[Phone, set[str]] | None = None) -> None:
+async def for_a_while(call: Call, heard: Mapping[Phone, set[str]] | None = None) -> None:
     """See who hears whom, then let the phones play on for a good second, by their own media clock."""
     await expect_hears(heard or {call.agent: {"2001"}, call.customer: {"1001"}})
     for _ in range(_TICKS):
