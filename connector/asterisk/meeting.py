@@ -236,6 +236,14 @@ class Meetings:
             if own is not None:
                 yield party, {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}
 
+    def noted_if_agent(self, leg: str, other: str, room: str) -> dict[str, str]:
+        """Return what tells a leg, if it is an agent's, the room of the call that it has with `other`."""
+        interaction = self._is_on(leg)
+        if interaction is None:
+            return {}
+        own = next((one for one in interaction.on_leg(leg) if other in one.parties), interaction.primary)
+        return {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}
+
     def visited(self, leg: str, room: str) -> Conversation | None:
         """Return the conversation of an agent's leg that is in this room."""
         interaction, live = self._exchange.model.interaction_on(leg), self._exchange.model.legs.get(leg)

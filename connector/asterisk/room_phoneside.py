@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from connector.asterisk.contexts import BYE, IDLE, REFERRED, ROOM
+from connector.asterisk.lone_legs import AGENT_MARK
 from connector.asterisk.meeting import ON_ITS_WAY
 from connector.asterisk.room_moves import RoomMoves
 from connector.telephony.interactions import Conversation, Interaction
@@ -123,10 +124,17 @@ class RoomPhoneSide(RoomMoves):
 
     async def seat(self, newcomer: str, party: str) -> None:
         """Bring a party that a phone's transfer has left somewhere into the room of the other party."""
-        self._lone.bind(newcomer, self._room(party))
-        await self._set(newcomer, HARMONY_AGENT=party, HARMONY_P1="", HARMONY_P2="")
+        room = self._room(party)
+        self._lone.bind(newcomer, room)
+        notes = {"HARMONY_P1": "", "HARMONY_P2": "", **self._agents_notes(newcomer, party, room)}
+        await self._set(newcomer, HARMONY_AGENT=party, **notes)
         await self._set(party, HARMONY_AGENT=newcomer)
-        await self._move(self._meetings.seat(newcomer, self._room(party)))
+        await self._move(self._meetings.seat(newcomer, room))
+
+    def _agents_notes(self, leg: str, other: str, room: str) -> dict[str, str]:
+        """Return what an agent's leg must know to hold by the phone's key the call that it gets: its room."""
+        notes = self._meetings.noted_if_agent(leg, other, room)
+        return {**notes, AGENT_MARK: self._limit} if notes else {}
 
     async def join(self, first_id: str, second_id: str) -> None:
         """Leave the parties of two calls of one phone to one another, in the room of the first."""
@@ -134,7 +142,8 @@ class RoomPhoneSide(RoomMoves):
         party, newcomer = self._party(first.primary), self._party(second.primary)
         for leg in (first.leg, second.leg):
             await self._set(leg, HARMONY_P1="", HARMONY_P2="")
-        await self._set(newcomer, HARMONY_AGENT=party)
+        notes = self._agents_notes(newcomer, second.leg, self._room(party))
+        await self._set(newcomer, HARMONY_AGENT=party, **notes)
         await self._set(party, HARMONY_AGENT=newcomer)
         self._lone.bind(newcomer, self._room(party))
         with self._departing(first), self._departing(second):

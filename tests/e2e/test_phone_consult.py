@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from cable import Cable
 from calls import ENDED, HELD, ORIGINS, RELEASED, TALKING, Call, make_call
 from desk import WAIT, Desk, cause_of
 from phone_keys import PLACES, consult, gone, hold, into_room, join, resume
@@ -34,6 +35,47 @@ async def test_consult_and_attended_transfer(call: Call, where: str) -> None:
     assert not call.agent.calls
     await call.target.calls[0].hangup()
     await call.customers_call.wait_state(CallState.ENDED, WAIT)
+    await call.over()
+
+
+@pytest.mark.parametrize("where", ["bridge", "room", "on hold"])
+async def test_a_colleague_who_got_the_customer_holds_with_the_phone(
+    far_desk: Desk, cable: Cable, where: str
+) -> None:
+    """By the key that joins two calls; one that is on hold by the desktop Asterisk joins at once."""
+    call = await make_call(far_desk, "queue")
+    colleague = await call.desk.login("1002", ready=False)
+    if where == "on hold":
+        await call.primary.hold()
+        second = await call.agent.dial("1002")
+        theirs = await colleague.channel.next_interaction()
+        # Else the connector would have the second call in a room, out of which it joins them itself.
+        cable.freeze()
+        await (await call.target.next_call(WAIT)).answer()
+        await second.wait_state(CallState.TALKING, WAIT)
+        await call.agent.calls[0].transfer_to(second)
+        cable.thaw()
+    else:
+        if where == "room":
+            await into_room(call)
+        _, second = await consult(call)
+        theirs = await colleague.channel.next_interaction()
+        await theirs.primary.wait_state(TALKING)
+        await join(call, second, where)
+    await call.interaction.wait_state(ENDED)
+    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    for _ in range(2):
+        await call.target.calls[0].hold()
+        await theirs.primary.wait_state(HELD)
+        await expect_hears({call.customer: {"MOH"}, call.target: set()})
+        await call.target.calls[0].resume()
+        await theirs.primary.wait_state(TALKING)
+        await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
+    await call.target.calls[0].hangup()
+    await call.customers_call.wait_state(CallState.ENDED, WAIT)
+    await theirs.wait_state(ENDED)
+    await theirs.complete()
+    await colleague.close()
     await call.over()
 
 
