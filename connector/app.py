@@ -111,7 +111,8 @@ class Connector:
         """Work with the PBX, once we lead: two at once would both mind what phones do."""
         await self._leads.wait()
         if self._ledger is not None:
-            Memberships(self.pbx, self._ledger).recall()
+            directory = self.directory
+            Memberships(self.pbx, self._ledger, lambda agent: directory.get(agent) is not None).recall()
         await self.pbx.run()
 
     async def _pbx_there(self) -> None:

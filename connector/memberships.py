@@ -5,11 +5,14 @@ Asterisk forgets its dynamic members when it restarts. A connector that lives pu
 logout. So the ledger has each phone's memberships, and the start of the PBX that they were on.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from connector.asterisk.pbx import AsteriskPbx
 from connector.bridge.ledger import Ledger, rows_of
 from connector.telephony.facts import MemberChanged
+from connector.telephony.presence import NO_QUEUE
 
 _MEMBERS, _PBX = "members/", "pbx/"
 _STARTED = "started"
@@ -24,9 +27,11 @@ class _Row(msgspec.Struct):
 class Memberships:
     """Keeps them in the ledger; `recall` comes before the PBX is worked with."""
 
-    def __init__(self, pbx: AsteriskPbx, ledger: Ledger) -> None:
+    def __init__(self, pbx: AsteriskPbx, ledger: Ledger, is_agent: Callable[[str], bool]) -> None:
+        """`is_agent` tells whether an agent of that id is configured."""
         self._pbx = pbx
         self._ledger = ledger
+        self._is_agent = is_agent
         self._kept: dict[str, tuple[MemberChanged, ...]] = {}
 
     def recall(self) -> None:
@@ -36,7 +41,11 @@ class Memberships:
         if started:
             known = rows_of(rows, _MEMBERS, _Row)
             self._kept = {endpoint: tuple(row.members) for endpoint, row in known.items()}
-            self._pbx.recall(started, [member for row in known.values() for member in row.members])
+            members = [member for row in known.values() for member in row.members]
+            # What the PBX does not know nobody could end there: it would keep the phone from others.
+            self._pbx.recall(
+                started, [one for one in members if one.queue != NO_QUEUE or self._is_agent(one.member)]
+            )
         self._pbx.follow_members(self._keep)
         self._pbx.when_in_step(self._keep_start)
 

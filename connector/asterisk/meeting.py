@@ -139,11 +139,11 @@ class Meetings:
                     f"The other agent has the {conversation.role} call on hold, and must take it back first."
                 )
 
-    def others_who_hold(self, interaction: Interaction, party: str) -> list[str]:
-        """Return the legs of other agents who hold a call with that party and nobody else but this agent."""
+    def others_who_hold(self, interaction: Interaction, party: str) -> list[Conversation]:
+        """Return what other agents have on hold with that party and nobody else but this agent."""
         mine = {party, *interaction.legs}
         return [
-            one.leg
+            one
             for other in self._exchange.model.interactions_everywhere()
             if other is not interaction
             for one in other.live_conversations

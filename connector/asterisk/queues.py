@@ -201,6 +201,9 @@ class QueueMembership:
             # What was not proven is taken back, so that a refused login leaves nothing behind.
             await asyncio.gather(*(self._remove(seat, queue) for queue in joined))
             raise
+        if NO_QUEUE in self._exchange.model.board.queues(seat.endpoint):
+            # The agent has got queues since the last login.
+            self._exchange.apply(MemberGone(NO_QUEUE, seat.endpoint))
         if self._exchange.model.presence(seat.endpoint).ready:
             await self._pause(seat, paused=True, reason="")
 

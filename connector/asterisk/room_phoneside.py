@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from connector.asterisk.contexts import BYE, IDLE, REFERRED, ROOM
+from connector.asterisk.link import AmiError
 from connector.asterisk.lone_legs import AGENT_MARK
 from connector.asterisk.meeting import ON_ITS_WAY
 from connector.asterisk.room_moves import RoomMoves
@@ -151,7 +152,7 @@ class RoomPhoneSide(RoomMoves):
                 await self._move(self._meetings.seat(newcomer, self._room(party)), (second.leg, BYE, "s"))
             except Refused:
                 for each in (first, second):
-                    with suppress(PbxProblem):
+                    with suppress(AmiError, PbxProblem):
                         await self._introduce(each, each.primary)
                 raise
             await self._hang_up(first.leg)

@@ -9,7 +9,7 @@ import structlog
 from connector.asterisk.contexts import BYE, ORPHAN, ROOM, TRANSFER
 from connector.asterisk.handling import require_dialable
 from connector.asterisk.link import AmiError
-from connector.asterisk.meeting import ON_ITS_WAY, Move
+from connector.asterisk.meeting import ON_ITS_WAY, ROOM_VARIABLES, Move
 from connector.asterisk.room_moves import RoomMoves
 from connector.telephony import facts
 from connector.telephony.interactions import Conversation, Interaction
@@ -76,8 +76,9 @@ class RoomTransfers(RoomMoves):
         wanted[party] = wanted.get(party, {}) | {"HARMONY_AGENT": target} | fallback
         await self._note_down(wanted, wait=len(coming) != 1)
         if not coming:
+            others, has_calls = tuple(staying.parties), self._meetings.has_other_calls(moving, target)
             await self._leave(interaction, bye)
-            if self._exchange.model.legs.get(party) is None:
+            if not has_calls and not any(map(self._exchange.model.legs.get, others)):
                 # They hung up as the agent left: nobody is there for the colleague, who holds.
                 with suppress(AmiError, PbxProblem):
                     await self._hang_up(target)
@@ -124,9 +125,11 @@ class RoomTransfers(RoomMoves):
         await self._set(party, **self._where(destination), **self._fallback(interaction))
         holding = self._meetings.others_who_hold(interaction, party)
         await self._leave(interaction, (party, TRANSFER, "s"), (interaction.leg, BYE, "s"))
-        for leg in holding:
+        for one in holding:
             # Their call goes with the party, which does not come back into that room.
-            self._exchange.apply(facts.LegsParted(leg, party))
+            with suppress(AmiError, PbxProblem):
+                await self._set(one.leg, **{ROOM_VARIABLES[one.role]: ""})
+            self._exchange.apply(facts.LegsParted(one.leg, party))
 
     async def consult_conference(self, interaction_id: str) -> None:
         """Everybody into the primary's room."""

@@ -90,10 +90,24 @@ def _parted(calls: Calls, leg: str, by: str) -> None:
             for party in others:
                 conversation.dismiss(interaction.id, party, emit)
             conversation.step(interaction.id, ConversationState.RELEASED, emit, Cause.NORMAL)
-            for other in [each for party in others for each in calls.on_agents_leg(party)]:
+            met = [each for party in others for each in calls.on_agents_leg(party)]
+            # Who holds that call may know of this agent without the agent knowing of them.
+            met += [each for each in _who_share(calls, leg, others) if each not in met]
+            for other in met:
                 if live is not None:
                     other.transferred.add(leg)
                     _party_left(calls, other, live)
+
+
+def _who_share(calls: Calls, leg: str, others: Collection[str]) -> list[Interaction]:
+    """Return the interactions, not over, in which that leg is a party of a call beside one of the others."""
+    return [
+        each
+        for each in calls.about(leg)
+        if not each.over and not each.has_leg(leg)
+        for one in each.live_conversations
+        if leg in one.parties and not one.parties.keys().isdisjoint(others)
+    ]
 
 
 def _agent_left(calls: Calls, interaction: Interaction, leg: Leg, number: int) -> None:

@@ -349,11 +349,22 @@ async def test_a_call_that_is_answered_as_it_is_rejected_is_not_hung_up() -> Non
     assert bench.link.hung_up() == []
 
 
-async def test_a_colleague_who_holds_is_let_go_if_the_caller_hangs_up_as_the_call_is_handed_over() -> None:
+@pytest.mark.parametrize("talks", [False, True])
+async def test_a_colleague_who_holds_is_let_go_if_the_caller_hangs_up_as_the_call_is_handed_over(
+    talks: bool,
+) -> None:
+    """But not out of another call that the colleague has."""
     bench = Bench()
     bench.exchange.model.watch("1002")
     bench.tell(*consulting(answered=True), facts.RoomAssigned(TARGET, Role.PRIMARY, AGENT))
     bench.tell(facts.LegLeft(TARGET, "b2", waits=True))
+    if talks:
+        bench.tell(
+            facts.LegCreated("y-leg", "2003", TARGET, placed=False, number="2003"),
+            facts.DialStarted(TARGET, "y-leg"),
+            facts.LegAnswered("y-leg"),
+            *(facts.LegJoined(TARGET, "b3"), facts.LegJoined("y-leg", "b3")),
+        )
 
     def moved(action: str, fields: Fields) -> None:
         if action == "Redirect" and fields["Context"] == "harmony-bye":
@@ -361,7 +372,7 @@ async def test_a_colleague_who_holds_is_let_go_if_the_caller_hangs_up_as_the_cal
 
     bench.link.on_send = moved
     await bench.rooms().consult_transfer(AGENT)
-    assert TARGET in bench.link.hung_up()
+    assert (TARGET in bench.link.hung_up()) is not talks
 
 
 async def test_a_join_of_two_calls_that_is_refused_leaves_both_their_notes() -> None:
