@@ -214,7 +214,8 @@ async def test_the_queue_counts_the_call_once(
     talked = statistics.told["AgentComplete"] - statistics.told["AgentConnect"]
     await call.interaction.wait_state(ENDED)
 
-    if story is _hung_up_in_a_consult and complete["Reason"] == BY_AGENT.reason:
+    hang_up_first = end is HANDED_ON and story is _hung_up_in_a_consult and complete["Reason"] == "agent"
+    if hang_up_first:
         # Asterisk transfers when the phone hangs up, and at times the queue sees the hang-up first.
         end = BY_AGENT
     assert complete["Reason"] == end.reason
@@ -226,14 +227,18 @@ async def test_the_queue_counts_the_call_once(
     await call.customers_call.wait_state("ended", WAIT)
     await call.over()
 
-    assert len(statistics.completed) == 1
+    reasons = [one["Reason"] for one in statistics.completed]
+    # Seldom the queue tells the transfer as well then.
+    assert reasons == [end.reason] or (hang_up_first and reasons == ["agent", "transfer"])
     assert statistics.abandoned == []
     if at_desk.info.provider != "native":
         return
     # AgentComplete may come too late to name a caller who has gone.
     (connected,) = statistics.connected
     rows = statistics.rows(connected["Uniqueid"])
-    assert [row[2] for row in rows] == ["ENTERQUEUE", "CONNECT", end.row]
+    more = [row[2] for row in rows[3:]]
+    assert [row[2] for row in rows[:3]] == ["ENTERQUEUE", "CONNECT", end.row]
+    assert more == [] or (len(reasons) > 1 and more == [HANDED_ON.row])
     assert {row[1] for row in rows[1:]} == {complete["MemberName"]}
-    hold_time, talk_time = rows[-1][3 + end.more : 5 + end.more]
+    hold_time, talk_time = rows[2][3 + end.more : 5 + end.more]
     assert (hold_time, talk_time) == (complete["HoldTime"], complete["TalkTime"])
