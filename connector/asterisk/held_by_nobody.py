@@ -46,8 +46,8 @@ class HeldByNobody:
             return
         # If the end of the agent's leg is told before what it handed on, that may be either.
         unsure = len(handed_on) == len(conversations)
-        for one in conversations if unsure else [each for each in conversations if each not in handed_on]:
-            for party in one.parties:
+        for one in conversations:
+            for party in one.parties if unsure or one not in handed_on else ():
                 leg = self._exchange.model.legs.get(party)
                 bridge = leg.bridge if leg is not None else None
                 self._chores.start(self._look_after(party, bridge, unsure=unsure))

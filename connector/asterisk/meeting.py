@@ -234,7 +234,7 @@ class Meetings:
         for party in conversation.parties:
             own = self.counterpart(conversation, party)
             if own is not None:
-                yield party, {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}
+                yield party, _room_note(own, room)
 
     def noted_if_agent(self, leg: str, other: str, room: str) -> dict[str, str]:
         """Return what tells a leg, if it is an agent's, the room of the call that it has with `other`."""
@@ -242,7 +242,7 @@ class Meetings:
         if interaction is None:
             return {}
         own = next((one for one in interaction.on_leg(leg) if other in one.parties), interaction.primary)
-        return {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}
+        return _room_note(own, room)
 
     def visited(self, leg: str, room: str) -> Conversation | None:
         """Return the conversation of an agent's leg that is in this room."""
@@ -253,3 +253,8 @@ class Meetings:
             if conversation.parties and live.rooms.get(conversation.role) == room:
                 return conversation
         return None
+
+
+def _room_note(own: Conversation, room: str) -> dict[str, str]:
+    """Return what tells an agent's leg the room of one of its conversations."""
+    return {ROOM_VARIABLES[own.role]: room, "HARMONY_SIDE": "agent"}

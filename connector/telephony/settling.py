@@ -85,10 +85,14 @@ def _admit(calls: Calls, interaction: Interaction, agent: Leg, heard: Hearing) -
         conversation = _home_of(calls, interaction, agent, leg_id, heard)
         if leg is None or conversation is None:
             continue
-        conversation.candidates.discard(leg_id)
-        kind = calls.type_of(leg, conversation.role)
-        conversation.admit(interaction.id, leg, kind, calls.emit, silent=False)
-        calls.link(leg_id, interaction)
+        _receive(calls, interaction, conversation, leg)
+
+
+def _receive(calls: Calls, interaction: Interaction, conversation: Conversation, leg: Leg) -> None:
+    conversation.candidates.discard(leg.id)
+    kind = calls.type_of(leg, conversation.role)
+    conversation.admit(interaction.id, leg, kind, calls.emit, silent=False)
+    calls.link(leg.id, interaction)
 
 
 def _admit_elsewhere(calls: Calls, interaction: Interaction, conversation: Conversation, agent: Leg) -> None:
@@ -103,10 +107,7 @@ def _admit_elsewhere(calls: Calls, interaction: Interaction, conversation: Conve
     for leg_id in sorted(graph.hearing(there[0]).parties - known):
         leg = graph.get(leg_id)
         if leg is not None and graph.room_of(leg_id) == room:
-            conversation.candidates.discard(leg_id)
-            kind = calls.type_of(leg, conversation.role)
-            conversation.admit(interaction.id, leg, kind, calls.emit, silent=False)
-            calls.link(leg_id, interaction)
+            _receive(calls, interaction, conversation, leg)
 
 
 def _home_of(

@@ -58,6 +58,13 @@ async def ring(call: Call) -> tuple[Conversation, PhoneCall]:
     return consult, targets_call
 
 
+async def all_three_talk(call: Call) -> None:
+    """See that agent, customer and target hear each other."""
+    phones = (call.agent, call.target, call.customer)
+    everybody = {phone.extension for phone in phones}
+    await expect_hears({phone: everybody - {phone.extension} for phone in phones})
+
+
 async def agent_and_customer_talk(call: Call) -> None:
     """See that the two talk to each other, and the target hears nobody."""
     await call.primary.wait_state(TALKING)

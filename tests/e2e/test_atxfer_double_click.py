@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from atxfer_desk import agent_and_customer_talk
+from atxfer_desk import agent_and_customer_talk, all_three_talk
 from calls import HELD, ORIGINS, TALKING, Call
 from desk import WAIT
-from test_double_click import twice
+from test_double_click import transfer_twice, twice
 
 from connector.lab.phones.hearing import expect_hears
 from connector.processor.handles import Conversation
@@ -40,10 +40,7 @@ async def test_alternate_and_conference(call: Call) -> None:
     await expect_hears({call.agent: {"1002"}, call.target: {"1001"}, call.customer: {"MOH"}})
     said = await twice(call, target, "interaction.request.consultconference")
     assert said == "There is no consult call."
-    everybody = {"1001", "1002", "2001"}
-    await expect_hears(
-        {phone: everybody - {phone.extension} for phone in (call.agent, call.target, call.customer)}
-    )
+    await all_three_talk(call)
     await call.target.calls[0].hangup()
     await agent_and_customer_talk(call)
     await call.primary.release()
@@ -51,9 +48,4 @@ async def test_alternate_and_conference(call: Call) -> None:
 
 
 async def test_consult_transfer(call: Call) -> None:
-    await call.consult()
-    said = await twice(call, call.interaction.target, "interaction.request.consulttransfer")
-    assert said == "The call is over already."
-    await expect_hears({call.customer: {"1002"}, call.target: {"2001"}})
-    await call.customers_call.hangup()
-    await call.over()
+    await transfer_twice(call)

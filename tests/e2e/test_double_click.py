@@ -63,6 +63,11 @@ async def test_consult_release(call: Call) -> None:
 
 
 async def test_consult_transfer(call: Call) -> None:
+    await transfer_twice(call)
+
+
+async def transfer_twice(call: Call) -> None:
+    """Consult and transfer by a double click; the call is over then."""
     await call.consult()
     said = await twice(call, call.interaction.target, "interaction.request.consulttransfer")
     assert said == "The call is over already."

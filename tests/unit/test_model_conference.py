@@ -1,7 +1,7 @@
 """The model on a conference that its agent leaves for a consult, and on who was called into one."""
 
 import pytest
-from telephony_script import AGENT, CUSTOMER, agent_in_call, feed
+from telephony_script import AGENT, CUSTOMER, agent_in_call, feed, watching
 
 from connector.telephony import facts
 from connector.telephony.changes import Change, ConversationAdded, MemberJoined, MemberLeft
@@ -46,8 +46,7 @@ def elsewhere() -> tuple[Fact, ...]:
 
 
 def conference() -> tuple[TelephonyModel, Interaction]:
-    model = TelephonyModel()
-    model.watch("1001")
+    model = watching()
     feed(model, *agent_in_call(), *with_guest())
     interaction = model.interaction(AGENT)
     assert interaction is not None
@@ -136,8 +135,7 @@ def test_an_agent_who_is_called_in_by_somebody_who_has_left_is_told_who_is_there
 
 
 def test_who_comes_into_the_room_while_the_agent_holds_is_a_party() -> None:
-    model = TelephonyModel()
-    model.watch("1001")
+    model = watching()
     feed(model, *agent_in_call(), facts.RoomAssigned(AGENT, Role.PRIMARY, CUSTOMER))
     feed(model, facts.RoomOpened("b1", CUSTOMER), facts.LegLeft(AGENT, "b1", waits=True))
     feed(model, facts.MusicStarted(CUSTOMER))
@@ -154,8 +152,7 @@ def test_who_comes_into_the_room_while_the_agent_holds_is_a_party() -> None:
 
 
 def test_a_consult_that_begins_as_the_customer_hangs_up_is_one() -> None:
-    model = TelephonyModel()
-    model.watch("1001")
+    model = watching()
     feed(model, *agent_in_call())
     told = feed(
         model,
